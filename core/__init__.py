@@ -1,0 +1,1 @@
+"""Segmentation without ComfyUI: prompts, engines, results. Nothing below imports the host."""

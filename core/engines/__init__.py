@@ -1,0 +1,1 @@
+"""Engines: local models that turn prompts into masks, behind one protocol (see base.py)."""

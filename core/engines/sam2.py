@@ -1,0 +1,272 @@
+"""SAM 2 and SAM 2.1 on transformers' `Sam2Model`, with our own pre- and post-processing in torch.
+
+Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos" (2024); numerically equal to the
+official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..prompts import ObjectPrompt
+from ..tensors import resize_mask
+from .base import Candidates, Embedding
+from .sam2_layout import Architecture, infer_architecture, to_transformers
+
+# ImageNet statistics, as the official transforms use.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+# A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
+_MASK_LOGIT = 10.0
+_BOX_LABELS = (2, 3)
+
+
+class Sam2Engine:
+    """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
+
+    family = "sam2"
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        self.module = model.eval().requires_grad_(False)
+        self._dtype = dtype
+        self._image_size = model.config.prompt_encoder_config.image_size
+        self.module.float()
+        self.module.vision_encoder.to(dtype)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @torch.inference_mode()
+    def encode(self, frame: Tensor) -> Embedding:
+        """Embed one frame, [H, W, 3] float32, 0..1. The features are those the mask decoder reads:
+        three maps at 1/4, 1/8 and 1/16 of the model's input, in the encoder's dtype."""
+        size = (frame.shape[0], frame.shape[1])
+        maps = self.module.vision_encoder(self._pixels(frame)).fpn_hidden_states
+        decoder = self.module.mask_decoder
+        fine = decoder.conv_s0(maps[0].float())
+        middle = decoder.conv_s1(maps[1].float())
+        coarse = maps[2].float() + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
+        return Embedding(tuple(level.to(self._dtype) for level in (fine, middle, coarse)), size)
+
+    def _pixels(self, frame: Tensor) -> Tensor:
+        """Squash to the model's square, antialiased, and normalise: [1, 3, S, S] in the encoder's
+        dtype on its device."""
+        image = frame.to(self._device).permute(2, 0, 1)[None]
+        square = (self._image_size, self._image_size)
+        image = F.interpolate(image, size=square, mode="bilinear", antialias=True)
+        mean = torch.tensor(_MEAN, device=image.device).reshape(1, 3, 1, 1)
+        std = torch.tensor(_STD, device=image.device).reshape(1, 3, 1, 1)
+        return ((image - mean) / std).to(self._dtype)
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> list[Candidates]:
+        """Propose masks: three per object for multimask, else one. logits: [K, S/4, S/4] float32.
+
+        Objects with the same number of points share one decoder run: padding them to a common
+        number would change the attention's result.
+        """
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            key = (len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None)
+            groups.setdefault(key, []).append(index)
+        results: dict[int, Candidates] = {}
+        for members in groups.values():
+            chosen = [prompts[index] for index in members]
+            points, labels = self._points(chosen, embedding.size)
+            masks = self._mask_logits(chosen)
+            logits, scores = self.predict(embedding, points, labels, masks, multimask)
+            for row, index in enumerate(members):
+                results[index] = Candidates(logits[row], scores[row])
+        return [results[index] for index in range(len(prompts))]
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        embedding: Embedding,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N objects with equally many points.
+
+        points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int,
+        1 and 0 for clicks, 2 and 3 for the corners of a box. mask_logits: [N, 1, S/4, S/4] float32.
+        Returns logits [N, K, S/4, S/4] and scores [N, K], both float32.
+        """
+        count = len(points)
+        sparse, dense = self._embed_prompts(points[:, None], labels[:, None], mask_logits)
+        features = [level.to(self._device).float() for level in embedding.features]
+        levels = [level.expand(count, -1, -1, -1) for level in features]
+        position = self.module.get_image_wide_positional_embeddings()
+        logits, scores, _, _ = self.module.mask_decoder(
+            image_embeddings=levels[-1],
+            image_positional_embeddings=position.expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            high_resolution_features=levels[:-1],
+        )
+        return logits[:, 0], scores[:, 0]
+
+    def _embed_prompts(
+        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Prompt embeddings: sparse [N, 1, T, C] (T may be 0), dense [N, C, S/16, S/16]."""
+        encoder = self.module.prompt_encoder
+        has_points = points.shape[2] > 0
+        sparse, dense = encoder(
+            input_points=points if has_points else None,
+            input_labels=labels if has_points else None,
+            input_boxes=None,
+            input_masks=mask_logits,
+        )
+        if sparse is None:
+            # The official predictor gives the decoder no prompt tokens for a mask alone.
+            sparse = dense.new_zeros((len(points), 1, 0, encoder.hidden_size))
+        return sparse, dense
+
+    def _points(
+        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Points in pixels of the model's square [N, P, 2] float32 and labels [N, P] int32.
+
+        A box is two points, its corners, before the clicks.
+        """
+        height, width = size
+        rows, labels = [], []
+        for prompt in prompts:
+            row = [(point.x, point.y) for point in prompt.points]
+            label = [int(point.positive) for point in prompt.points]
+            if prompt.box is not None:
+                box = prompt.box
+                row = [(box.x1, box.y1), (box.x2, box.y2), *row]
+                label = [*_BOX_LABELS, *label]
+            rows.append(row)
+            labels.append(label)
+        scale = torch.tensor((self._image_size / width, self._image_size / height))
+        points = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), -1, 2) * scale
+        return points.to(self._device), torch.tensor(labels, dtype=torch.int32).to(self._device)
+
+    def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
+        """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
+        if prompts[0].mask is None:
+            return None
+        masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
+        masks = resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
+        return (masks[:, None] * 2.0 - 1.0) * _MASK_LOGIT
+
+    def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to (H, W), then threshold at 0: [K, H, W] bool."""
+        return self.to_logits(logits, size) > 0
+
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
+        return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    def activation_bytes(self) -> int:
+        """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
+        width = self.module.config.vision_config.backbone_config.hidden_size
+        tokens = (self._image_size // 4) ** 2
+        return 16 * tokens * width * self._dtype.itemsize + 256 * 2**20
+
+
+def from_official(
+    state: Mapping[str, Tensor], dtype: torch.dtype, image_size: int = 1024
+) -> Sam2Engine:
+    """Build the engine from an official state dict.
+
+    image_size: the square the model was trained on, which no checkpoint records and which is 1024
+    for all official ones.
+    """
+    config = _config(infer_architecture(state), image_size)
+    return Sam2Engine(_build(config, to_transformers(state)), dtype)
+
+
+def from_transformers(
+    config: Mapping[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
+) -> Sam2Engine:
+    """Build the engine from a transformers folder: its config.json and its state dict.
+
+    Takes `sam2` and `sam2_video` models; what only the video tracker uses is left out.
+    """
+    classes = _classes()
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    model_config = classes.Sam2Config(**{part: config[part] for part in parts if part in config})
+    return Sam2Engine(_build(model_config, state), dtype)
+
+
+def _classes() -> Any:
+    import transformers
+
+    if not hasattr(transformers, "Sam2Model"):
+        raise CheckpointError(
+            f"SAM 2 needs transformers 4.57 or newer; found {transformers.__version__}. Update it "
+            "(pip install -U transformers) and restart ComfyUI."
+        )
+    return transformers
+
+
+def _config(arch: Architecture, image_size: int) -> Any:
+    classes = _classes()
+    strides = (4, 8, 16)
+    backbone = classes.Sam2HieraDetConfig(
+        hidden_size=arch.embed_dims[0],
+        num_attention_heads=arch.heads[0],
+        image_size=[image_size, image_size],
+        window_positional_embedding_background_size=list(arch.background_size),
+        blocks_per_stage=list(arch.depths),
+        embed_dim_per_stage=list(arch.embed_dims),
+        num_attention_heads_per_stage=list(arch.heads),
+        window_size_per_stage=list(arch.windows),
+        global_attention_blocks=list(arch.global_blocks),
+        mlp_ratio=arch.mlp_ratio,
+    )
+    vision = classes.Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=list(reversed(arch.embed_dims)),
+        backbone_feature_sizes=[[image_size // stride] * 2 for stride in strides],
+        fpn_hidden_size=arch.hidden_size,
+    )
+    prompts = classes.Sam2PromptEncoderConfig(hidden_size=arch.hidden_size, image_size=image_size)
+    decoder = classes.Sam2MaskDecoderConfig(
+        hidden_size=arch.hidden_size,
+        mlp_dim=arch.decoder_mlp,
+        num_hidden_layers=arch.decoder_layers,
+        attention_downsample_rate=arch.decoder_downsample,
+        num_multimask_outputs=arch.masks,
+        iou_head_hidden_dim=arch.iou_hidden,
+    )
+    return classes.Sam2Config(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
+    )
+
+
+def _build(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
+    """Instantiate without memory and adopt the (memory-mapped) tensors as they are."""
+    with torch.device("meta"):
+        model = _classes().Sam2Model(config)
+    expected = set(model.state_dict())
+    missing = sorted(expected - state.keys())
+    if missing:
+        raise CheckpointError(
+            f"SAM 2 checkpoint: {len(missing)} weights are missing, the first is {missing[0]}. The "
+            "file is incomplete or of another model; download it again."
+        )
+    own = {key: tensor for key, tensor in state.items() if key in expected}
+    try:
+        model.load_state_dict(own, strict=True, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"SAM 2 checkpoint: a weight has an unexpected shape. {error}"
+        ) from error
+    return model

@@ -1,0 +1,180 @@
+"""The official SAM 2 checkpoints: keys in transformers' names, architecture from shapes.
+
+Source: `sam2/modeling` and `sam2/configs` of the official implementation (sam2 1.1.0), and the
+parameter names of transformers' `Sam2Model`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+
+# Parts of the video tracker, which a still image does not use.
+_VIDEO_KEYS = re.compile(
+    r"^(memory_attention|memory_encoder|mask_downsample|obj_ptr_proj|obj_ptr_tpos_proj)\."
+    r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$"
+)
+
+_RENAMES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (
+            r"^image_encoder\.trunk\.patch_embed\.proj\.",
+            "vision_encoder.backbone.patch_embed.projection.",
+        ),
+        (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+        (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+        (r"^sam_prompt_encoder\.", "prompt_encoder."),
+        (r"^sam_mask_decoder\.", "mask_decoder."),
+        (r"^no_mem_embed$", "no_memory_embedding"),
+        (
+            r"\.pe_layer\.positional_encoding_gaussian_matrix$",
+            ".shared_embedding.positional_embedding",
+        ),
+        (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
+        (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
+        (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
+        (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
+        (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
+        (r"\.output_upscaling\.0\.", ".upscale_conv1."),
+        (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
+        (r"\.output_upscaling\.3\.", ".upscale_conv2."),
+        (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+        (r"\.norm(\d)\.", r".layer_norm\1."),
+        (r"(attn|attn_token_to_image|attn_image_to_token)\.out_proj\.", r"\1.o_proj."),
+    )
+)
+_MLP_LAYER = re.compile(
+    r"^(.*(?:\.mlp|iou_prediction_head|pred_obj_score_head|output_hypernetworks_mlps\.\d+))"
+    r"\.layers\.(\d+)\.(weight|bias)$"
+)
+_POINT_EMBEDDING = "sam_prompt_encoder.point_embeddings.{}.weight"
+
+
+def is_official(keys: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an official SAM 2 or 2.1 checkpoint."""
+    return "image_encoder.trunk.patch_embed.proj.weight" in keys and (
+        "sam_mask_decoder.conv_s0.weight" in keys
+    )
+
+
+def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official state dict -> that of transformers' `Sam2Model`; tensors are not copied."""
+    depths = _mlp_depths(state)
+    converted: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        if _VIDEO_KEYS.search(key) or ".point_embeddings." in key:
+            continue
+        converted[_rename(key, depths)] = tensor
+    points = [state[_POINT_EMBEDDING.format(index)] for index in range(4)]
+    converted["prompt_encoder.point_embed.weight"] = torch.cat(points)
+    # transformers holds the positional matrix twice: for prompts and for the image.
+    converted["shared_image_embedding.positional_embedding"] = converted[
+        "prompt_encoder.shared_embedding.positional_embedding"
+    ]
+    return converted
+
+
+def _mlp_depths(state: Mapping[str, Tensor]) -> dict[str, int]:
+    depths: dict[str, int] = {}
+    for match in filter(None, map(_MLP_LAYER.match, state)):
+        depths[match[1]] = max(depths.get(match[1], 0), int(match[2]) + 1)
+    return depths
+
+
+def _rename(key: str, depths: Mapping[str, int]) -> str:
+    match = _MLP_LAYER.match(key)
+    if match:
+        layer = int(match[2])
+        if layer == 0:
+            part = "proj_in"
+        elif layer == depths[match[1]] - 1:
+            part = "proj_out"
+        else:
+            part = f"layers.{layer - 1}"
+        key = f"{match[1]}.{part}.{match[3]}"
+    for pattern, replacement in _RENAMES:
+        key = pattern.sub(replacement, key)
+    return key
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything about a SAM 2 model that differs between checkpoints."""
+
+    embed_dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    windows: tuple[int, ...]
+    global_blocks: tuple[int, ...]
+    background_size: tuple[int, int]
+    mlp_ratio: float
+    hidden_size: int
+    decoder_mlp: int
+    decoder_layers: int
+    decoder_downsample: int
+    iou_hidden: int
+    masks: int
+
+
+def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
+    """Read the architecture of an official checkpoint from its keys and shapes.
+
+    Three things are in no shape and follow the official configurations: the number of heads and the
+    third stage's window go with the width of the first stage, and the three blocks with global
+    attention are spaced evenly at the end of the third stage. Raises CheckpointError for a trunk
+    without four stages.
+    """
+    trunk = "image_encoder.trunk."
+    widths = _block_widths(state)
+    embed_dims = tuple(dict.fromkeys(widths))
+    if len(embed_dims) != 4:
+        raise CheckpointError(
+            f"SAM 2 checkpoint: found an image encoder with {len(embed_dims)} stages, accepted are "
+            "4. Use a checkpoint in the layout of the official sam2 or sam2.1 releases."
+        )
+    depths = tuple(widths.count(width) for width in embed_dims)
+    first_heads = 2 if embed_dims[0] >= 112 else 1
+    window = state[trunk + "pos_embed_window"].shape[-1]
+    decoder = "sam_mask_decoder."
+    hidden = state["image_encoder.neck.convs.0.conv.weight"].shape[0]
+    attention = state[decoder + "transformer.layers.0.cross_attn_token_to_image.q_proj.weight"]
+    layers = {key.split(".")[3] for key in state if key.startswith(decoder + "transformer.layers.")}
+    return Architecture(
+        embed_dims=embed_dims,
+        depths=depths,
+        heads=tuple(first_heads * 2**stage for stage in range(4)),
+        windows=(window, 4, 16, 8) if embed_dims[0] >= 144 else (window, 4, 14, 7),
+        global_blocks=_global_blocks(depths),
+        background_size=tuple(state[trunk + "pos_embed"].shape[-2:]),
+        mlp_ratio=state[trunk + "blocks.0.mlp.layers.0.weight"].shape[0] / embed_dims[0],
+        hidden_size=hidden,
+        decoder_mlp=state[decoder + "transformer.layers.0.mlp.layers.0.weight"].shape[0],
+        decoder_layers=len(layers),
+        decoder_downsample=hidden // attention.shape[0],
+        iou_hidden=state[decoder + "iou_prediction_head.layers.0.weight"].shape[0],
+        masks=state[decoder + "mask_tokens.weight"].shape[0] - 1,
+    )
+
+
+def _block_widths(state: Mapping[str, Tensor]) -> list[int]:
+    widths: list[int] = []
+    while (key := f"image_encoder.trunk.blocks.{len(widths)}.mlp.layers.1.weight") in state:
+        widths.append(state[key].shape[0])
+    return widths
+
+
+def _global_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
+    """The last block of the third stage and two before it, 2/7 of the stage's depth apart.
+
+    Gives the official (5, 7, 9), (7, 10, 13), (12, 16, 20) and (23, 33, 43).
+    """
+    last = sum(depths[:3]) - 1
+    step = max(1, 2 * depths[2] // 7)
+    return tuple(last - step * count for count in (2, 1, 0))

@@ -1,0 +1,142 @@
+"""Prompts: points, boxes and masks, grouped by the object they belong to.
+
+Coordinates are pixels of the input image, floats, origin at the top-left corner of the top-left
+pixel. A point lies in [0, W) x [0, H); a box, in [0, W] x [0, H]. `core/prompt_formats.py` reads
+the text and socket formats; this module holds the result and decides which prompts form one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click. positive: on the object, else on what does not belong to it."""
+
+    x: float
+    y: float
+    positive: bool = True
+    object: int = 0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle, xyxy. positive: around the object, else around what does not belong to it.
+
+    name: what the box's maker calls its content (a detector's label), "" if nothing.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    positive: bool = True
+    object: int = 0
+    name: str = ""
+
+    def contains(self, point: Point) -> bool:
+        return self.x1 <= point.x <= self.x2 and self.y1 <= point.y <= self.y2
+
+    def distance(self, point: Point) -> float:
+        """Squared distance in pixels from a point to the rectangle, 0 inside."""
+        dx = max(self.x1 - point.x, 0.0, point.x - self.x2)
+        dy = max(self.y1 - point.y, 0.0, point.y - self.y2)
+        return dx * dx + dy * dy
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """All points and boxes given for one image."""
+
+    points: tuple[Point, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def __add__(self, other: Prompts) -> Prompts:
+        return Prompts(self.points + other.points, self.boxes + other.boxes)
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.boxes)
+
+
+@dataclass(frozen=True)
+class ObjectPrompt:
+    """What describes one object: clicks, at most one box around it, areas outside it, a rough mask.
+
+    mask: [H, W] float32, 0..1, of the image's size.
+    """
+
+    label: str
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+    negative_boxes: tuple[Box, ...] = ()
+    mask: Tensor | None = None
+
+    @property
+    def is_single_click(self) -> bool:
+        """One positive click and nothing else: ambiguous between a part, an object and a group."""
+        return (
+            len(self.points) == 1
+            and self.box is None
+            and self.mask is None
+            and not self.negative_boxes
+        )
+
+
+def group_by_object(prompts: Prompts, mask: Tensor | None = None) -> list[ObjectPrompt]:
+    """Split prompts into objects, ordered by object number, then as given.
+
+    Several boxes of one object become one object each; a click then goes to the box around it (or
+    the nearest), a negative click to all of them. The mask belongs to the lowest object number.
+    Raises InputError for an object with negative prompts only.
+    """
+    numbers = sorted({prompt.object for prompt in (*prompts.points, *prompts.boxes)})
+    if mask is not None and not numbers:
+        return [ObjectPrompt(label="object 0", mask=mask)]
+    objects: list[ObjectPrompt] = []
+    for position, number in enumerate(numbers):
+        own = Prompts(
+            tuple(point for point in prompts.points if point.object == number),
+            tuple(box for box in prompts.boxes if box.object == number),
+        )
+        objects += _split_object(number, own, mask if position == 0 else None)
+    return objects
+
+
+def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[ObjectPrompt]:
+    around = [box for box in prompts.boxes if box.positive]
+    whole = ObjectPrompt(
+        label=f"object {number}",
+        points=prompts.points,
+        negative_boxes=tuple(box for box in prompts.boxes if not box.positive),
+        mask=mask,
+    )
+    if not around:
+        if mask is None and not any(point.positive for point in prompts.points):
+            raise InputError(
+                f"points: object {number} has only negative prompts; an object needs at least one "
+                "positive point, box or mask. Add a click on the object itself (label 1)."
+            )
+        return [whole]
+    return [
+        replace(
+            whole,
+            label=box.name or whole.label,
+            box=box,
+            points=_points_of_box(box, around, prompts.points),
+        )
+        for box in around
+    ]
+
+
+def _points_of_box(box: Box, boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Point, ...]:
+    return tuple(
+        point
+        for point in points
+        if not point.positive or min(boxes, key=lambda candidate: candidate.distance(point)) is box
+    )

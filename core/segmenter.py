@@ -1,0 +1,128 @@
+"""A loaded model at work: encodes each image once, decodes prompts into instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from .engines.base import Candidates, Embedding, Engine, check_prompts
+from .engines.embeddings import EmbeddingCache, frame_key
+from .prompts import ObjectPrompt
+from .segments import Instance
+
+# About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
+CACHE_BYTES = 512 * 2**20
+
+
+class MaskChoice(str, Enum):
+    """Which of an object's candidate masks to keep."""
+
+    BEST = "best"
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+    ALL = "all"
+
+
+@dataclass
+class Counters:
+    """Work done since the model was loaded: images encoded, decoder runs."""
+
+    encodes: int = 0
+    decodes: int = 0
+
+
+class Segmenter:
+    """One engine with its embedding cache. Not thread-safe, nor is the host's management."""
+
+    def __init__(self, engine: Engine, cache_bytes: int = CACHE_BYTES):
+        self.engine = engine
+        self.cache = EmbeddingCache(cache_bytes)
+        self.counters = Counters()
+
+    def check(self, frames: Sequence[Sequence[ObjectPrompt]]) -> None:
+        """Raise InputError where a frame's prompts are of a kind that the engine cannot take."""
+        for prompts in frames:
+            check_prompts(self.engine.family, prompts)
+
+    def embed(self, frame: Tensor) -> Embedding:
+        """The embedding of a frame ([H, W, 3] float32, 0..1), from the cache where it is there."""
+        key = frame_key(frame)
+        embedding = self.cache.get(key)
+        if embedding is None:
+            embedding = self.engine.encode(frame)
+            self.counters.encodes += 1
+            self.cache.put(key, embedding)
+        return embedding
+
+    def segment(
+        self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
+    ) -> list[Instance]:
+        """Segment one frame ([H, W, 3] float32, 0..1); index is the frame's place in its batch.
+
+        Returns one instance per object in the order of the prompts, several for MaskChoice.ALL.
+        A frame without prompts is embedded all the same, so that the first prompt is fast.
+        """
+        embedding = self.embed(frame)
+        candidates = self._decode(embedding, prompts, choice)
+        return [
+            instance
+            for prompt, proposed in zip(prompts, candidates, strict=True)
+            for instance in self._instances(prompt, proposed, choice, embedding.size, index)
+        ]
+
+    def _decode(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], choice: MaskChoice
+    ) -> list[Candidates]:
+        """Decode all prompts, those that want several candidates apart from those that want one.
+
+        A single click is ambiguous, so its candidates compete by score; other prompts use the
+        model's single-mask output, as the official SAM predictors advise.
+        """
+        results: dict[int, Candidates] = {}
+        for multimask in (False, True):
+            chosen = [
+                index
+                for index, prompt in enumerate(prompts)
+                if (choice is not MaskChoice.BEST or prompt.is_single_click) is multimask
+            ]
+            if chosen:
+                wanted = [prompts[index] for index in chosen]
+                decoded = self.engine.decode(embedding, wanted, multimask)
+                self.counters.decodes += 1
+                results.update(zip(chosen, decoded, strict=True))
+        return [results[index] for index in range(len(prompts))]
+
+    def _instances(
+        self,
+        prompt: ObjectPrompt,
+        candidates: Candidates,
+        choice: MaskChoice,
+        size: tuple[int, int],
+        frame: int,
+    ) -> list[Instance]:
+        kept = _choose(candidates, choice)
+        masks = self.engine.to_masks(candidates.logits[kept], size)
+        masks = (masks.to(torch.uint8) * 255).cpu()
+        scores = candidates.scores[kept].tolist()
+        return [
+            Instance(mask, score, prompt.label, frame)
+            for mask, score in zip(masks, scores, strict=True)
+        ]
+
+
+def _choose(candidates: Candidates, choice: MaskChoice) -> list[int]:
+    """Indices of the candidates to keep, before they are brought to the image's size."""
+    order = candidates.scores.argsort(descending=True, stable=True).tolist()
+    if choice is MaskChoice.ALL:
+        return order
+    if choice is MaskChoice.BEST:
+        return order[:1]
+    areas = (candidates.logits > 0).flatten(1).sum(dim=1).tolist()
+    if choice is MaskChoice.LARGEST:
+        return [max(order, key=areas.__getitem__)]
+    # An empty candidate is no answer to "smallest" as long as another one found something.
+    return [min(order, key=lambda index: areas[index] or float("inf"))]

@@ -1,0 +1,22 @@
+"""The nodes ComfyUI sees: one file per node, listed here."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import host
+from .load_sam import LoadSAM
+from .point_segment import PointSegment
+
+NODES: list[type[io.ComfyNode]] = [LoadSAM, PointSegment]
+
+
+class SegmentAnywhereExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+async def comfy_entrypoint() -> ComfyExtension:
+    """Called once by ComfyUI when it loads the pack."""
+    host.register_model_folders()
+    return SegmentAnywhereExtension()

@@ -1,0 +1,170 @@
+"""The only module that imports ComfyUI: folders, devices, memory, progress, interrupt, previews."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+from comfy_api.latest import io, ui
+from server import PromptServer
+from torch import Tensor, nn
+
+from ..core import tensors
+from ..core.engines.base import Engine
+from ..core.engines.checkpoints import WEIGHT_SUFFIXES, load_engine
+from ..core.engines.grabcut import GrabCutEngine
+from ..core.engines.precision import Precision, encoder_dtype
+from ..core.segmenter import Segmenter
+
+# The folders in which other packs keep these models, so that nothing has to be moved.
+MODEL_FOLDERS = ("sams", "sam2", "sam3")
+# A preview is for the eye; a long batch would only fill the temp folder.
+_PREVIEW_FRAMES = 16
+
+
+class _Holder(nn.Module):
+    """Carries the model for ModelPatcher, which sets attributes that transformers models refuse."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+
+class SegmentModel:
+    """What a SEGMENT_MODEL wire carries. Nothing is loaded until a segment node asks for it.
+
+    patcher: ComfyUI's handle on the weights, None before loading and for engines without weights.
+    """
+
+    def __init__(self, path: Path | None, precision: Precision):
+        self._path = path
+        self._precision = precision
+        self._segmenter: Segmenter | None = None
+        self.patcher: comfy.model_patcher.ModelPatcher | None = None
+
+    @property
+    def engine(self) -> Engine | None:
+        return self._segmenter.engine if self._segmenter else None
+
+    def segmenter(self) -> Segmenter:
+        """The model ready for use on its device; loads it the first time."""
+        if self._segmenter is None:
+            self._segmenter = Segmenter(self._load_engine())
+            module = self._segmenter.engine.module
+            if module is not None:
+                self.patcher = _patcher(module)
+        if self.patcher is not None:
+            # Every time, and whole: another node may have evicted the model, and plain modules
+            # cannot run half on the GPU.
+            comfy.model_management.load_models_gpu(
+                [self.patcher],
+                memory_required=self._segmenter.engine.activation_bytes(),
+                force_full_load=True,
+            )
+            _finish_load(self.patcher)
+        return self._segmenter
+
+    def _load_engine(self) -> Engine:
+        if self._path is None:
+            return GrabCutEngine()
+        device = comfy.model_management.get_torch_device()
+        return load_engine(self._path, encoder_dtype(self._precision, device))
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        """Lets the host count the embeddings when it decides what to evict."""
+        return self._segmenter.cache.tensors() if self._segmenter else []
+
+
+_models: weakref.WeakValueDictionary[tuple, SegmentModel] = weakref.WeakValueDictionary()
+
+
+def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
+    """The handle of a weights file or folder, or of the built-in engine where path is None.
+
+    All loader nodes that ask for the same file at the same precision get the same handle.
+    """
+    stat = path.stat() if path else None
+    key = (path, precision, stat.st_mtime_ns, stat.st_size) if stat else (None,)
+    model = _models.get(key)
+    if model is None:
+        model = _models[key] = SegmentModel(path, precision)
+    return model
+
+
+def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    return comfy.model_patcher.ModelPatcher(
+        _Holder(module),
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+
+
+def _finish_load(patcher: comfy.model_patcher.ModelPatcher) -> None:
+    # With --novram the host leaves part of a model behind even when asked for all of it.
+    devices = {parameter.device.type for parameter in patcher.model.parameters()}
+    if len(devices) > 1:
+        patcher.model.to(patcher.load_device)
+
+
+def register_model_folders() -> None:
+    """Make the model folders known, beside those of the user's extra_model_paths.yaml."""
+    for name in MODEL_FOLDERS:
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+        paths, suffixes = folder_paths.folder_names_and_paths[name]
+        # A new set: ComfyUI's own folders share theirs.
+        folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | set(WEIGHT_SUFFIXES))
+
+
+def model_folder_paths(name: str) -> list[Path]:
+    """All directories of a model folder, the one to download into first."""
+    return [Path(path) for path in folder_paths.get_folder_paths(name)]
+
+
+def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int], None]:
+    """A progress callback that fills the node's bar and stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+        show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+    return report
+
+
+def frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between."""
+    batch, _, _ = tensors.image_size(image)
+    bar = comfy.utils.ProgressBar(batch)
+    for index in range(batch):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        yield index, tensors.rgb_frame(image, index)
+        bar.update_absolute(index + 1, batch)
+
+
+def to_output(tensor: Tensor) -> Tensor:
+    """Move a result to the device on which ComfyUI passes tensors between nodes."""
+    return tensor.to(comfy.model_management.intermediate_device())
+
+
+def show_text(cls: type[io.ComfyNode], text: str) -> None:
+    """Write a line on the node in the editor."""
+    if cls.hidden is not None and cls.hidden.unique_id is not None:
+        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+
+
+def preview(images: Tensor, text: str, cls: type[io.ComfyNode]) -> dict[str, Any]:
+    """The `ui` value of a node: its first frames as a preview, and a line of text.
+
+    Without ComfyUI there is nothing to preview in, and the text alone is returned.
+    """
+    values: dict[str, Any] = {"text": [text]}
+    if hasattr(ui, "PreviewImage"):
+        values |= ui.PreviewImage(images[:_PREVIEW_FRAMES], cls=cls).as_dict()
+    return values

@@ -1,0 +1,67 @@
+"""Load SAM: chooses a segmentation model; the weights load when a segment node first needs them."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..core.engines.downloads import download
+from ..core.engines.precision import Precision
+from ..core.errors import InputError
+from . import host, model_files
+from .sockets import CATEGORY, SegmentModelSocket
+
+
+class LoadSAM(io.ComfyNode):
+    """Loads a segmentation model from disk, downloads one, or gives the built-in engine."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SegmentAnywhereLoadSAM",
+            display_name="Load SAM",
+            category=CATEGORY,
+            description="Chooses the model that the segment nodes use. All nodes that choose the "
+            "same file share one copy in memory.",
+            search_aliases=["sam", "sam2", "segment anything", "load segment model", "grabcut"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=model_files.options(),
+                    default=model_files.BUILT_IN,
+                    tooltip="The built-in engine needs no download. Files and folders come from "
+                    "models/sams, models/sam2 and models/sam3. Entries marked with download are "
+                    "fetched the first time they run (SAM 2.1, Apache-2.0).",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=Precision,
+                    default=Precision.AUTO,
+                    tooltip="Number type of the image encoder. auto takes bf16 or fp16 where the "
+                    "device is fast at it, else fp32. Masks are always decoded in fp32.",
+                ),
+            ],
+            outputs=[SegmentModelSocket.Output("model", tooltip="For the segment nodes.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        # Naming the input leaves its list check to us: "download" marks come and go with files.
+        try:
+            model_files.resolve(model)
+        except InputError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, precision: str) -> tuple:
+        return (*model_files.fingerprint(model), precision)
+
+    @classmethod
+    def execute(cls, model: str, precision: str) -> io.NodeOutput:
+        source = model_files.resolve(model)
+        path = source.path
+        if source.entry is not None:
+            folder = host.model_folder_paths(source.entry.folder)[0]
+            path = download(source.entry, folder, host.download_progress(source.entry.title, cls))
+        return io.NodeOutput(host.segment_model(path, Precision(precision)))

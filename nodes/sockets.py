@@ -1,0 +1,53 @@
+"""Socket types, and the inputs and outputs that all segment nodes share."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core import render
+from ..core.segments import Segments, bounding_boxes, union_masks
+from . import host
+
+CATEGORY = "segment anywhere"
+
+# A SegmentModel (nodes/host.py): `.patcher` for ComfyUI, `.engine` once it is loaded.
+SegmentModelSocket = io.Custom("SEGMENT_MODEL")
+# A Segments (core/segments.py).
+SegmentsSocket = io.Custom("SEGMENTS")
+
+
+def segment_outputs() -> list[io.Output]:
+    """The four outputs of every segment node."""
+    return [
+        io.Mask.Output("mask", tooltip="The union of all objects, one mask per image."),
+        SegmentsSocket.Output(
+            "segments", tooltip="Every object on its own, with label, score and frame."
+        ),
+        io.BoundingBox.Output(
+            "bboxes", tooltip="A box around each object, one list per image, with score and label."
+        ),
+        io.Image.Output("overlay", tooltip="The image with coloured masks, boxes and labels."),
+    ]
+
+
+def segment_result(
+    cls: type[io.ComfyNode], image: Tensor, segments: Segments, text: str
+) -> io.NodeOutput:
+    """Make the four outputs, the preview and the node's line of text from a result."""
+    overlay = render.overlay(image, segments)
+    host.show_text(cls, text)
+    return io.NodeOutput(
+        host.to_output(union_masks(segments)),
+        segments,
+        bounding_boxes(segments),
+        host.to_output(overlay),
+        ui=host.preview(overlay, text, cls),
+    )
+
+
+def describe(segments: Segments) -> str:
+    """One line for the node: how many objects in how many images."""
+    count = len(segments)
+    objects = "1 object" if count == 1 else f"{count} objects"
+    return objects if segments.batch == 1 else f"{objects} in {segments.batch} images"
