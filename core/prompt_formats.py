@@ -292,7 +292,7 @@ def _is_corner_list(value: Any) -> bool:
 
 
 def _is_list_of_points(value: Any) -> bool:
-    return isinstance(value, list) and not all(_is_number(entry) for entry in value)
+    return isinstance(value, list) and all(isinstance(entry, list | dict) for entry in value)
 
 
 def _number(value: Any, name: str) -> float:

@@ -97,7 +97,7 @@ with gzip.open(FOLDER / "official_keys.json.gz", "rt") as file:
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_every_official_size_is_recognised(name):
-    """The keys and shapes of all eight releases give the official architecture and fit the model."""
+    """The keys and shapes of all eight releases give the official architecture and fit."""
     official = OFFICIAL[name]
     state = {key: torch.empty(shape, device="meta") for key, shape in official["keys"].items()}
     assert sam2_layout.is_official(state)

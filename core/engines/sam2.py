@@ -259,7 +259,7 @@ def _build(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
     missing = sorted(expected - state.keys())
     if missing:
         raise CheckpointError(
-            f"SAM 2 checkpoint: {len(missing)} weights are missing, the first is {missing[0]}. The "
+            f"SAM 2 checkpoint: missing weights: {len(missing)}, the first is {missing[0]}. The "
             "file is incomplete or of another model; download it again."
         )
     own = {key: tensor for key, tensor in state.items() if key in expected}

@@ -1,0 +1,374 @@
+"""Write the SAM 2 reference fixtures that the test suite compares its own loader against.
+
+The normal test suite does not need the official implementation: this script runs it once, on a
+narrow model with random weights, and stores what it answered. To run it again:
+
+    python3 -m venv sam2-reference
+    sam2-reference/bin/pip install torch==2.11.0 torchvision==0.26.0 setuptools wheel
+    SAM2_BUILD_CUDA=0 sam2-reference/bin/pip install --no-build-isolation sam2==1.1.0
+    sam2-reference/bin/python tests/parity/make_sam2_reference.py
+
+Everything runs in float32 on one CPU thread from fixed seeds. Written to `tests/fixtures/
+sam2_parity` (or to the folder given with `--out`):
+
+    checkpoint.pt          {"model": state dict} as in the released checkpoints, but in float16;
+                           the reference ran on exactly these values, widened to float32.
+    reference.npz          images, mask prompts and, per case, the outputs of `predict`.
+    config.json            the narrow architecture and the prompt of each case.
+    official_keys.json.gz  names and shapes of all tensors in the eight released checkpoints,
+                           and the trunk settings each of them belongs to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import LayerNorm2d
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from torch import Tensor, nn
+
+# Chosen among many: check_informative accepts few seeds, as random networks tend to be one-sided.
+SEED = 670
+BASE_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
+IMAGE_SIZE = 256
+EMBED_DIM = 8
+HIDDEN_DIM = 32
+MEMORY_DIM = 8
+# One image that is only enlarged, and one that is also shrunk, where antialiasing counts.
+IMAGE_SHAPES = ((120, 170), (400, 80))
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sam2_parity"
+
+# Widths only: whatever else decides the result of a prediction stays as in the official file.
+# The memory modules never run for single images, they are here for the sake of their keys.
+NARROW_OVERRIDES = (
+    f"model.image_size={IMAGE_SIZE}",
+    f"model.image_encoder.trunk.embed_dim={EMBED_DIM}",
+    f"model.image_encoder.neck.d_model={HIDDEN_DIM}",
+    f"model.image_encoder.neck.position_encoding.num_pos_feats={HIDDEN_DIM}",
+    f"model.image_encoder.neck.backbone_channel_list={[EMBED_DIM * k for k in (8, 4, 2, 1)]}",
+    f"model.memory_attention.d_model={HIDDEN_DIM}",
+    "model.memory_attention.num_layers=1",
+    f"model.memory_attention.layer.d_model={HIDDEN_DIM}",
+    "model.memory_attention.layer.dim_feedforward=16",
+    f"model.memory_attention.layer.self_attention.embedding_dim={HIDDEN_DIM}",
+    f"model.memory_attention.layer.cross_attention.embedding_dim={HIDDEN_DIM}",
+    f"model.memory_attention.layer.cross_attention.kv_in_dim={MEMORY_DIM}",
+    f"model.memory_encoder.out_dim={MEMORY_DIM}",
+    f"++model.memory_encoder.in_dim={HIDDEN_DIM}",
+    f"model.memory_encoder.position_encoding.num_pos_feats={MEMORY_DIM}",
+    f"++model.memory_encoder.mask_downsampler.embed_dim={HIDDEN_DIM}",
+    "++model.memory_encoder.mask_downsampler.total_stride=4",
+    f"model.memory_encoder.fuser.layer.dim={HIDDEN_DIM}",
+)
+
+# Weight scales, relative to one over the square root of the fan-in, for the modules whose name
+# ends so. Sharp attention and strong residual branches make the prompt count; the large scale on
+# the first mask token makes some single masks stable enough for the decoder to keep them, while
+# it replaces the others by the best of the three further masks.
+GAINS = {
+    "patch_embed.proj": 1.5,
+    "attn.qkv": 1.4,
+    "q_proj": 2.0,
+    "k_proj": 2.0,
+    "v_proj": 1.5,
+    "out_proj": 2.0,
+    "transformer.layers.0.mlp.layers.1": 2.0,
+    "transformer.layers.1.mlp.layers.1": 2.0,
+    "conv_s0": 2.0,
+    "conv_s1": 2.0,
+    "output_upscaling.0": 1.5,
+    "output_upscaling.3": 2.0,
+    "output_hypernetworks_mlps.0.layers.2": 6.5,
+    "output_hypernetworks_mlps.1.layers.2": 2.2,
+    "output_hypernetworks_mlps.2.layers.2": 2.2,
+    "output_hypernetworks_mlps.3.layers.2": 2.2,
+    "iou_prediction_head.layers.0": 1.5,
+    "iou_prediction_head.layers.1": 1.5,
+    "iou_prediction_head.layers.2": 2.5,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of `predict`; `full` says whether its full-resolution logits are stored too."""
+
+    name: str
+    image: int
+    multimask: bool
+    points: list[list[float]] | None = None
+    labels: list[int] | None = None
+    box: list[float] | list[list[float]] | None = None
+    mask_input: str | None = None
+    full: bool = False
+
+
+def build_narrow_model() -> SAM2Base:
+    """Build the official tiny image model at the narrow widths, with the weights drawn here."""
+    model = build_sam2(BASE_CONFIG, device="cpu", hydra_overrides_extra=list(NARROW_OVERRIDES))
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            value = draw(model, name, tensor, generator)
+            tensor.copy_(value.half().float())
+    return model
+
+
+def draw(model: nn.Module, name: str, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Random values for one tensor, none of them neutral, so that leaving it out shows."""
+    noise = torch.randn(like.shape, generator=generator)
+    owner_name, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(owner_name)
+    if isinstance(owner, nn.LayerNorm | LayerNorm2d):
+        return 1 + 0.3 * noise if leaf == "weight" else 0.3 * noise
+    if leaf == "bias":
+        return 0.15 * noise
+    if isinstance(owner, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        # A transposed convolution with stride = kernel reads each input pixel once per output.
+        transposed = isinstance(owner, nn.ConvTranspose2d)
+        fan_in = like.shape[0] if transposed else like[0].numel()
+        gain = next((g for end, g in GAINS.items() if owner_name.endswith(end)), 1.0)
+        return gain / math.sqrt(fan_in) * noise
+    if leaf == "positional_encoding_gaussian_matrix":
+        # The released checkpoints hold a unit normal here as well.
+        return noise
+    if owner_name.endswith(("iou_token", "mask_tokens")):
+        return 0.42 * noise
+    return (1.05 if "point_embeddings" in owner_name else 0.7) * noise
+
+
+def smooth_field(channels: int, cells: tuple[int, int], size: tuple[int, int], seed: int) -> Tensor:
+    """Smooth random maps with about unit variance, [channels, height, width]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn((1, channels, *cells), generator=generator)
+    return F.interpolate(coarse, size, mode="bicubic", align_corners=False)[0]
+
+
+def make_images() -> list[np.ndarray]:
+    """Smooth uint8 RGB images with some grain, [height, width, 3], neither of them square."""
+    images = []
+    for index, (height, width) in enumerate(IMAGE_SHAPES):
+        cells = (max(height // 18, 2), max(width // 18, 2))
+        field = smooth_field(3, cells, (height, width), SEED + 1 + index)
+        grain = smooth_field(3, (height, width), (height, width), SEED + 21 + index)
+        pixels = (field * 60 + grain * 8 + 128).round().clamp(0, 255).to(torch.uint8)
+        images.append(pixels.permute(1, 2, 0).contiguous().numpy())
+    return images
+
+
+def make_mask_inputs() -> dict[str, np.ndarray]:
+    """Smooth low-resolution logits, one mask prompt per image, [1, side, side]."""
+    side = IMAGE_SIZE // 4
+    return {
+        f"mask_input_{index}": (
+            6 * smooth_field(1, (5, 5), (side, side), SEED + 11 + index)
+        ).numpy()
+        for index in range(len(IMAGE_SHAPES))
+    }
+
+
+def make_cases(image: int) -> Iterator[Case]:
+    """Every kind of prompt, once per image, at coordinates in pixels of that image."""
+    height, width = IMAGE_SHAPES[image]
+
+    def at(*fractions: float) -> list[float]:
+        scales = (width, height) * (len(fractions) // 2)
+        return [round(f * s * 4) / 4 for f, s in zip(fractions, scales, strict=True)]
+
+    point = {"points": [at(0.4, 0.55)], "labels": [1]}
+    three = {"points": [at(0.3, 0.35), at(0.72, 0.6), at(0.15, 0.85)], "labels": [1, 0, 1]}
+    box = {"box": at(0.2, 0.25, 0.7, 0.8)}
+    both = box | {"points": [at(0.45, 0.5), at(0.65, 0.3)], "labels": [1, 0]}
+    boxes = {"box": [at(0, 0, 0.4, 0.5), at(0.3, 0.3, 0.8, 0.9), at(0.55, 0.1, 1, 0.6)]}
+    mask = {"mask_input": f"mask_input_{image}"}
+
+    def case(kind: str, prompt: dict[str, Any], multimask: bool, full: bool = False) -> Case:
+        name = f"image{image}_{kind}_{'multi' if multimask else 'single'}"
+        return Case(name, image, multimask, full=full, **prompt)
+
+    yield case("point", point, True, full=True)
+    yield case("point", point, False, full=image == 0)
+    yield case("points", three, True)
+    yield case("points", three, False, full=image == 0)
+    yield case("box", box, True)
+    yield case("box", box, False, full=True)
+    yield case("box_points", both, False, full=image == 0)
+    yield case("mask_point", mask | point, True)
+    yield case("mask_point", mask | point, False, full=True)
+    yield case("mask_only", mask, False)
+    yield case("boxes", boxes, True)
+    yield case("boxes", boxes, False, full=image == 0)
+
+
+def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    """The official predictor, told the feature sizes of a model that is not 1024 pixels wide."""
+    predictor = SAM2ImagePredictor(model)
+    # The predictor hard-codes the feature sizes of 1024-pixel models.
+    predictor._bb_feat_sizes = [(IMAGE_SIZE // k, IMAGE_SIZE // k) for k in (4, 8, 16)]
+    return predictor
+
+
+def predict(
+    predictor: SAM2ImagePredictor, case: Case, masks: dict[str, np.ndarray], multimask: bool
+) -> dict[str, np.ndarray]:
+    """Run one prompt on the image the predictor holds: full logits, scores, low-res logits."""
+    with torch.inference_mode():
+        full, scores, low = predictor.predict(
+            point_coords=None if case.points is None else np.array(case.points),
+            point_labels=None if case.labels is None else np.array(case.labels),
+            box=None if case.box is None else np.array(case.box),
+            mask_input=None if case.mask_input is None else masks[case.mask_input],
+            multimask_output=multimask,
+            return_logits=True,
+        )
+    return {"full": full, "scores": scores, "low": low}
+
+
+def replacements(low: np.ndarray, three: np.ndarray) -> list[int | None]:
+    """Which of the three masks stands in for each single mask, None where the own one stayed."""
+    found: list[int | None] = []
+    side = low.shape[-1]
+    groups = three.reshape(-1, 3, side, side)
+    for mask, group in zip(low.reshape(-1, side, side), groups, strict=True):
+        same = [index for index, other in enumerate(group) if np.array_equal(mask, other)]
+        found.append(same[0] if same else None)
+    return found
+
+
+def describe(
+    case: Case, out: dict[str, np.ndarray], predictor: SAM2ImagePredictor, masks: dict
+) -> dict[str, Any]:
+    """The config.json entry of a case."""
+    entry = asdict(case)
+    del entry["full"]
+    entry["outputs"] = {key: f"{case.name}.{key}" for key in out if key != "full" or case.full}
+    if not case.multimask:
+        # The decoder replaces an unstable single mask by the best-scored one of its three.
+        three = predict(predictor, case, masks, multimask=True)["low"]
+        entry["replaced_by"] = replacements(out["low"], three)
+    return entry
+
+
+def run_cases(model: SAM2Base) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """All arrays of reference.npz and all case entries of config.json."""
+    images = make_images()
+    masks = make_mask_inputs()
+    arrays = {f"image_{i}": image for i, image in enumerate(images)} | masks
+    entries = []
+    for index, image in enumerate(images):
+        predictor = make_predictor(model)
+        with torch.inference_mode():
+            predictor.set_image(image)
+        for case in make_cases(index):
+            out = predict(predictor, case, masks, case.multimask)
+            entry = describe(case, out, predictor, masks)
+            arrays |= {stored: out[key] for key, stored in entry["outputs"].items()}
+            entries.append(entry)
+    return arrays, entries
+
+
+def check_informative(arrays: dict[str, np.ndarray], entries: list[dict[str, Any]]) -> None:
+    """Refuse to store a reference that a broken loader could match by accident."""
+    for entry in entries:
+        low = arrays[entry["outputs"]["low"]]
+        for mask in low.reshape(-1, *low.shape[-2:]):
+            positive = float((mask > 0).mean())
+            clamped = float((np.abs(mask) >= 32).mean())
+            if not (0.1 < positive < 0.9 and np.ptp(mask) > 4 and clamped < 0.05):
+                raise ValueError(f"{entry['name']}: {positive=:.3f} {clamped=:.3f}")
+    replaced = {index for entry in entries for index in entry.get("replaced_by", [])}
+    if None not in replaced or len(replaced) < 3:
+        raise ValueError(f"single masks should be kept and replaced variously, got {replaced}")
+
+
+def trunk_summary(model: SAM2Base) -> dict[str, Any]:
+    """The arguments of a built Hiera trunk, defaults included, and what each block made of them."""
+    trunk = model.image_encoder.trunk
+    ends = [-1, *trunk.stage_ends]
+    return {
+        "embed_dim": trunk.pos_embed.shape[1],
+        "num_heads": trunk.blocks[0].attn.num_heads,
+        "stages": [end - start for start, end in zip(ends, ends[1:], strict=False)],
+        "global_att_blocks": list(trunk.global_att_blocks),
+        "window_spec": list(trunk.window_spec),
+        "window_pos_embed_bkg_spatial_size": list(trunk.window_pos_embed_bkg_spatial_size),
+        "block_windows": [block.window_size for block in trunk.blocks],
+        "block_heads": [block.attn.num_heads for block in trunk.blocks],
+    }
+
+
+def decoder_summary(model: SAM2Base) -> dict[str, Any]:
+    """Settings of the mask decoder that decide its answer but cannot be read off the weights."""
+    decoder = model.sam_mask_decoder
+    return {
+        "num_heads": decoder.transformer.num_heads,
+        "dynamic_multimask_via_stability": decoder.dynamic_multimask_via_stability,
+        "dynamic_multimask_stability_delta": decoder.dynamic_multimask_stability_delta,
+        "dynamic_multimask_stability_thresh": decoder.dynamic_multimask_stability_thresh,
+    }
+
+
+def official_models() -> dict[str, dict[str, Any]]:
+    """Tensor names, shapes and trunk settings of each released checkpoint, by its file stem."""
+    found = {}
+    for config, checkpoint in HF_MODEL_ID_TO_FILENAMES.values():
+        model = build_sam2(config, device="cpu")
+        found[checkpoint.removesuffix(".pt")] = {
+            "config": config,
+            "image_size": model.image_size,
+            "hidden_dim": model.hidden_dim,
+            "trunk": trunk_summary(model),
+            "decoder": decoder_summary(model),
+            "keys": {name: list(value.shape) for name, value in model.state_dict().items()},
+        }
+    return found
+
+
+def write_fixtures(out: Path) -> None:
+    """Build, run, check and store everything."""
+    model = build_narrow_model()
+    arrays, entries = run_cases(model)
+    check_informative(arrays, entries)
+    config = {
+        "official": {"package": "sam2", "version": "1.1.0", "config": BASE_CONFIG},
+        "image_size": IMAGE_SIZE,
+        "hidden_dim": HIDDEN_DIM,
+        "trunk": trunk_summary(model),
+        "decoder": decoder_summary(model),
+        "images": [f"image_{index}" for index in range(len(IMAGE_SHAPES))],
+        "cases": entries,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    state = {name: value.half() for name, value in model.state_dict().items()}
+    torch.save({"model": state}, out / "checkpoint.pt")
+    np.savez_compressed(out / "reference.npz", **arrays)
+    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    # A fixed time stamp, so that running the script again writes the same bytes.
+    packed = gzip.compress(json.dumps(official_models()).encode(), mtime=0)
+    (out / "official_keys.json.gz").write_bytes(packed)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description="Write the SAM 2 reference fixtures.")
+    parser.add_argument("--out", type=Path, default=FIXTURES, help="folder to write to")
+    out = parser.parse_args().out
+    torch.set_num_threads(1)
+    write_fixtures(out)
+    for path in sorted(out.iterdir()):
+        print(f"{path.stat().st_size:>9}  {path.name}")
+
+
+if __name__ == "__main__":
+    main()

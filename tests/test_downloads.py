@@ -1,0 +1,200 @@
+"""Downloads, from a loopback server that behaves like the model hub."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from segment_anywhere.core.engines.catalogue import CATALOGUE, Entry
+from segment_anywhere.core.engines.downloads import download, url
+from segment_anywhere.core.errors import DownloadError
+
+CONTENT = bytes(range(256)) * 20_000
+ENTRY = Entry(
+    title="SAM test",
+    family="sam2",
+    folder="sam2",
+    repository="someone/sam-test",
+    file="test.pt",
+    size=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    licence="Apache-2.0",
+    prompts="points",
+)
+
+
+@dataclass
+class Hub:
+    """What the server answers, and what it was asked."""
+
+    content: bytes = CONTENT
+    status: int = 200
+    cut_after: int | None = None
+    ignores_ranges: bool = False
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    state = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            state.requests.append((self.path, wanted))
+            if state.status != 200:
+                self.send_error(state.status)
+                return
+            start = 0
+            if wanted and not state.ignores_ranges:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(state.content) - start))
+            self.end_headers()
+            self.wfile.write(state.content[start : state.cut_after])
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}/")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
+
+
+def test_a_file_arrives_whole(hub, tmp_path):
+    seen = []
+    path = download(ENTRY, tmp_path / "sam2", lambda done, total: seen.append((done, total)))
+    assert path == tmp_path / "sam2" / "test.pt"
+    assert path.read_bytes() == CONTENT
+    assert [item.name for item in path.parent.iterdir()] == ["test.pt"]
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen == sorted(seen)
+    assert hub.requests == [("/someone/sam-test/resolve/main/test.pt", None)]
+
+
+class Interrupted(BaseException):
+    """As ComfyUI's own, no Exception."""
+
+
+def _interrupt(done: int, total: int) -> None:
+    raise Interrupted
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(hub, tmp_path):
+    with pytest.raises(Interrupted):
+        download(ENTRY, tmp_path, _interrupt)
+    part = tmp_path / "test.pt.part"
+    done = part.stat().st_size
+    assert 0 < done < len(CONTENT)
+    assert not (tmp_path / "test.pt").exists()
+    assert download(ENTRY, tmp_path, _ignore).read_bytes() == CONTENT
+    assert hub.requests[-1][1] == f"bytes={done}-"
+    assert not part.exists()
+
+
+def test_a_server_without_ranges_sends_it_all_again(hub, tmp_path):
+    (tmp_path / "test.pt.part").write_bytes(b"old")
+    hub.ignores_ranges = True
+    assert download(ENTRY, tmp_path, _ignore).read_bytes() == CONTENT
+
+
+def test_a_cut_connection_keeps_what_came(hub, tmp_path):
+    hub.cut_after = 1_500_000
+    with pytest.raises(DownloadError, match="queue again to continue|connection failed"):
+        download(ENTRY, tmp_path, _ignore)
+    assert (tmp_path / "test.pt.part").stat().st_size <= 1_500_000
+    hub.cut_after = None
+    assert download(ENTRY, tmp_path, _ignore).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!doctype html>" + CONTENT[15:], "a web page"),
+        (b"x" + CONTENT[1:], "not the published file"),
+        (CONTENT + b"more", "not the published file"),
+        (b"short", "after 5 of"),
+    ],
+)
+def test_wrong_content_never_gets_the_files_name(content, message, hub, tmp_path):
+    hub.content = content
+    with pytest.raises(DownloadError, match=message):
+        download(ENTRY, tmp_path, _ignore)
+    assert not (tmp_path / "test.pt").exists()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_a_refusal_says_what_to_do_by_hand(status, hub, tmp_path):
+    hub.status = status
+    with pytest.raises(DownloadError) as caught:
+        download(ENTRY, tmp_path, _ignore)
+    message = str(caught.value)
+    assert f"answered {status}" in message
+    assert url(ENTRY) in message
+    assert str(tmp_path / "test.pt") in message
+    assert "grabcut (built in)" in message
+
+
+def test_no_network_at_all(monkeypatch, hub, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError, match="connection failed.*grabcut"):
+        download(ENTRY, tmp_path, _ignore)
+
+
+@pytest.mark.parametrize("value", ["1", "true", "ON", "Yes"])
+def test_offline_asks_nobody(value, monkeypatch, hub, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE is set"):
+        download(ENTRY, tmp_path, _ignore)
+    assert hub.requests == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hubs_own_cache_is_used(hub, tmp_path):
+    repository = tmp_path / "hub" / "hub" / "models--someone--sam-test"
+    snapshot = repository / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    (snapshot / "test.pt").write_bytes(CONTENT)
+    assert download(ENTRY, tmp_path / "sam2", _ignore) == snapshot / "test.pt"
+    assert hub.requests == []
+
+
+def test_a_full_disk_is_noticed_before_the_download(hub, tmp_path):
+    with pytest.raises(DownloadError, match="the disk lacks room"):
+        download(replace(ENTRY, size=2**60), tmp_path, _ignore)
+    assert hub.requests == []
+
+
+def test_without_a_published_hash_the_size_is_checked(hub, tmp_path):
+    assert download(replace(ENTRY, sha256=None), tmp_path, _ignore).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.file)
+def test_the_catalogue_is_complete(entry):
+    assert entry.size > 10**6
+    assert entry.licence
+    assert entry.sha256 is None or len(entry.sha256) == 64
+    assert Path(entry.file).suffix in (".pt", ".pth", ".safetensors")
+
+
+def test_the_default_hub_is_the_public_one(monkeypatch):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert url(CATALOGUE[0]) == (
+        "https://huggingface.co/facebook/sam2.1-hiera-tiny/resolve/main/sam2.1_hiera_tiny.pt"
+    )

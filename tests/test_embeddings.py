@@ -1,0 +1,58 @@
+"""The embedding cache."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anywhere.core.engines.base import Embedding
+from segment_anywhere.core.engines.embeddings import EmbeddingCache, frame_key
+
+
+def _embedding(count: int = 10) -> Embedding:
+    return Embedding((torch.ones(count, dtype=torch.uint8),), (4, 4))
+
+
+def test_the_key_goes_with_pixels_and_shape():
+    frame = torch.rand(4, 6, 3)
+    other = frame.clone()
+    assert frame_key(frame) == frame_key(other)
+    other[3, 5, 2] += 1e-6
+    assert frame_key(frame) != frame_key(other)
+    assert frame_key(frame) != frame_key(frame.reshape(6, 4, 3))
+    transposed = frame.transpose(0, 1)
+    assert frame_key(transposed) == frame_key(transposed.contiguous())
+
+
+def test_the_oldest_unused_goes_first():
+    cache = EmbeddingCache(max_bytes=25)
+    cache.put("a", _embedding())
+    cache.put("b", _embedding())
+    assert cache.get("a") is not None
+    cache.put("c", _embedding())
+    assert cache.get("b") is None
+    assert cache.get("a") is not None
+    assert cache.get("c") is not None
+    assert cache.nbytes <= 25
+
+
+def test_the_newest_stays_even_where_it_exceeds_the_bound():
+    cache = EmbeddingCache(max_bytes=25)
+    cache.put("a", _embedding())
+    cache.put("huge", _embedding(100))
+    assert len(cache) == 1
+    assert cache.get("huge") is not None
+
+
+def test_a_key_put_twice_is_held_once():
+    cache = EmbeddingCache(max_bytes=100)
+    cache.put("a", _embedding())
+    cache.put("a", _embedding())
+    assert cache.nbytes == 10
+    assert len(cache.tensors()) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_embeddings_are_held_on_the_cpu():
+    cache = EmbeddingCache(max_bytes=100)
+    cache.put("a", _embedding().to("cuda"))
+    assert cache.get("a").features[0].device.type == "cpu"

@@ -1,0 +1,55 @@
+"""The choice of number types."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anywhere.core.engines import precision
+from segment_anywhere.core.engines.precision import Precision, encoder_dtype
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("choice", "dtype"),
+    [
+        (Precision.FP32, torch.float32),
+        (Precision.BF16, torch.bfloat16),
+        (Precision.FP16, torch.float16),
+    ],
+)
+def test_a_choice_is_kept_on_any_device(choice, dtype):
+    assert encoder_dtype(choice, CPU) is dtype
+    assert encoder_dtype(choice, torch.device("cuda")) is dtype
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "amx", "dtype"),
+    [
+        (False, False, torch.float32),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+    ],
+)
+def test_auto_takes_bf16_on_a_cpu_only_where_it_multiplies_it(avx512_bf16, amx, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert encoder_dtype(Precision.AUTO, CPU) is dtype
+
+
+@pytest.mark.parametrize(
+    ("bf16", "capability", "dtype"),
+    [
+        (True, (8, 0), torch.bfloat16),
+        (False, (7, 5), torch.float16),
+        (False, (6, 1), torch.float32),
+    ],
+)
+def test_auto_on_nvidia(bf16, capability, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert encoder_dtype(Precision.AUTO, torch.device("cuda")) is dtype
+
+
+def test_this_cpu_can_be_asked():
+    assert precision._cpu_multiplies_bf16() in (True, False)

@@ -1,0 +1,78 @@
+"""Grouping prompts into objects."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.prompts import Box, Point, Prompts, group_by_object
+
+MASK = torch.ones(10, 10)
+
+
+def test_objects_come_in_the_order_of_their_numbers():
+    points = (Point(1, 1, object=3), Point(2, 2, object=1), Point(3, 3, object=3))
+    objects = group_by_object(Prompts(points))
+    assert [one.label for one in objects] == ["object 1", "object 3"]
+    assert [len(one.points) for one in objects] == [1, 2]
+
+
+def test_several_boxes_of_one_object_become_objects():
+    left, right = Box(0, 0, 10, 10), Box(20, 0, 30, 10, name="dog")
+    points = (Point(5, 5), Point(25, 5), Point(15, 5, positive=False), Point(13, 5))
+    first, second = group_by_object(Prompts(points, (left, right)))
+    assert (first.box, second.box) == (left, right)
+    assert (first.label, second.label) == ("object 0", "dog")
+    assert [point.x for point in first.points] == [5, 15, 13]
+    assert [point.x for point in second.points] == [25, 15]
+
+
+def test_a_negative_box_belongs_to_its_object():
+    around, off = Box(0, 0, 10, 10), Box(2, 2, 3, 3, positive=False)
+    (one,) = group_by_object(Prompts(boxes=(around, off)))
+    assert one.box == around
+    assert one.negative_boxes == (off,)
+
+
+def test_the_mask_goes_to_the_lowest_number():
+    prompts = Prompts((Point(1, 1, object=2), Point(2, 2, object=5)))
+    first, second = group_by_object(prompts, MASK)
+    assert first.mask is MASK
+    assert second.mask is None
+
+
+def test_a_mask_alone_is_an_object():
+    (one,) = group_by_object(Prompts(), MASK)
+    assert one.mask is MASK
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        Prompts((Point(1, 1, positive=False),)),
+        Prompts(boxes=(Box(1, 1, 2, 2, positive=False),)),
+        Prompts((Point(1, 1), Point(2, 2, positive=False, object=1))),
+    ],
+)
+def test_negative_prompts_alone_are_refused(prompts):
+    with pytest.raises(InputError, match="only negative prompts.*Add a click"):
+        group_by_object(prompts)
+
+
+def test_negative_points_refine_a_mask():
+    (one,) = group_by_object(Prompts((Point(1, 1, positive=False),)), MASK)
+    assert one.mask is MASK
+
+
+@pytest.mark.parametrize(
+    ("prompts", "mask", "single"),
+    [
+        (Prompts((Point(1, 1),)), None, True),
+        (Prompts((Point(1, 1), Point(2, 2))), None, False),
+        (Prompts((Point(1, 1),), (Box(0, 0, 3, 3),)), None, False),
+        (Prompts((Point(1, 1),)), MASK, False),
+        (Prompts(boxes=(Box(0, 0, 3, 3),)), None, False),
+    ],
+)
+def test_what_counts_as_a_single_click(prompts, mask, single):
+    assert group_by_object(prompts, mask)[0].is_single_click is single

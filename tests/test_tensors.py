@@ -1,0 +1,85 @@
+"""IMAGE and MASK tensors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.tensors import image_size, mask_frames, rgb_frame
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_frames_of_every_kind_of_image(channels, dtype):
+    image = torch.rand(2, 5, 7, channels).to(dtype)
+    before = image.clone()
+    assert image_size(image) == (2, 5, 7)
+    frame = rgb_frame(image, 1)
+    assert frame.shape == (5, 7, 3)
+    assert frame.dtype == torch.float32
+    expected = image[1, ..., :3].float() if channels > 1 else image[1].float().expand(-1, -1, 3)
+    assert torch.equal(frame, expected)
+    assert torch.equal(image, before)
+
+
+def test_values_out_of_range_are_clamped_without_touching_the_input():
+    image = torch.tensor([-1.0, 0.5, 3.0]).reshape(1, 1, 1, 3)
+    assert rgb_frame(image, 0).flatten().tolist() == [0.0, 0.5, 1.0]
+    assert image.flatten().tolist() == [-1.0, 0.5, 3.0]
+    infinite = torch.full((1, 1, 1, 3), float("inf"))
+    assert rgb_frame(infinite, 0).flatten().tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 7, 3), (1, 5, 7, 2), (1, 5, 7, 5), (0, 5, 7, 3), (1, 0, 7, 3), (1, 5, 0, 3)]
+)
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(InputError, match=r"image: found .*\[.*\]"):
+        image_size(torch.zeros(shape))
+
+
+def test_nan_names_the_frame():
+    image = torch.zeros(2, 4, 4, 3)
+    image[1, 2, 2, 0] = float("nan")
+    rgb_frame(image, 0)
+    with pytest.raises(InputError, match="frame 1 holds NaN"):
+        rgb_frame(image, 1)
+
+
+@pytest.mark.parametrize("shape", [(8, 10), (1, 8, 10), (1, 1, 8, 10), (3, 8, 10), (3, 1, 8, 10)])
+def test_masks_of_every_rank_match_the_batch(shape):
+    mask = torch.rand(shape)
+    frames = mask_frames(mask, 3, (8, 10))
+    assert frames.shape == (3, 8, 10)
+    expected = mask.reshape(-1, 8, 10)
+    assert torch.equal(frames[2], expected[2 if len(expected) == 3 else 0])
+
+
+def test_a_mask_of_another_size_is_resized():
+    mask = torch.zeros(1, 10, 20)
+    mask[:, :, 10:] = 1
+    frames = mask_frames(mask, 1, (20, 40))
+    assert frames.shape == (1, 20, 40)
+    assert frames[0, :, :18].max() == 0
+    assert frames[0, :, 22:].min() == 1
+
+
+def test_zeros_of_an_image_without_alpha_fit_any_size():
+    frames = mask_frames(torch.zeros(1, 64, 64), 2, (480, 640))
+    assert frames.shape == (2, 480, 640)
+    assert not frames.any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.zeros(2, 4, 4), "found 2 masks for 3 images"),
+        (torch.zeros(0, 4, 4), "found a tensor of shape"),
+        (torch.zeros(4), "found a tensor of shape"),
+        (torch.zeros(1, 3, 4, 4), "found a tensor of shape"),
+        (torch.full((1, 4, 4), float("nan")), "NaN"),
+    ],
+)
+def test_masks_that_are_refused(mask, message):
+    with pytest.raises(InputError, match=f"mask: .*{message}|mask: {message}"):
+        mask_frames(mask, 3, (4, 4))
