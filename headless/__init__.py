@@ -1,0 +1,1 @@
+"""Runs API-format workflows without a browser: in this process, or on a running ComfyUI server."""

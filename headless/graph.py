@@ -1,0 +1,242 @@
+"""API-format workflow graphs: loading, looking up nodes, order of execution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import WorkflowError
+
+IMAGE_CLASS = "LoadImage"
+IMAGE_TITLE = "Image"
+IMAGE_INPUT = "image"
+
+
+@dataclass(frozen=True)
+class Link:
+    """An input that takes output number `slot` of another node."""
+
+    node_id: str
+    slot: int
+
+
+def as_link(value: object) -> Link | None:
+    """Return the link that an API-format input value stands for, or None for a constant."""
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+    ):
+        return Link(value[0], value[1])
+    return None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a graph, as the API format writes it."""
+
+    id: str
+    class_type: str
+    title: str
+    inputs: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.id})"
+
+    def links(self) -> dict[str, Link]:
+        """Return the linked inputs by name."""
+        found = ((name, as_link(value)) for name, value in self.inputs.items())
+        return {name: link for name, link in found if link is not None}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A whole workflow; changed by making a new one."""
+
+    nodes: Mapping[str, Node]
+
+    def find(self, address: str) -> Node:
+        """Return the node with this id or, failing that, this title.
+
+        Raises:
+            WorkflowError: no node, or more than one, answers to the address.
+        """
+        if address in self.nodes:
+            return self.nodes[address]
+        titled = [node for node in self.nodes.values() if node.title == address]
+        if len(titled) == 1:
+            return titled[0]
+        if titled:
+            ids = ", ".join(node.id for node in titled)
+            raise WorkflowError(
+                f"The title {address!r} belongs to {len(titled)} nodes: {ids}. Use the node's id."
+            )
+        raise WorkflowError(
+            f"No node has the id or title {address!r}. The workflow has: {describe(self.nodes)}."
+        )
+
+    def with_input(self, node_id: str, name: str, value: object) -> Graph:
+        """Return a copy in which one input of one node has another value."""
+        node = self.nodes[node_id]
+        changed = replace(node, inputs={**node.inputs, name: value})
+        return Graph({**self.nodes, node_id: changed})
+
+    def as_prompt(self) -> dict[str, dict[str, Any]]:
+        """Return the graph in API format, ready for JSON."""
+        return {
+            node.id: {
+                "class_type": node.class_type,
+                "inputs": dict(node.inputs),
+                "_meta": {"title": node.title},
+            }
+            for node in self.nodes.values()
+        }
+
+    def order(self, targets: Iterable[str]) -> list[str]:
+        """Return the ids that the targets need, every node after the nodes it depends on.
+
+        Raises:
+            WorkflowError: a link leads to a node that does not exist, or in a circle.
+        """
+        done: dict[str, None] = {}
+        for target in targets:
+            self._visit(target, done)
+        return list(done)
+
+    def _visit(self, target: str, done: dict[str, None]) -> None:
+        # An explicit stack: a long chain of nodes must not meet Python's recursion limit.
+        path: dict[str, None] = {}
+        stack = [(target, False)]
+        while stack:
+            node_id, left = stack.pop()
+            if left:
+                del path[node_id]
+                done[node_id] = None
+                continue
+            if node_id in done:
+                continue
+            if node_id in path:
+                circle = [*list(path)[list(path).index(node_id) :], node_id]
+                names = " -> ".join(str(self.nodes[each]) for each in circle)
+                raise WorkflowError(f"The workflow runs in a circle: {names}. Remove a link.")
+            path[node_id] = None
+            stack.append((node_id, True))
+            stack.extend((link.node_id, False) for link in self._sources(node_id))
+
+    def _sources(self, node_id: str) -> list[Link]:
+        node = self.nodes[node_id]
+        for name, link in node.links().items():
+            if link.node_id not in self.nodes:
+                raise WorkflowError(
+                    f"{node}, input {name!r}: linked to node {link.node_id}, which the workflow "
+                    "does not contain. Export the workflow again."
+                )
+        return list(node.links().values())
+
+
+def describe(nodes: Mapping[str, Node] | Iterable[Node]) -> str:
+    """Return "title (id), title (id), ..." for a message."""
+    values = nodes.values() if isinstance(nodes, Mapping) else nodes
+    return ", ".join(str(node) for node in values)
+
+
+def load_graph(path: Path) -> Graph:
+    """Read a workflow file in API format.
+
+    Raises:
+        WorkflowError: the file is missing, is no JSON, or is no API-format graph.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkflowError(f"Workflow {path}: no such file.") from None
+    except OSError as error:
+        raise WorkflowError(f"Workflow {path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise WorkflowError(
+            f"Workflow {path}: not JSON ({error}). Export it in ComfyUI with File > Export (API)."
+        ) from error
+    return parse_graph(data, str(path))
+
+
+def parse_graph(data: object, source: str) -> Graph:
+    """Turn decoded API-format JSON into a graph.
+
+    Args:
+        data: the decoded JSON.
+        source: what to call it in messages.
+
+    Raises:
+        WorkflowError: the data is in UI format, empty, or not a graph.
+    """
+    if isinstance(data, dict) and isinstance(data.get("nodes"), list):
+        raise WorkflowError(
+            f"Workflow {source}: this is the UI format, which only the browser can run. "
+            "Open it in ComfyUI, choose File > Export (API), and run that file."
+        )
+    if not isinstance(data, dict) or not data:
+        raise WorkflowError(
+            f"Workflow {source}: no nodes in it. Expected an API-format graph, an object of "
+            "node id to class_type and inputs (in ComfyUI: File > Export (API))."
+        )
+    return Graph({str(key): _parse_node(str(key), value, source) for key, value in data.items()})
+
+
+def _parse_node(node_id: str, value: object, source: str) -> Node:
+    class_type = value.get("class_type") if isinstance(value, dict) else None
+    inputs = value.get("inputs", {}) if isinstance(value, dict) else None
+    if not isinstance(class_type, str) or not isinstance(inputs, dict):
+        raise WorkflowError(
+            f"Workflow {source}: node {node_id!r} has no class_type and inputs. Expected the API "
+            "format (in ComfyUI: File > Export (API))."
+        )
+    meta = value.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return Node(node_id, class_type, str(title or class_type), inputs)
+
+
+def find_image_node(graph: Graph, address: str | None = None) -> Node:
+    """Return the node that gets the images.
+
+    Args:
+        graph: the workflow.
+        address: id or title that the user gave; None to choose: the only LoadImage, or the only
+            one with the title "Image".
+
+    Raises:
+        WorkflowError: there is none, the choice is open, or the node takes no image file.
+    """
+    if address is not None:
+        node = graph.find(address)
+        if IMAGE_INPUT not in node.inputs or as_link(node.inputs[IMAGE_INPUT]):
+            raise WorkflowError(
+                f"--image-node {address}: {node} is a {node.class_type}, which takes no image "
+                f"file. Name a LoadImage node: {_loaders_text(graph)}."
+            )
+        return node
+    loaders = _loaders(graph)
+    titled = [node for node in loaders if node.title == IMAGE_TITLE]
+    for choice in (loaders, titled):
+        if len(choice) == 1:
+            return choice[0]
+    if not loaders:
+        raise WorkflowError(
+            "The workflow has no LoadImage node for --image. Add one, or leave --image out."
+        )
+    raise WorkflowError(
+        f"The workflow has {len(loaders)} LoadImage nodes: {describe(loaders)}. Choose one with "
+        f'--image-node ID_OR_TITLE, or give it the title "{IMAGE_TITLE}".'
+    )
+
+
+def _loaders(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes.values() if node.class_type == IMAGE_CLASS]
+
+
+def _loaders_text(graph: Graph) -> str:
+    return describe(_loaders(graph)) or "the workflow has none"

