@@ -10,8 +10,8 @@ OLDEST_TRANSFORMERS := transformers==4.57.6
 .PHONY: demo test test-oldest test-e2e bench lint format
 
 demo: $(VENV)/.ready
-	$(BIN)/python run_workflow.py workflows/api/point_segment.json --image workflows/demo.jpg \
-		--out segment-anywhere-out --force
+	$(BIN)/python run_workflow.py workflows/api/point_segment.json \
+		--image workflows/images/dahlia.jpg --set "Point Segment.points=[[310, 215]]" --force
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest tests -n 2

@@ -12,13 +12,13 @@ from .tensors import rgb_frame
 
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart; black left out.
 PALETTE = (
-    (230, 159, 0),
     (86, 180, 233),
+    (230, 159, 0),
     (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
     (204, 121, 167),
+    (240, 228, 66),
+    (213, 94, 0),
+    (0, 114, 178),
 )
 _OPACITY = 0.45
 _LINE_SHARE = 1 / 400
