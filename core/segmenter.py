@@ -104,25 +104,25 @@ class Segmenter:
         size: tuple[int, int],
         frame: int,
     ) -> list[Instance]:
-        kept = _choose(candidates, choice)
-        masks = self.engine.to_masks(candidates.logits[kept], size)
-        masks = (masks.to(torch.uint8) * 255).cpu()
-        scores = candidates.scores[kept].tolist()
+        # By score, only what is kept has to be brought to the image's size.
+        order = candidates.scores.argsort(descending=True, stable=True).tolist()
+        considered = order[:1] if choice is MaskChoice.BEST else order
+        masks = self.engine.to_masks(candidates.logits[considered], size)
+        kept = _choose(masks, choice)
+        scores = candidates.scores[considered][kept].tolist()
+        masks = (masks[kept].to(torch.uint8) * 255).cpu()
         return [
             Instance(mask, score, prompt.label, frame)
             for mask, score in zip(masks, scores, strict=True)
         ]
 
 
-def _choose(candidates: Candidates, choice: MaskChoice) -> list[int]:
-    """Indices of the candidates to keep, before they are brought to the image's size."""
-    order = candidates.scores.argsort(descending=True, stable=True).tolist()
-    if choice is MaskChoice.ALL:
-        return order
-    if choice is MaskChoice.BEST:
-        return order[:1]
-    areas = (candidates.logits > 0).flatten(1).sum(dim=1).tolist()
+def _choose(masks: Tensor, choice: MaskChoice) -> list[int]:
+    """Indices of the masks [K, H, W] bool, best first, that a choice keeps."""
+    if choice in (MaskChoice.BEST, MaskChoice.ALL):
+        return list(range(len(masks)))
+    areas = masks.flatten(1).sum(dim=1).tolist()
     if choice is MaskChoice.LARGEST:
-        return [max(order, key=areas.__getitem__)]
+        return [areas.index(max(areas))]
     # An empty candidate is no answer to "smallest" as long as another one found something.
-    return [min(order, key=lambda index: areas[index] or float("inf"))]
+    return [areas.index(min(area for area in areas if area or not any(areas)))]

@@ -7,6 +7,8 @@ modules, so the tests see it under a package of its own, as ComfyUI does. ComfyU
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import sys
 import tempfile
 import types
@@ -23,6 +25,8 @@ start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))
 _package = types.ModuleType("segment_anywhere")
 _package.__path__ = [str(ROOT)]
 sys.modules["segment_anywhere"] = _package
+# Registers the model folders, without which no schema can be made.
+asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint())
 
 
 def pytest_unconfigure() -> None:

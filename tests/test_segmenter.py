@@ -1,0 +1,124 @@
+"""Encoding once, decoding often, and choosing among candidates."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import FIXTURES
+from segment_anywhere.core.engines.checkpoints import load_engine
+from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.segmenter import MaskChoice, Segmenter, _choose
+
+CLICK = ObjectPrompt("click", (Point(20, 30),))
+PAIR = ObjectPrompt("pair", (Point(20, 30), Point(50, 10, positive=False)))
+BOX = ObjectPrompt("box", box=Box(10, 5, 60, 40))
+MASK = ObjectPrompt("mask", mask=torch.ones(48, 64))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load_engine(FIXTURES / "sam2_parity" / "checkpoint.pt", torch.float32)
+
+
+@pytest.fixture
+def segmenter(engine):
+    return Segmenter(engine)
+
+
+def _frame(seed: int = 0) -> torch.Tensor:
+    return torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def test_further_prompts_encode_nothing(segmenter):
+    for prompts in ([CLICK], [PAIR], [BOX], [CLICK, BOX]):
+        segmenter.segment(_frame(), prompts, MaskChoice.BEST)
+    assert segmenter.counters.encodes == 1
+    segmenter.segment(_frame(1), [CLICK], MaskChoice.BEST)
+    assert segmenter.counters.encodes == 2
+    segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
+    assert segmenter.counters.encodes == 2
+
+
+def test_no_prompt_encodes_for_the_first_click(segmenter):
+    assert segmenter.segment(_frame(), [], MaskChoice.BEST) == []
+    assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 0)
+    segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
+    assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 1)
+
+
+def test_a_mask_from_the_cache_equals_a_fresh_one(engine, segmenter):
+    first = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)[0]
+    again = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)[0]
+    fresh = Segmenter(engine).segment(_frame(), [CLICK], MaskChoice.BEST)[0]
+    assert torch.equal(first.mask, again.mask)
+    assert torch.equal(first.mask, fresh.mask)
+    assert first.score == again.score == fresh.score
+
+
+def test_objects_decoded_together_equal_objects_decoded_alone(segmenter):
+    prompts = [PAIR, CLICK, BOX, MASK, CLICK]
+    together = segmenter.segment(_frame(), prompts, MaskChoice.BEST, index=3)
+    assert [one.label for one in together] == ["pair", "click", "box", "mask", "click"]
+    assert {one.frame for one in together} == {3}
+    for prompt, one in zip(prompts, together, strict=True):
+        (alone,) = segmenter.segment(_frame(), [prompt], MaskChoice.BEST)
+        assert one.score == pytest.approx(alone.score, abs=1e-5)
+        assert (one.mask != alone.mask).float().mean() < 0.001
+
+
+def test_masks_are_whole_and_of_the_images_size(segmenter):
+    (instance,) = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
+    assert instance.mask.shape == (48, 64)
+    assert instance.mask.dtype == torch.uint8
+    assert set(instance.mask.unique().tolist()) <= {0, 255}
+    assert 0 <= instance.score <= 1
+
+
+@pytest.mark.parametrize("prompt", [CLICK, PAIR, BOX])
+def test_all_gives_the_three_candidates_best_first(prompt, segmenter):
+    instances = segmenter.segment(_frame(), [prompt], MaskChoice.ALL)
+    scores = [one.score for one in instances]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_largest_and_smallest_are_among_the_candidates(segmenter):
+    areas = [
+        int((one.mask > 0).sum()) for one in segmenter.segment(_frame(), [CLICK], MaskChoice.ALL)
+    ]
+    (largest,) = segmenter.segment(_frame(), [CLICK], MaskChoice.LARGEST)
+    (smallest,) = segmenter.segment(_frame(), [CLICK], MaskChoice.SMALLEST)
+    assert int((largest.mask > 0).sum()) == max(areas)
+    assert int((smallest.mask > 0).sum()) == min(area for area in areas if area)
+
+
+def test_a_single_click_takes_the_best_of_three(segmenter):
+    best = segmenter.segment(_frame(), [CLICK], MaskChoice.ALL)[0]
+    (chosen,) = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
+    assert chosen.score == best.score
+    assert torch.equal(chosen.mask, best.mask)
+
+
+@pytest.mark.parametrize(
+    ("choice", "areas", "expected"),
+    [
+        (MaskChoice.BEST, [2], [0]),
+        (MaskChoice.ALL, [1, 2, 3], [0, 1, 2]),
+        (MaskChoice.LARGEST, [1, 5, 3], [1]),
+        (MaskChoice.LARGEST, [3, 3, 1], [0]),
+        (MaskChoice.SMALLEST, [4, 5, 3], [2]),
+        (MaskChoice.SMALLEST, [4, 0, 5], [0]),
+        (MaskChoice.SMALLEST, [0, 0, 0], [0]),
+    ],
+)
+def test_choosing(choice, areas, expected):
+    masks = torch.arange(10).expand(len(areas), 1, 10) < torch.tensor(areas)[:, None, None]
+    assert _choose(masks, choice) == expected
+
+
+def test_prompts_of_a_kind_the_engine_lacks_are_refused(segmenter):
+    negative = ObjectPrompt("object 0", (Point(1, 1),), negative_boxes=(Box(0, 0, 2, 2),))
+    with pytest.raises(InputError, match="sam2 takes no negative boxes; accepted by grabcut"):
+        segmenter.check([[CLICK], [negative]])
+    segmenter.check([[CLICK, PAIR, BOX, MASK], []])
