@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 from ..prompts import ObjectPrompt
 from ..tensors import resize_mask
 from .base import Candidates, Embedding
+from .sam2_encoder import streamline
 from .sam2_layout import Architecture, infer_architecture, to_transformers
 
 # ImageNet statistics, as the official transforms use.
@@ -38,6 +39,7 @@ class Sam2Engine:
         self._image_size = model.config.prompt_encoder_config.image_size
         self.module.float()
         self.module.vision_encoder.to(dtype)
+        streamline(self.module.vision_encoder)
 
     @property
     def _device(self) -> torch.device:

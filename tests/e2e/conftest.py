@@ -1,0 +1,86 @@
+"""One ComfyUI for all end-to-end tests of a session; without one, they are skipped.
+
+With pytest-xdist, run with `--dist loadgroup`: all these tests then go to one worker. Other
+distributions work too, but each worker starts a ComfyUI of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from conftest import FIXTURES, ROOT
+from PIL import Image
+
+from .api import Api
+from .comfy_server import NEIGHBOUR, ComfyMissing, ComfyServer, find_install, write_neighbour
+
+TINY = FIXTURES / "sam2_tiny"
+_LOG = pytest.StashKey[tuple[ComfyServer, int]]()
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with this pack, the small models, and a pack like ours beside it."""
+    try:
+        install = find_install()
+        base = tmp_path_factory.mktemp("comfy")
+        models = base / "models" / "sam2"
+        models.mkdir(parents=True)
+        shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", models / "parity.pt")
+        if (TINY / "config.json").is_file():
+            shutil.copytree(TINY, models / "sam2_tiny")
+        write_neighbour(base / "custom_nodes")
+        server = ComfyServer(install, base, packs=(NEIGHBOUR,))
+        server.start()
+    except ComfyMissing as reason:
+        pytest.skip(str(reason))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def startup_log(comfy: ComfyServer) -> str:
+    """The log as it was before the first test."""
+    return comfy.log()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_test(request: pytest.FixtureRequest, comfy: ComfyServer, startup_log: str) -> None:
+    request.node.stash[_LOG] = (comfy, comfy.log_size())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show a failed test what the server wrote meanwhile."""
+    report = yield
+    if report.failed and _LOG in item.stash:
+        server, start = item.stash[_LOG]
+        report.sections.append(("ComfyUI's log during the test", server.log(start)))
+    return report
+
+
+@pytest.fixture
+def api(comfy: ComfyServer) -> Api:
+    return Api(comfy.url)
+
+
+@pytest.fixture(scope="session")
+def dahlia(comfy: ComfyServer) -> str:
+    """The photograph of the demo, 640 x 427, uploaded: a flower around (310, 215)."""
+    return Api(comfy.url).upload("dahlia.jpg", ROOT / "workflows" / "images" / "dahlia.jpg")
+
+
+@pytest.fixture(scope="session")
+def photo(comfy: ComfyServer) -> str:
+    """A cup of espresso, 600 x 400, uploaded."""
+    return Api(comfy.url).upload("photo.jpg", FIXTURES / "photo.jpg")
+
+
+@pytest.fixture(scope="session")
+def square(comfy: ComfyServer) -> str:
+    """A red square from (40, 20) to (100, 80) on green, 160 x 120, uploaded."""
+    image = Image.new("RGB", (160, 120), (40, 140, 60))
+    image.paste((210, 40, 30), (40, 20, 100, 80))
+    return Api(comfy.url).upload("square.png", image)
