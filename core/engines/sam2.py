@@ -7,6 +7,7 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..prompts import ObjectPrompt
+from ..prompts import Box, ObjectPrompt
+from ..segments import mask_boxes
 from ..tensors import resize_mask
 from .base import Candidates, Embedding
 from .sam2_encoder import streamline
@@ -74,8 +76,10 @@ class Sam2Engine:
         """Propose masks: three per object for multimask, else one. logits: [K, S/4, S/4] float32.
 
         Objects with the same number of points share one decoder run: padding them to a common
-        number would change the attention's result.
+        number would change the attention's result. A mask alone is given the box around it: in
+        training, masks came with other prompts.
         """
+        prompts = [_with_box(prompt) for prompt in prompts]
         groups: dict[tuple[int, bool], list[int]] = {}
         for index, prompt in enumerate(prompts):
             key = (len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None)
@@ -180,6 +184,14 @@ class Sam2Engine:
         width = self.module.config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
         return 16 * tokens * width * self._dtype.itemsize + 256 * 2**20
+
+
+def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
+    if prompt.mask is None or prompt.points or prompt.box is not None:
+        return prompt
+    inside = prompt.mask[None] * 255
+    x1, y1, x2, y2 = mask_boxes(inside.to(torch.uint8).cpu())[0].tolist()
+    return replace(prompt, box=Box(x1, y1, x2, y2))
 
 
 def from_official(
