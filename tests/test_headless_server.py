@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
+from aiohttp import web
+from fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
 
 from headless.client import HttpClient
 from headless.errors import WorkflowError
