@@ -14,10 +14,10 @@ demo: $(VENV)/.ready
 		--image workflows/images/dahlia.jpg --set "Point Segment.points=[[310, 215]]" --force
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest tests -n 2
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup
 
 test-oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest tests -n 2
+	$(OLDEST)/bin/python -m pytest tests -n 2 --dist loadgroup
 
 test-e2e: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/e2e -v -rs

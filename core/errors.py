@@ -15,5 +15,9 @@ class CheckpointError(SegmentAnywhereError):
     """A weights file or folder that cannot be read, is not recognised or needs other libraries."""
 
 
+class EngineError(SegmentAnywhereError):
+    """A model that cannot run here, or produced no usable numbers."""
+
+
 class DownloadError(SegmentAnywhereError):
     """Weights that could not be fetched."""

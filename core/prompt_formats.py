@@ -1,62 +1,30 @@
 """Reads prompts from text and from sockets: the `points` JSON, KJNodes' strings, bounding boxes.
 
-`read_prompts` joins what a node was given; the formats are listed in `parse_points` and
-`parse_boxes`. `tests/vectors/points.json` is the table of examples that this parser and the
-editor's share.
+The formats are listed in `parse_points`, `parse_coords` and `parse_boxes`.
+`tests/vectors/points.json` is the table of examples that this parser and the editor's share.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any, NoReturn
 
-from torch import Tensor
-
 from .errors import InputError
-from .prompts import Box, ObjectPrompt, Point, Prompts, group_by_object
-from .tensors import mask_frames
+from .prompts import Box, Point, Prompts
 
-ACCEPTED = (
+_VERSION = 1
+_POINT_FORMATS = (
     'Accepted: [[x, y], ...], [{"x": .., "y": .., "label": 1}], one list of points per object, '
     '{"points": [...], "boxes": [...], "size": [W, H]}, {"positive": [...], "negative": [...]} or '
     "boxes as {x, y, width, height}"
 )
-
-
-@dataclass(frozen=True)
-class PromptInputs:
-    """The prompt inputs of a node as they arrive; "" and None mean not given."""
-
-    points: str = ""
-    positive_coords: str = ""
-    negative_coords: str = ""
-    bboxes: Any = None
-    mask: Tensor | None = None
-
-
-def read_prompts(
-    inputs: PromptInputs, batch: int, size: tuple[int, int]
-) -> list[list[ObjectPrompt]]:
-    """Join all prompt inputs for a batch of images of size (H, W): a list of objects per frame.
-
-    Points and the two coordinate strings apply to every frame; boxes and masks do too, or there is
-    one list or mask for each frame. A mask of zeros is no mask. Raises InputError for whatever
-    `parse_points`, `parse_coords`, `parse_boxes` and `mask_frames` refuse.
-    """
-    common = (
-        parse_points(inputs.points, size)
-        + parse_coords(inputs.positive_coords, True, size, "positive_coords")
-        + parse_coords(inputs.negative_coords, False, size, "negative_coords")
-    )
-    boxes = parse_boxes(inputs.bboxes, batch, size)
-    masks = [None] * batch if inputs.mask is None else mask_frames(inputs.mask, batch, size)
-    return [
-        group_by_object(common + own, mask if mask is not None and mask.any() else None)
-        for own, mask in zip(boxes, masks, strict=True)
-    ]
+_BOX_FORMATS = (
+    "Accepted: {x, y, width, height}, (x1, y1, x2, y2), a list of boxes, or one list per image"
+)
 
 
 def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prompts:
@@ -64,38 +32,50 @@ def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prom
 
     Accepts "" and [] (no prompt); the editor's object (version, size, points, boxes); a bare list
     of its points; [x, y]; [[x, y], ...]; one list of [x, y] per object; KJNodes' {"positive": [],
-    "negative": []}; a box as {x, y, width, height} or a list of them. Pixels of the image unless
-    `size` names another one, which then is scaled. Raises InputError, naming the entry, for text
-    that is not JSON, another shape, a label other than 0 or 1, or a place outside the image.
+    "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points.
+    Pixels of the image unless `size` names another one, which then is scaled. Boxes are cut off at
+    the image's edge. Raises InputError, naming the entry, for text that is not JSON, another shape,
+    a label other than 0 or 1, a point outside the image or a box of which nothing is inside.
     """
     value = _load_json(text, name)
     if value in (None, "", [], {}):
         return Prompts()
-    if isinstance(value, dict):
-        prompts = _parse_object(value, size, name)
-    else:
-        prompts = _parse_list(value, name)
-    _check_inside(prompts, size, name)
-    return prompts
+    if isinstance(value, dict) and not _is_box(value) and "x" not in value:
+        return _parse_object(value, size, name)
+    return _fit(_parse_list(value, name), size, name)
 
 
-def parse_coords(text: str, positive: bool, size: tuple[int, int], name: str) -> Prompts:
-    """Read KJNodes' coordinate string, a JSON list of {x, y}, for an image of size (H, W).
+def parse_coords(
+    positive: str | None, negative: str | None, size: tuple[int, int]
+) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """Read KJNodes' two coordinate strings, JSON lists of {x, y}, for an image of size (H, W).
 
-    Its "normalize" option sends fractions: values that are all within 0..1 and not all whole are
-    scaled to pixels. Raises InputError like `parse_points`.
+    Its "normalize" option sends fractions: where all values of both strings lie within 0..1 and
+    not all are whole, they are scaled to pixels. Raises InputError like `parse_points`.
     """
-    value = _load_json(text, name)
-    if value in (None, "", [], {}):
-        return Prompts()
-    if isinstance(value, dict):
-        value = [value]
-    points = _flat_points(value, name)
-    if _looks_normalised(points):
-        points = [Point(p.x * size[1], p.y * size[0]) for p in points]
-    prompts = Prompts(tuple(Point(p.x, p.y, positive) for p in points))
-    _check_inside(prompts, size, name)
-    return prompts
+    height, width = size
+    points = [
+        replace(point, positive=is_positive, object=0)
+        for text, is_positive, name in (
+            (positive, True, "positive_coords"),
+            (negative, False, "negative_coords"),
+        )
+        for point in _coordinate_list(text, name)
+    ]
+    values = [value for point in points for value in (point.x, point.y)]
+    is_fraction = all(0 <= value <= 1 for value in values)
+    if is_fraction and not all(value.is_integer() for value in values):
+        points = [
+            replace(point, x=_below(point.x * width, width), y=_below(point.y * height, height))
+            for point in points
+        ]
+    for is_positive, name in ((True, "positive_coords"), (False, "negative_coords")):
+        own = tuple(point for point in points if point.positive is is_positive)
+        _fit(Prompts(own), size, name)
+    return (
+        tuple(point for point in points if point.positive),
+        tuple(point for point in points if not point.positive),
+    )
 
 
 def parse_boxes(
@@ -103,22 +83,32 @@ def parse_boxes(
 ) -> list[Prompts]:
     """Read a BOUNDING_BOX (or BBOX) socket for a batch of images of size (H, W), per frame.
 
-    Accepts {x, y, width, height}, a list of those, one such list per frame, and tuples (x1, y1,
-    x2, y2) in place of the dicts. A box's text label names its instance. Raises InputError for
-    other shapes, a number of lists that fits neither 1 nor the batch, or a box outside the image.
+    Accepts {x, y, width, height}, a list of those, one such list per frame, and (x1, y1, x2, y2) in
+    place of the dicts. A box's text label names its instance. Boxes are cut off at the image's
+    edge, which detectors overstep. Raises InputError for other shapes, a number of lists that fits
+    neither 1 nor the batch, or a box of which nothing is inside the image.
     """
     if value is None:
         return [Prompts()] * batch
+    value = value.tolist() if hasattr(value, "tolist") else value
     frames = _boxes_per_frame(value, batch, name)
-    prompts = []
-    for boxes in frames:
-        parsed = Prompts(boxes=tuple(_box(box, f"{name}[{i}]") for i, box in enumerate(boxes)))
-        _check_inside(parsed, size, name)
-        prompts.append(parsed)
-    return prompts
+    return [
+        _fit(
+            Prompts(boxes=tuple(_box(box, f"{name}[{i}]") for i, box in enumerate(boxes))),
+            size,
+            name,
+        )
+        for boxes in frames
+    ]
 
 
-def _load_json(text: str, name: str) -> Any:
+def _load_json(text: str | None, name: str) -> Any:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InputError(
+            f"{name}: found a {type(text).__name__}, a text is expected. {_POINT_FORMATS}."
+        )
     if not text.strip():
         return None
     try:
@@ -128,66 +118,89 @@ def _load_json(text: str, name: str) -> Any:
     except json.JSONDecodeError as error:
         raise InputError(
             f"{name}: not valid JSON ({error.msg} at line {error.lineno}, column {error.colno}). "
-            f"{ACCEPTED}."
+            f"{_POINT_FORMATS}."
         ) from error
+    except (ValueError, RecursionError) as error:
+        reason = "too long a number or too deeply nested"
+        raise InputError(f"{name}: not usable JSON ({reason}). {_POINT_FORMATS}.") from error
 
 
-def _fail(name: str, found: Any, wanted: str) -> NoReturn:
+def _fail(name: str, found: Any, wanted: str, formats: str = _POINT_FORMATS) -> NoReturn:
     shown = json.dumps(found, default=str)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    raise InputError(f"{name}: found {shown}, {wanted}. {ACCEPTED}.")
+    raise InputError(f"{name}: found {shown}, {wanted}. {formats}.")
 
 
 def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
-    if "positive" in value or "negative" in value:
-        return Prompts(
-            tuple(
-                Point(point.x, point.y, positive)
-                for key, positive in (("positive", True), ("negative", False))
-                for point in _flat_points(value.get(key) or [], f"{name}.{key}")
-            )
-        )
-    if "points" not in value and "boxes" not in value:
-        return _parse_list([value], name)
-    points = value.get("points") or []
+    """An object with points, boxes, positive, negative, of which all are optional but one."""
+    if value.get("version", _VERSION) != _VERSION:
+        _fail(f"{name}.version", value["version"], f"this pack reads version {_VERSION}")
+    if not value.keys() & {"points", "boxes", "positive", "negative"}:
+        _fail(name, value, "points, boxes, positive or negative are expected")
+    points = list(_points(value.get("points"), f"{name}.points"))
+    for key in ("positive", "negative"):
+        points += [
+            replace(point, positive=key == "positive")
+            for point in _points(value.get(key), f"{name}.{key}")
+        ]
     boxes = value.get("boxes") or []
-    for key, entries in (("points", points), ("boxes", boxes)):
-        if not isinstance(entries, list):
-            _fail(f"{name}.{key}", entries, "a list is expected")
+    if not isinstance(boxes, list):
+        _fail(f"{name}.boxes", boxes, "a list is expected")
     prompts = Prompts(
-        tuple(_point(point, f"{name}.points[{i}]") for i, point in enumerate(points)),
-        tuple(_box(box, f"{name}.boxes[{i}]") for i, box in enumerate(boxes)),
+        tuple(points), tuple(_box(box, f"{name}.boxes[{i}]") for i, box in enumerate(boxes))
     )
-    return _rescale(prompts, value.get("size"), size, name)
+    source = _source_size(value.get("size"), name)
+    return _rescale(_fit(prompts, source or size, name), source, size)
 
 
 def _parse_list(value: Any, name: str) -> Prompts:
+    """A point, a box, or a list of points, boxes and, one per object, lists of them."""
+    if isinstance(value, dict) or _is_pair(value):
+        value = [value]
     if not isinstance(value, list):
         _fail(name, value, "a list or an object is expected")
-    if all(_is_number(entry) for entry in value):
-        return Prompts((_point(value, name),))
-    if all(isinstance(entry, dict) and "width" in entry for entry in value):
-        return Prompts(boxes=tuple(_box(box, f"{name}[{i}]") for i, box in enumerate(value)))
-    if all(_is_list_of_points(entry) for entry in value):
-        return Prompts(
-            tuple(
-                _point(point, f"{name}[{number}][{i}]", number)
-                for number, points in enumerate(value)
-                for i, point in enumerate(points)
-            )
-        )
-    return Prompts(tuple(_flat_points(value, name)))
+    if value and all(_is_number(entry) for entry in value):
+        _fail(name, value, "a point has two numbers, x and y")
+    prompts = Prompts()
+    group = 0
+    for index, entry in enumerate(value):
+        place = f"{name}[{index}]"
+        if isinstance(entry, list) and not _is_pair(entry) and all(map(_is_entry, entry)):
+            for inner, each in enumerate(entry):
+                prompts += _entry(each, f"{place}[{inner}]", group)
+            group += 1
+        else:
+            prompts += _entry(entry, place, 0)
+    return prompts
 
 
-def _flat_points(value: Any, name: str) -> list[Point]:
+def _entry(value: Any, name: str, number: int) -> Prompts:
+    if _is_box(value):
+        return Prompts(boxes=(_box(value, name, number),))
+    return Prompts((_point(value, name, number),))
+
+
+def _points(value: Any, name: str) -> Iterable[Point]:
+    if value is None:
+        return
     if not isinstance(value, list):
         _fail(name, value, "a list of points is expected")
-    return [_point(point, f"{name}[{index}]") for index, point in enumerate(value)]
+    for index, point in enumerate(value):
+        yield _point(point, f"{name}[{index}]")
+
+
+def _coordinate_list(text: str | None, name: str) -> Iterable[Point]:
+    value = _load_json(text, name)
+    if value in (None, "", [], {}):
+        return ()
+    return _points([value] if isinstance(value, dict) else value, name)
 
 
 def _point(value: Any, name: str, number: int = 0) -> Point:
     if isinstance(value, list) and len(value) == 2:
         return Point(_number(value[0], f"{name}.x"), _number(value[1], f"{name}.y"), object=number)
+    if _is_box(value):
+        _fail(name, value, "this is a box; boxes go under boxes")
     if not isinstance(value, dict) or "x" not in value or "y" not in value:
         _fail(name, value, "a point is [x, y] or an object with x and y")
     return Point(
@@ -198,13 +211,15 @@ def _point(value: Any, name: str, number: int = 0) -> Point:
     )
 
 
-def _box(value: Any, name: str) -> Box:
+def _box(value: Any, name: str, number: int = 0) -> Box:
     if isinstance(value, list | tuple) and len(value) == 4:
-        x1, y1, x2, y2 = (_number(entry, name) for entry in value)
-        return _ordered_box(Box(x1, y1, x2, y2), value, name)
+        x1, y1, x2, y2 = (_number(entry, name, _BOX_FORMATS) for entry in value)
+        return _ordered_box(Box(x1, y1, x2, y2, object=number), value, name)
     if not isinstance(value, dict) or not {"x", "y", "width", "height"} <= value.keys():
-        _fail(name, value, "a box is an object with x, y, width and height")
-    x, y, width, height = (_number(value[k], f"{name}.{k}") for k in ("x", "y", "width", "height"))
+        _fail(name, value, "a box is an object with x, y, width and height", _BOX_FORMATS)
+    x, y, width, height = (
+        _number(value[key], f"{name}.{key}", _BOX_FORMATS) for key in ("x", "y", "width", "height")
+    )
     label = value.get("label", 1)
     is_name = isinstance(label, str)
     box = Box(
@@ -212,8 +227,8 @@ def _box(value: Any, name: str) -> Box:
         y,
         x + width,
         y + height,
-        positive=True if is_name else _polarity(label, f"{name}.label"),
-        object=_object_number(value.get("object", 0), f"{name}.object"),
+        positive=True if is_name else _polarity(label, f"{name}.label", _BOX_FORMATS),
+        object=_object_number(value.get("object", number), f"{name}.object"),
         name=label if is_name else "",
     )
     return _ordered_box(box, value, name)
@@ -221,20 +236,21 @@ def _box(value: Any, name: str) -> Box:
 
 def _ordered_box(box: Box, value: Any, name: str) -> Box:
     if box.x2 <= box.x1 or box.y2 <= box.y1:
-        _fail(name, value, "a box needs a width and height above 0")
+        _fail(name, value, "a box needs a width and height above 0", _BOX_FORMATS)
     return box
 
 
 def _boxes_per_frame(value: Any, batch: int, name: str) -> list[list]:
-    if isinstance(value, dict) or (isinstance(value, tuple) and len(value) == 4):
+    if isinstance(value, dict) or _is_corners(value):
         return [[value]] * batch
     if not isinstance(value, list | tuple):
-        _fail(name, value, "boxes are expected")
+        _fail(name, value, "boxes are expected", _BOX_FORMATS)
+    value = [entry.tolist() if hasattr(entry, "tolist") else entry for entry in value]
     is_nested = bool(value) and all(
-        isinstance(entry, list | tuple) and not _is_corner_list(entry) for entry in value
+        isinstance(entry, list | tuple) and not _is_corners(entry) for entry in value
     )
     if not is_nested:
-        return [list(value)] * batch
+        return [value] * batch
     if len(value) not in (1, batch):
         raise InputError(
             f"{name}: found {len(value)} lists of boxes for {batch} images; accepted is one list "
@@ -243,71 +259,109 @@ def _boxes_per_frame(value: Any, batch: int, name: str) -> list[list]:
     return [list(boxes) for boxes in value] * (batch if len(value) == 1 else 1)
 
 
-def _rescale(prompts: Prompts, source: Any, size: tuple[int, int], name: str) -> Prompts:
+def _source_size(value: Any, name: str) -> tuple[float, float] | None:
+    """The (H, W) that an editor's `size`, [W, H], names."""
+    if value is None:
+        return None
+    if not _is_pair(value) or not all(math.isfinite(side) and side > 0 for side in value):
+        _fail(f"{name}.size", value, "the size is [width, height] in pixels")
+    return value[1], value[0]
+
+
+def _rescale(
+    prompts: Prompts, source: tuple[float, float] | None, size: tuple[int, int]
+) -> Prompts:
+    """Scale prompts from an image of one size (H, W), in which they lie, to another."""
     if source is None:
         return prompts
-    is_pair = isinstance(source, list) and len(source) == 2 and all(map(_is_number, source))
-    if not is_pair or min(source) <= 0:
-        _fail(f"{name}.size", source, "the size is [width, height] in pixels")
     height, width = size
-    sx, sy = width / source[0], height / source[1]
+    sx, sy = width / source[1], height / source[0]
     return Prompts(
-        tuple(Point(p.x * sx, p.y * sy, p.positive, p.object) for p in prompts.points),
         tuple(
-            Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy, b.positive, b.object, b.name)
+            replace(p, x=_below(p.x * sx, width), y=_below(p.y * sy, height))
+            for p in prompts.points
+        ),
+        tuple(
+            replace(
+                b,
+                x1=b.x1 * sx,
+                y1=b.y1 * sy,
+                x2=min(b.x2 * sx, width),
+                y2=min(b.y2 * sy, height),
+            )
             for b in prompts.boxes
         ),
     )
 
 
-def _check_inside(prompts: Prompts, size: tuple[int, int], name: str) -> None:
+def _below(value: float, limit: float) -> float:
+    """Rounding must not carry a point over the image's edge."""
+    return min(value, math.nextafter(limit, 0.0))
+
+
+def _fit(prompts: Prompts, size: tuple[float, float], name: str) -> Prompts:
+    """Refuse points outside an image of size (H, W); cut boxes off at its edge."""
     height, width = size
     for index, point in enumerate(prompts.points):
         if not (0 <= point.x < width and 0 <= point.y < height):
             raise InputError(
                 f"{name}: point {index} at ({point.x:g}, {point.y:g}) lies outside the image, "
-                f"which is {width} wide and {height} high; accepted are 0 <= x < {width} and "
-                f'0 <= y < {height}. Move it, or give the "size" of the image it was made on.'
+                f"which is {width:g} wide and {height:g} high; accepted are 0 <= x < {width:g} and "
+                f'0 <= y < {height:g}. Move it, or give the "size" of the image it was made on.'
             )
+    boxes = []
     for index, box in enumerate(prompts.boxes):
-        if not (0 <= box.x1 and box.x2 <= width and 0 <= box.y1 and box.y2 <= height):
+        if box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0:
             raise InputError(
                 f"{name}: box {index} from ({box.x1:g}, {box.y1:g}) to ({box.x2:g}, {box.y2:g}) "
-                f"reaches outside the image, which is {width} wide and {height} high. Move it, or "
+                f"lies outside the image, which is {width:g} wide and {height:g} high. Move it, or "
                 'give the "size" of the image it was made on.'
             )
-
-
-def _looks_normalised(points: Sequence[Point]) -> bool:
-    values = [value for point in points for value in (point.x, point.y)]
-    return all(0 <= value <= 1 for value in values) and not all(v.is_integer() for v in values)
+        corners = {"x1": max(box.x1, 0.0), "y1": max(box.y1, 0.0)}
+        boxes.append(replace(box, **corners, x2=min(box.x2, width), y2=min(box.y2, height)))
+    return Prompts(prompts.points, tuple(boxes))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _is_corner_list(value: Any) -> bool:
-    return len(value) == 4 and all(_is_number(entry) for entry in value)
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
 
-def _is_list_of_points(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, list | dict) for entry in value)
+def _is_corners(value: Any) -> bool:
+    is_four = isinstance(value, list | tuple) and len(value) == 4
+    return is_four and all(map(_is_number, value))
 
 
-def _number(value: Any, name: str) -> float:
-    if not _is_number(value) or not math.isfinite(value):
-        _fail(name, value, "a finite number is expected")
-    return float(value)
+def _is_box(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value.keys() & {"width", "height"})
 
 
-def _polarity(value: Any, name: str) -> bool:
-    if isinstance(value, bool) or value not in (0, 1):
-        _fail(name, value, "the label is 1 (on the object) or 0 (not the object)")
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, list | dict)
+
+
+def _number(value: Any, name: str, formats: str = _POINT_FORMATS) -> float:
+    try:
+        number = float(value) if _is_number(value) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        _fail(name, value, "a finite number is expected", formats)
+    return number
+
+
+def _polarity(value: Any, name: str, formats: str = _POINT_FORMATS) -> bool:
+    if value is None:
+        return True
+    if not _is_number(value) or value not in (0, 1):
+        _fail(name, value, "the label is 1 (on the object) or 0 (not the object)", formats)
     return value == 1
 
 
 def _object_number(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
         _fail(name, value, "the object is a whole number from 0")
-    return value
+    return int(value)

@@ -7,12 +7,12 @@ the text and socket formats; this module holds the result and decides which prom
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
-
-from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,6 @@ class Box:
     positive: bool = True
     object: int = 0
     name: str = ""
-
-    def contains(self, point: Point) -> bool:
-        return self.x1 <= point.x <= self.x2 and self.y1 <= point.y <= self.y2
 
     def distance(self, point: Point) -> float:
         """Squared distance in pixels from a point to the rectangle, 0 inside."""
@@ -92,8 +89,8 @@ def group_by_object(prompts: Prompts, mask: Tensor | None = None) -> list[Object
     """Split prompts into objects, ordered by object number, then as given.
 
     Several boxes of one object become one object each; a click then goes to the box around it (or
-    the nearest), a negative click to all of them. The mask belongs to the lowest object number.
-    Raises InputError for an object with negative prompts only.
+    the nearest), a negative click to all of them, and the mask is cut to each box. The mask belongs
+    to the lowest object number. An object with negative prompts only shows nothing and is left out.
     """
     numbers = sorted({prompt.object for prompt in (*prompts.points, *prompts.boxes)})
     if mask is not None and not numbers:
@@ -117,21 +114,26 @@ def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[Ob
         mask=mask,
     )
     if not around:
-        if mask is None and not any(point.positive for point in prompts.points):
-            raise InputError(
-                f"points: object {number} has only negative prompts; an object needs at least one "
-                "positive point, box or mask. Add a click on the object itself (label 1)."
-            )
-        return [whole]
+        is_shown = mask is not None or any(point.positive for point in prompts.points)
+        return [whole] if is_shown else []
     return [
         replace(
             whole,
             label=box.name or whole.label,
             box=box,
             points=_points_of_box(box, around, prompts.points),
+            mask=mask if mask is None or len(around) == 1 else _inside(mask, box),
         )
         for box in around
     ]
+
+
+def _inside(mask: Tensor, box: Box) -> Tensor:
+    """A copy of a mask [H, W] that is 0 outside a box."""
+    cut = torch.zeros_like(mask)
+    area = (slice(int(box.y1), math.ceil(box.y2)), slice(int(box.x1), math.ceil(box.x2)))
+    cut[area] = mask[area]
+    return cut
 
 
 def _points_of_box(box: Box, boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Point, ...]:

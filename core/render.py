@@ -32,12 +32,12 @@ def overlay(image: Tensor, segments: Segments, opacity: float = _OPACITY) -> Ten
     image: IMAGE [B, H, W, C]. Returns [B, H, W, 3] float32 on the CPU; the colour goes with the
     object's place in its frame, so that equal prompts keep equal colours through a batch.
     """
-    frames = []
+    drawn = torch.empty((segments.batch, *segments.size, 3))
     for index in range(segments.batch):
         frame = rgb_frame(image, index).cpu()
         members = (segments.frames == index).nonzero()[:, 0].tolist()
-        frames.append(_draw_frame(frame, segments, members, opacity) if members else frame)
-    return torch.stack(frames)
+        drawn[index] = _draw_frame(frame, segments, members, opacity) if members else frame
+    return drawn
 
 
 def _draw_frame(frame: Tensor, segments: Segments, members: list[int], opacity: float) -> Tensor:
@@ -85,7 +85,7 @@ def _draw_label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     size: tuple[int, int],
 ) -> None:
-    """Write above the box, or inside it where there is no room; never outside the image."""
+    """Write above the box, or inside it where there is no room, moved into the image."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     pad = max(2, (bottom - top) // 4)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

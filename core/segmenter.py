@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .engines.base import Candidates, Embedding, Engine, check_prompts
 from .engines.embeddings import EmbeddingCache, frame_key
+from .errors import EngineError
 from .prompts import ObjectPrompt
 from .segments import Instance
 
@@ -55,6 +56,7 @@ class Segmenter:
         if embedding is None:
             embedding = self.engine.encode(frame)
             self.counters.encodes += 1
+            _check_finite(embedding)
             self.cache.put(key, embedding)
         return embedding
 
@@ -63,8 +65,9 @@ class Segmenter:
     ) -> list[Instance]:
         """Segment one frame ([H, W, 3] float32, 0..1); index is the frame's place in its batch.
 
-        Returns one instance per object in the order of the prompts, several for MaskChoice.ALL.
-        A frame without prompts is embedded all the same, so that the first prompt is fast.
+        Returns one instance per object in the order of the prompts, several for MaskChoice.ALL,
+        none where the model finds nothing. A frame without prompts is embedded all the same, so
+        that the first prompt is fast.
         """
         embedding = self.embed(frame)
         candidates = self._decode(embedding, prompts, choice)
@@ -114,7 +117,16 @@ class Segmenter:
         return [
             Instance(mask, score, prompt.label, frame)
             for mask, score in zip(masks, scores, strict=True)
+            if mask.any()
         ]
+
+
+def _check_finite(embedding: Embedding) -> None:
+    if not all(torch.isfinite(feature).all() for feature in embedding.features):
+        dtype = str(embedding.features[0].dtype).removeprefix("torch.")
+        raise EngineError(
+            f"precision: the image encoder overflowed in {dtype}. Choose bf16 or fp32 in Load SAM."
+        )
 
 
 def _choose(masks: Tensor, choice: MaskChoice) -> list[int]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..core import tensors
 from ..core.engines.base import Engine
-from ..core.engines.checkpoints import WEIGHT_SUFFIXES, load_engine
+from ..core.engines.checkpoints import WEIGHT_SUFFIXES, load_engine, weights_state
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
 from ..core.segmenter import Segmenter
@@ -55,10 +55,9 @@ class SegmentModel:
     def segmenter(self) -> Segmenter:
         """The model ready for use on its device; loads it the first time."""
         if self._segmenter is None:
-            self._segmenter = Segmenter(self._load_engine())
-            module = self._segmenter.engine.module
-            if module is not None:
-                self.patcher = _patcher(module)
+            engine = self._load_engine()
+            self.patcher = _patcher(engine.module) if engine.module is not None else None
+            self._segmenter = Segmenter(engine)
         if self.patcher is not None:
             # Every time, and whole: another node may have evicted the model, and plain modules
             # cannot run half on the GPU.
@@ -89,8 +88,7 @@ def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
 
     All loader nodes that ask for the same file at the same precision get the same handle.
     """
-    stat = path.stat() if path else None
-    key = (path, precision, stat.st_mtime_ns, stat.st_size) if stat else (None,)
+    key = (path, precision, weights_state(path)) if path else (None,)
     model = _models.get(key)
     if model is None:
         model = _models[key] = SegmentModel(path, precision)
@@ -116,10 +114,12 @@ def _finish_load(patcher: comfy.model_patcher.ModelPatcher) -> None:
 def register_model_folders() -> None:
     """Make the model folders known, beside those of the user's extra_model_paths.yaml."""
     for name in MODEL_FOLDERS:
+        is_new = name not in folder_paths.folder_names_and_paths
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
-        paths, suffixes = folder_paths.folder_names_and_paths[name]
-        # A new set: ComfyUI's own folders share theirs.
-        folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | set(WEIGHT_SUFFIXES))
+        if is_new:
+            # Without suffixes every file would be listed; another pack's choice is left alone.
+            paths, _ = folder_paths.folder_names_and_paths[name]
+            folder_paths.folder_names_and_paths[name] = (paths, set(WEIGHT_SUFFIXES))
 
 
 def model_folder_paths(name: str) -> list[Path]:

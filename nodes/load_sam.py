@@ -45,8 +45,11 @@ class LoadSAM(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
+    def validate_inputs(cls, model: str | None) -> bool | str:
         # Naming the input leaves its list check to us: "download" marks come and go with files.
+        # A linked value is None here and known only when the node runs.
+        if model is None:
+            return True
         try:
             model_files.resolve(model)
         except InputError as error:
@@ -54,8 +57,8 @@ class LoadSAM(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, precision: str) -> tuple:
-        return (*model_files.fingerprint(model), precision)
+    def fingerprint_inputs(cls, model: str | None, precision: str | None) -> tuple:
+        return (model_files.fingerprint(model) if model is not None else None, precision)
 
     @classmethod
     def execute(cls, model: str, precision: str) -> io.NodeOutput:

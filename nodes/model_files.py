@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.engines.catalogue import CATALOGUE, Entry
-from ..core.engines.checkpoints import WEIGHT_SUFFIXES
+from ..core.engines.checkpoints import WEIGHT_SUFFIXES, weights_state
 from ..core.errors import InputError
 from . import host
 
 BUILT_IN = "grabcut (built in)"
-_DOWNLOAD_MARK = " (download"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,6 @@ class ModelSource:
     path: Path | None = None
     entry: Entry | None = None
 
-    @property
-    def is_built_in(self) -> bool:
-        return self.path is None and self.entry is None
-
 
 def options() -> list[str]:
     """What the model combo shows: built in, then local models, then what can be downloaded.
@@ -33,11 +31,7 @@ def options() -> list[str]:
     saved workflow stays valid once the file is there.
     """
     local = _local_models()
-    missing = [
-        f"{entry.folder}/{entry.file}{_DOWNLOAD_MARK}, {entry.size / 1e6:.0f} MB)"
-        for entry in CATALOGUE
-        if f"{entry.folder}/{entry.file}" not in local
-    ]
+    missing = [_marked(entry) for entry in CATALOGUE if _name(entry) not in local]
     return [BUILT_IN, *local, *missing]
 
 
@@ -48,30 +42,31 @@ def resolve(choice: str) -> ModelSource:
     """
     if choice == BUILT_IN:
         return ModelSource()
-    name = choice.split(_DOWNLOAD_MARK)[0]
-    path = _local_models().get(name)
-    if path is not None:
-        return ModelSource(path=path)
+    local = _local_models()
+    if choice in local:
+        return ModelSource(path=local[choice])
     for entry in CATALOGUE:
-        if name == f"{entry.folder}/{entry.file}":
-            return ModelSource(entry=entry)
+        if choice in (_name(entry), _marked(entry)):
+            path = local.get(_name(entry))
+            return ModelSource(path=path) if path else ModelSource(entry=entry)
     raise InputError(
-        f"model: {name} is not on this machine and not in the download list. Put the file into "
-        f"models/{name.split('/')[0]}, or choose one of: {', '.join(options())}."
+        f"model: {choice} is not on this machine and not in the download list. Put the file into "
+        f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options())}."
     )
 
 
 def fingerprint(choice: str) -> tuple:
-    """Changes when the file behind a choice changes, but not when the catalogue's file arrives."""
+    """Changes when the files behind a choice do."""
     source = resolve(choice)
-    if source.path is None:
-        return (choice.split(_DOWNLOAD_MARK)[0],)
-    stat = source.path.stat()
-    name = choice.split(_DOWNLOAD_MARK)[0]
-    for entry in CATALOGUE:
-        if name == f"{entry.folder}/{entry.file}" and stat.st_size == entry.size:
-            return (name,)
-    return (name, stat.st_mtime_ns, stat.st_size)
+    return (choice, weights_state(source.path) if source.path else None)
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.folder}/{entry.file}"
+
+
+def _marked(entry: Entry) -> str:
+    return f"{_name(entry)} (download, {entry.size / 1e6:.0f} MB)"
 
 
 def _local_models() -> dict[str, Path]:
@@ -85,13 +80,27 @@ def _local_models() -> dict[str, Path]:
 
 
 def _models_below(root: Path) -> list[Path]:
-    """Weights files, at any depth, and folders with a config.json, which count as one model."""
-    if not root.is_dir():
-        return []
-    folders = {path.parent for path in root.rglob("config.json") if path.parent != root}
-    files = [
-        path
-        for path in root.rglob("*")
-        if path.suffix in WEIGHT_SUFFIXES and not folders & set(path.parents) and path.is_file()
-    ]
-    return sorted([*folders, *files])
+    """Weights files, at any depth, and folders with a config.json, which count as one model.
+
+    Links are followed, as in all of ComfyUI's lists. What cannot be read is logged and left out:
+    an exception here would take the node away.
+    """
+    models: list[Path] = []
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_log_unreadable):
+        real = os.path.realpath(folder)
+        path = Path(folder)
+        if real in seen:
+            subfolders.clear()
+        elif "config.json" in files and path != root:
+            models.append(path)
+            subfolders.clear()
+        else:
+            models += [path / file for file in files if Path(file).suffix in WEIGHT_SUFFIXES]
+        seen.add(real)
+    return sorted(models)
+
+
+def _log_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        log.warning("model folder %s cannot be read: %s", error.filename, error.strerror)

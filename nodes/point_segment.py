@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.prompt_formats import PromptInputs, read_prompts
+from ..core.prompt_inputs import PromptInputs, read_prompts
 from ..core.segmenter import MaskChoice
 from ..core.segments import Instance, Segments
 from ..core.tensors import image_size
@@ -46,7 +46,8 @@ class PointSegment(io.ComfyNode):
                     options=MaskChoice,
                     default=MaskChoice.BEST,
                     tooltip="Which of the candidates to keep: the one the model scores best, the "
-                    "largest, the smallest, or all of them, best first.",
+                    "largest, the smallest, or all of them, best first. The built-in engine has "
+                    "one.",
                 ),
                 io.String.Input(
                     "positive_coords",
@@ -98,5 +99,6 @@ class PointSegment(io.ComfyNode):
         for index, frame in host.frames(image):
             instances += segmenter.segment(frame, prompts[index], MaskChoice(mask_choice), index)
         segments = Segments.from_instances(instances, (height, width), batch)
-        text = describe(segments) if any(prompts) else NO_PROMPT
+        asked = sum(len(objects) for objects in prompts)
+        text = describe(segments, asked) if asked else NO_PROMPT
         return segment_result(cls, image, segments, text)

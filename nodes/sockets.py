@@ -46,8 +46,10 @@ def segment_result(
     )
 
 
-def describe(segments: Segments) -> str:
-    """One line for the node: how many objects in how many images."""
+def describe(segments: Segments, asked: int) -> str:
+    """One line for the node: how many objects in how many images, of how many asked for."""
     count = len(segments)
-    objects = "1 object" if count == 1 else f"{count} objects"
-    return objects if segments.batch == 1 else f"{objects} in {segments.batch} images"
+    text = "1 object" if count == 1 else f"{count} objects"
+    if count < asked:
+        text += f" of {asked} asked for"
+    return text if segments.batch == 1 else f"{text}, in {segments.batch} images"

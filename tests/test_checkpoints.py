@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import sys
@@ -9,11 +10,12 @@ import types
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import FIXTURES
 from safetensors.torch import save_file
-from segment_anywhere.core.engines.checkpoints import load_engine, read_weights
+from segment_anywhere.core.engines.checkpoints import load_engine, read_weights, weights_state
 from segment_anywhere.core.errors import CheckpointError
 
 OFFICIAL = FIXTURES / "sam2_parity" / "checkpoint.pt"
@@ -64,7 +66,12 @@ def _as_transformers_folder(state, folder: Path) -> Path:
     return path
 
 
+def _as_misnamed_safetensors(state, folder: Path) -> Path:
+    return _as_safetensors(state, folder).rename(folder / "model.pt")
+
+
 LAYOUTS = [
+    _as_misnamed_safetensors,
     _as_legacy_pickle,
     _as_safetensors,
     _as_flat_pickle,
@@ -109,6 +116,14 @@ def _write_html(path: Path) -> None:
     path.write_text("\n<!doctype html><html><title>mobile_sam.pt</title></html>")
 
 
+def _write_marked_html(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + b" " * 40 + b"<HTML><head>")
+
+
+def _write_pointer(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+
+
 def _write_empty(path: Path) -> None:
     path.touch()
 
@@ -149,6 +164,8 @@ def _write_archive(path: Path) -> None:
 
 REFUSED = [
     (_write_html, "web page.*Delete it and download"),
+    (_write_marked_html, "web page"),
+    (_write_pointer, "Git LFS pointer.*git lfs pull"),
     (_write_empty, "empty.*download it again"),
     (_write_truncated, "cannot be read as weights.*incomplete"),
     (_write_code, "refused.*safetensors"),
@@ -183,26 +200,82 @@ def test_broken_safetensors(keep, state, tmp_path):
         load_engine(path, torch.float32)
 
 
+def test_a_pickle_named_safetensors_says_how_to_rename_it(state, tmp_path):
+    path = _as_flat_pickle(state, tmp_path).rename(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"a .pt file under another name. Rename it"):
+        load_engine(path, torch.float32)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         load_engine(tmp_path / "gone.pt", torch.float32)
 
 
-def test_a_checkpoint_with_a_missing_weight(state, tmp_path):
-    path = tmp_path / "cut.pt"
-    gone = "sam_mask_decoder.iou_token.weight"
-    torch.save({key: tensor for key, tensor in state.items() if key != gone}, path)
-    with pytest.raises(
-        CheckpointError, match="missing weights: 1, the first is mask_decoder.iou_token"
-    ):
-        load_engine(path, torch.float32)
+STRUCTURE = [
+    "sam_mask_decoder.iou_token.weight",
+    "sam_mask_decoder.mask_tokens.weight",
+    "sam_mask_decoder.transformer.layers.0.cross_attn_token_to_image.q_proj.weight",
+    "sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight",
+    "sam_mask_decoder.iou_prediction_head.layers.0.weight",
+    "sam_prompt_encoder.point_embeddings.2.weight",
+    "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
+    "image_encoder.trunk.pos_embed",
+    "image_encoder.trunk.pos_embed_window",
+    "image_encoder.trunk.blocks.0.mlp.layers.0.weight",
+    "image_encoder.trunk.blocks.11.mlp.layers.1.weight",
+    "image_encoder.trunk.blocks.3.mlp.layers.1.weight",
+    "image_encoder.neck.convs.0.conv.weight",
+    "no_mem_embed",
+]
 
 
-def test_a_checkpoint_with_a_weight_of_another_shape(state, tmp_path):
+@pytest.mark.parametrize("key", STRUCTURE)
+@pytest.mark.parametrize("shape", [None, (1, 3), (0, 0)])
+def test_a_weight_that_is_missing_or_of_another_shape(key, shape, state, tmp_path):
     path = tmp_path / "odd.pt"
-    torch.save({**state, "sam_mask_decoder.iou_token.weight": torch.zeros(1, 3)}, path)
-    with pytest.raises(CheckpointError, match=r"unexpected shape[\s\S]*iou_token"):
+    changed = {name: tensor for name, tensor in state.items() if name != key}
+    torch.save(changed if shape is None else {**changed, key: torch.zeros(shape)}, path)
+    with pytest.raises(CheckpointError, match="SAM 2"):
         load_engine(path, torch.float32)
+
+
+def test_weights_of_a_relative_are_not_taken_for_sam2(state, tmp_path):
+    path = tmp_path / "hq.pt"
+    torch.save({**state, "sam_mask_decoder.hf_token.weight": torch.zeros(1, 32)}, path)
+    with pytest.raises(CheckpointError, match="unknown weights: 1.*hf_token"):
+        load_engine(path, torch.float32)
+
+
+def test_a_safetensors_header_that_begins_like_a_page(tmp_path):
+    """The first bytes are a length, and 60 is the code of "<"."""
+    for padding in range(8):
+        tensor = {"a" * 20 + "b" * padding: torch.zeros(1)}
+        path = tmp_path / "x.safetensors"
+        save_file(tensor, path)
+        head = path.read_bytes()
+        if head[0] % 8 == 0:
+            grown = json.loads(head[8 : 8 + head[0]])
+            grown["__metadata__"] = {"note": "n" * (0x203C - 256)}
+            text = json.dumps(grown).encode()
+            text += b" " * (0x203C - len(text))
+            path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+            assert list(read_weights(path)) == list(tensor)
+            return
+    raise AssertionError("no header of a suitable length")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_pickles_always_give_a_sentence(seed, state, tmp_path):
+    path = _as_legacy_pickle(state, tmp_path)
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(0, 3000, size=6):
+        data[place] = int(rng.integers(256))
+    path.write_bytes(data)
+    try:
+        load_engine(path, torch.float32)
+    except CheckpointError as error:
+        assert "legacy.pth" in str(error) or "SAM 2" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +283,8 @@ def test_a_checkpoint_with_a_weight_of_another_shape(state, tmp_path):
     [
         (None, "config.json: cannot be read"),
         ("{", "config.json: cannot be read"),
+        ("[]", "holds a list"),
+        ("null", "holds a NoneType"),
         ('{"model_type": "bert"}', "model type 'bert'"),
         ('{"model_type": "sam2"}', "no .safetensors file"),
     ],
@@ -237,3 +312,21 @@ def test_loading_leaves_the_file_alone(tmp_path):
         for parameter in engine.module.parameters():
             parameter.add_(1.0)
     assert Path(path).read_bytes() == before
+
+
+def test_a_folder_whose_config_makes_no_sense(state, tmp_path):
+    path = _as_transformers_folder(state, tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    config["vision_config"]["fpn_hidden_size"] = "wide"
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="config.json does not describe a model"):
+        load_engine(path, torch.float32)
+
+
+def test_the_state_of_a_model_goes_with_its_files(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"one")
+    states = [weights_state(path), weights_state(tmp_path)]
+    path.write_bytes(b"three")
+    assert weights_state(path) != states[0]
+    assert weights_state(tmp_path) != states[1]

@@ -16,7 +16,6 @@ from segment_anywhere.core.errors import DownloadError
 CONTENT = bytes(range(256)) * 20_000
 ENTRY = Entry(
     title="SAM test",
-    family="sam2",
     folder="sam2",
     repository="someone/sam-test",
     file="test.pt",
@@ -53,6 +52,8 @@ def hub(monkeypatch, tmp_path):
             if wanted and not state.ignores_ranges:
                 start = int(wanted.removeprefix("bytes=").rstrip("-"))
             self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-/{len(state.content)}")
             self.send_header("Content-Length", str(len(state.content) - start))
             self.end_headers()
             self.wfile.write(state.content[start : state.cut_after])
@@ -179,6 +180,18 @@ def test_a_full_disk_is_noticed_before_the_download(hub, tmp_path):
     with pytest.raises(DownloadError, match="the disk lacks room"):
         download(replace(ENTRY, size=2**60), tmp_path, _ignore)
     assert hub.requests == []
+
+
+def test_a_folder_that_cannot_be_written(hub, tmp_path):
+    (tmp_path / "sam2").write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match="cannot be written"):
+        download(ENTRY, tmp_path / "sam2", _ignore)
+
+
+def test_an_endpoint_without_scheme(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "hf-mirror.com")
+    with pytest.raises(DownloadError, match="must begin with https://, found hf-mirror.com"):
+        download(ENTRY, tmp_path, _ignore)
 
 
 def test_without_a_published_hash_the_size_is_checked(hub, tmp_path):

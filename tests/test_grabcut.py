@@ -17,6 +17,7 @@ from PIL import Image
 from scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.base import check_prompts
 from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
 
 ENGINE = GrabCutEngine()
@@ -308,6 +309,12 @@ def test_all_kinds_of_prompt_are_declared():
     )
     check_prompts(ENGINE.family, [prompt])
     assert ENGINE.module is None and ENGINE.activation_bytes() == 0
+
+
+def test_without_opencv_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match="pip install opencv-python-headless"):
+        GrabCutEngine()
 
 
 def test_importing_loads_no_opencv():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import folder_paths
 import pytest
 import torch
 from conftest import FIXTURES, ROOT
+from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
 from segment_anywhere.nodes import NODES, comfy_entrypoint, host, model_files
@@ -130,7 +132,7 @@ def test_the_prompts_reach_every_frame():
         ({"points": "[[64, 2]]"}, r"points: point 0 at \(64, 2\) lies outside the image"),
         ({"points": '[{"x": 1, "y": 2, "label": 5}]'}, r"points\[0\].label: found 5"),
         ({"positive_coords": "[5"}, "positive_coords: not valid JSON"),
-        ({"bboxes": {"x": 60, "y": 0, "width": 9, "height": 9}}, "bboxes: box 0"),
+        ({"bboxes": {"x": 64, "y": 0, "width": 9, "height": 9}}, "bboxes: box 0"),
         ({"mask": torch.ones(2, 48, 64)}, "mask: found 2 masks for 1 images"),
     ],
 )
@@ -157,6 +159,52 @@ def test_loaders_share_one_handle_per_file_and_precision(models):
     path = models / "sam2" / "random.pt"
     path.write_bytes(path.read_bytes() + b" ")
     assert _load() is not model
+
+
+def test_a_folder_whose_weights_change_is_another_model(models):
+    folder = models / "sam2" / "mine"
+    shutil.copytree(FIXTURES / "sam2_tiny", folder)
+    model, before = _load("sam2/mine"), LoadSAM.fingerprint_inputs("sam2/mine", "fp32")
+    weights = folder / "model.safetensors"
+    os.utime(weights, (1, 1))
+    assert LoadSAM.fingerprint_inputs("sam2/mine", "fp32") != before
+    assert _load("sam2/mine") is not model
+
+
+def test_every_run_asks_the_host_for_the_whole_model(monkeypatch):
+    """Another node may have evicted it, and plain modules cannot run half on the GPU."""
+    calls = []
+    load = comfy.model_management.load_models_gpu
+
+    def record(patchers, **options):
+        calls.append((patchers, options))
+        load(patchers, **options)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", record)
+    model = _load()
+    _segment(model, _image())
+    _segment(model, _image(), "[[5, 6]]")
+    assert len(calls) == 2
+    for patchers, options in calls:
+        assert patchers == [model.patcher]
+        assert options["force_full_load"] is True
+        assert options["memory_required"] == model.engine.activation_bytes() > 0
+
+
+def test_the_node_says_how_much_it_found(monkeypatch):
+    model = _load()
+    assert _segment(model, _image()).ui["text"] == ["1 object"]
+    assert _segment(model, _image(2), "[[[1, 2]], [[3, 4]]]").ui["text"] == [
+        "4 objects, in 2 images"
+    ]
+    empty = Candidates(torch.full((1, 8, 8), -1.0), torch.tensor([0.5]))
+    monkeypatch.setattr(
+        model.engine, "decode", lambda embedding, prompts, _: [empty] * len(prompts)
+    )
+    output = _segment(model, _image())
+    assert output.ui["text"] == ["0 objects of 1 asked for"]
+    assert not output.args[0].any()
+    assert output.args[2] == [[]]
 
 
 def test_choosing_a_model_loads_nothing():
@@ -260,7 +308,34 @@ def test_a_name_stays_valid_when_the_file_arrives(models):
     assert name in model_files.options()
     assert marked not in model_files.options()
     assert LoadSAM.validate_inputs(marked) is True
-    assert LoadSAM.fingerprint_inputs(marked, "auto") == before
+    assert LoadSAM.validate_inputs(name) is True
+    assert model_files.resolve(marked) == model_files.resolve(name)
+    assert LoadSAM.fingerprint_inputs(marked, "auto") != before
+
+
+def test_a_file_named_like_the_mark_can_be_chosen(models):
+    (models / "sam2" / "tiny (download).pt").touch()
+    assert LoadSAM.validate_inputs("sam2/tiny (download).pt") is True
+
+
+def test_a_linked_model_name_is_known_only_when_the_node_runs():
+    assert LoadSAM.validate_inputs(None) is True
+    assert LoadSAM.fingerprint_inputs(None, None) == (None, None)
+
+
+def test_linked_folders_are_listed_and_loops_end(models, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "big.safetensors").touch()
+    (elsewhere / "loop").symlink_to(elsewhere)
+    (models / "sam2" / "linked").symlink_to(elsewhere)
+    assert "sam2/linked/big.safetensors" in model_files.options()
+
+
+def test_another_packs_list_of_a_folder_is_left_alone(monkeypatch):
+    everything = (["/models/sams"], set())
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "sams", everything)
+    host.register_model_folders()
+    assert folder_paths.folder_names_and_paths["sams"][1] == set()
 
 
 def test_a_replaced_file_changes_the_fingerprint(models):
@@ -321,6 +396,8 @@ def test_schemas_are_complete():
         schema = node.GET_SCHEMA()
         texts = locale[schema.node_id]
         assert schema.category == "segment anywhere"
+        # Without it the preview vanishes as soon as the result comes from the cache.
+        assert schema.has_intermediate_output is (schema.node_id != "SegmentAnywhereLoadSAM")
         assert schema.search_aliases
         assert (ROOT / "web" / "docs" / f"{schema.node_id}.md").is_file()
         assert texts["display_name"] == schema.display_name

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from segment_anywhere.core.engines.catalogue import CATALOGUE
 
 IMPORT_AS_COMFYUI_DOES = """
 import asyncio, importlib.util, sys
@@ -82,3 +83,11 @@ def test_the_dependencies_are_listed_twice_alike():
     project = (ROOT / "pyproject.toml").read_text()
     listed = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)[1]
     assert sorted(re.findall(r'"(.+?)"', listed)) == sorted(wanted)
+
+
+def test_the_models_table_is_the_catalogues():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    for entry in CATALOGUE:
+        family, _, size = entry.title.rpartition(" ")
+        megabytes = f"{entry.size / 1e6:.0f} MB"
+        assert f"| {family} | {size} | {entry.prompts} | {entry.licence} | {megabytes} |" in lines

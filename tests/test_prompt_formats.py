@@ -1,23 +1,18 @@
-"""Reading prompts from text and sockets."""
+"""Reading points and boxes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.prompt_formats import (
-    PromptInputs,
-    parse_boxes,
-    parse_coords,
-    parse_points,
-    read_prompts,
-)
+from segment_anywhere.core.prompt_formats import parse_boxes, parse_coords, parse_points
 from segment_anywhere.core.prompts import Box, Prompts
 
 # The editor's parser is tested on the same table.
@@ -49,14 +44,20 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         assert "Accepted" in str(error) or "outside" in str(error)
 
 
+KEYS = "x y width height label object points boxes size positive negative version".split()
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 300) | st.floats() | st.sampled_from(["x", "y"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 300)
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["x", "y"]),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["x", "y", "label", "object", "points", "boxes", "size", "positive"]),
+            st.sampled_from(KEYS),
             inner,
-            max_size=4,
+            max_size=5,
         )
     ),
     max_leaves=12,
@@ -70,85 +71,108 @@ def test_any_json_is_read_or_refused_with_a_sentence(value):
     except InputError:
         return
     assert all(0 <= point.x < 200 and 0 <= point.y < 100 for point in prompts.points)
+    assert all(0 <= box.x1 < box.x2 <= 200 for box in prompts.boxes)
+    assert all(0 <= box.y1 < box.y2 <= 100 for box in prompts.boxes)
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text", ["[[" + "9" * 400 + ", 2]]", "[[" + "9" * 5000 + ", 2]]", "[" * 100_000, "[1e400, 2]"]
+)
+def test_hostile_json_is_refused_with_a_sentence(text):
+    with pytest.raises(InputError, match="^points"):
+        parse_points(text, SIZE)
+
+
+def test_other_types_than_text_are_refused_with_a_sentence():
+    with pytest.raises(InputError, match="found a int, a text is expected"):
+        parse_points(5, SIZE)
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000), to=st.integers(1, 5000))
+def test_a_full_size_box_and_the_last_pixel_survive_any_scaling(width, height, to):
+    value = {
+        "size": [width, height],
+        "points": [[width - 0.01, height - 0.01]],
+        "boxes": [{"x": 0, "y": 0, "width": width, "height": height}],
+    }
+    prompts = parse_points(json.dumps(value), (to, to))
+    assert prompts.boxes[0].x2 == pytest.approx(to)
+    assert prompts.boxes[0].y2 <= to
+    assert prompts.points[0].x < to
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "expected"),
     [
-        ('[{"x": 10, "y": 20}, {"x": 1, "y": 2}]', [(10, 20), (1, 2)]),
-        ('""', []),
-        ("", []),
-        ("[]", []),
-        ('{"x": 10, "y": 20}', [(10, 20)]),
-        ("[[10, 20]]", [(10, 20)]),
-        # "normalize" of the Points Editor: fractions of the image.
-        ('[{"x": 0.5, "y": 0.25}]', [(100, 25)]),
-        ('[{"x": 1, "y": 0}]', [(1, 0)]),
+        ('[{"x": 10, "y": 20}, {"x": 1, "y": 2}]', '""', [(10, 20, True), (1, 2, True)]),
+        ("[]", '{"x": 10, "y": 20}', [(10, 20, False)]),
+        (None, None, []),
+        ("[[10, 20]]", "", [(10, 20, True)]),
+        # "normalize" of the Points Editor: fractions of the image, judged over both strings.
+        ('[{"x": 0.5, "y": 0.25}]', '[{"x": 0, "y": 0}]', [(100, 25, True), (0, 0, False)]),
+        ('[{"x": 1, "y": 0}]', '[{"x": 1, "y": 1}]', [(1, 0, True), (1, 1, False)]),
+        ('[{"x": 0.5, "y": 0.5}]', '[{"x": 7, "y": 7}]', [(0.5, 0.5, True), (7, 7, False)]),
     ],
 )
-@pytest.mark.parametrize("positive", [True, False])
-def test_kjnodes_coordinates(text, expected, positive):
-    points = parse_coords(text, positive, SIZE, "positive_coords").points
-    assert [(point.x, point.y) for point in points] == expected
-    assert all(point.positive is positive for point in points)
+def test_kjnodes_coordinates(positive, negative, expected):
+    on, off = parse_coords(positive, negative, SIZE)
+    assert [(point.x, point.y, point.positive) for point in (*on, *off)] == expected
+
+
+def test_a_normalised_edge_stays_inside():
+    (point,), _ = parse_coords('[{"x": 1.0, "y": 0.5}]', "", SIZE)
+    assert 199.9 < point.x < 200
 
 
 def test_a_coordinate_outside_names_its_input():
     with pytest.raises(InputError, match="negative_coords: point 0 at"):
-        parse_coords('[{"x": 500, "y": 2}]', False, SIZE, "negative_coords")
+        parse_coords("", '[{"x": 500, "y": 2}]', SIZE)
 
 
 @pytest.mark.parametrize(
     "value",
-    [BOX, [BOX], [[BOX], [BOX]], [[BOX]], (5, 6, 15, 26), [(5, 6, 15, 26)], [[5, 6, 15, 26]]],
+    [
+        BOX,
+        [BOX],
+        [[BOX], [BOX]],
+        [[BOX]],
+        (5, 6, 15, 26),
+        [5, 6, 15, 26],
+        [(5, 6, 15, 26)],
+        [[5, 6, 15, 26]],
+        {key: np.float32(number) for key, number in BOX.items()},
+        np.array([[5, 6, 15, 26]]),
+        torch.tensor([5.0, 6.0, 15.0, 26.0]),
+        [torch.tensor([5.0, 6.0, 15.0, 26.0])],
+    ],
     ids=repr,
 )
 def test_boxes_of_every_nesting(value):
     assert parse_boxes(value, 2, SIZE) == [Prompts(boxes=(Box(5, 6, 15, 26),))] * 2
 
 
+def test_four_boxes_in_a_tuple_are_four_boxes():
+    assert len(parse_boxes((BOX, BOX, BOX, BOX), 1, SIZE)[0].boxes) == 4
+
+
 def test_boxes_of_a_detector():
-    detected = {**BOX, "label": "dog", "score": 0.9}
+    """Their corners may overstep the image by a rounding error or more."""
+    detected = {"x": -0.25, "y": 90.5, "width": 200.5, "height": 30.0, "label": "dog", "score": 0.9}
     prompts = parse_boxes([[detected], []], 2, SIZE)
-    assert prompts == [Prompts(boxes=(Box(5, 6, 15, 26, name="dog"),)), Prompts()]
+    assert prompts == [Prompts(boxes=(Box(0, 90.5, 200, 100, name="dog"),)), Prompts()]
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ([[BOX], [BOX], [BOX]], "found 3 lists of boxes for 2 images"),
-        ("box", 'bboxes: found "box"'),
+        ("box", 'bboxes: found "box", boxes are expected. Accepted: {x, y, width, height}'),
         ([{"x": 1}], r"bboxes\[0\]: found"),
         ([{**BOX, "label": 7}], r"bboxes\[0\].label"),
         ([(5, 6, 5, 26)], "width and height above 0"),
-        ({**BOX, "x": 195}, "reaches outside the image"),
+        ({**BOX, "x": 200}, "lies outside the image"),
     ],
 )
 def test_boxes_that_are_refused(value, message):
     with pytest.raises(InputError, match=message):
         parse_boxes(value, 2, SIZE)
-
-
-def test_all_inputs_join_per_frame():
-    inputs = PromptInputs(
-        points="[[10, 20]]",
-        positive_coords='[{"x": 30, "y": 40}]',
-        negative_coords='[{"x": 50, "y": 60}]',
-        bboxes=[[BOX], []],
-        mask=torch.cat([torch.zeros(1, *SIZE), torch.ones(1, *SIZE)]),
-    )
-    first, second = read_prompts(inputs, 2, SIZE)
-    assert len(first) == len(second) == 1
-    assert [point.positive for point in first[0].points] == [True, True, False]
-    assert first[0].box == Box(5, 6, 15, 26)
-    assert first[0].mask is None, "a mask of zeros is no prompt"
-    assert second[0].box is None
-    assert second[0].mask.shape == SIZE
-
-
-def test_nothing_given_is_no_object():
-    assert read_prompts(PromptInputs(), 3, SIZE) == [[], [], []]
-
-
-def test_the_mask_of_an_image_without_alpha_is_no_prompt():
-    assert read_prompts(PromptInputs(mask=torch.zeros(1, 64, 64)), 1, SIZE) == [[]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts import Box, Point, Prompts, group_by_object
 
 MASK = torch.ones(10, 10)
@@ -54,9 +53,17 @@ def test_a_mask_alone_is_an_object():
         Prompts((Point(1, 1), Point(2, 2, positive=False, object=1))),
     ],
 )
-def test_negative_prompts_alone_are_refused(prompts):
-    with pytest.raises(InputError, match="only negative prompts.*Add a click"):
-        group_by_object(prompts)
+def test_an_object_with_negative_prompts_only_is_left_out(prompts):
+    assert all(one.label == "object 0" for one in group_by_object(prompts))
+    assert len(group_by_object(prompts)) == sum(point.positive for point in prompts.points)
+
+
+def test_a_mask_is_cut_to_each_of_several_boxes():
+    left, right = Box(0, 0, 4, 10), Box(5.5, 2, 10, 10)
+    first, second = group_by_object(Prompts(boxes=(left, right)), MASK)
+    assert (first.mask.sum(), second.mask.sum()) == (40, 40)
+    assert second.mask[2:, 5:].all()
+    assert MASK.all()
 
 
 def test_negative_points_refine_a_mask():

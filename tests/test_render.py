@@ -41,12 +41,15 @@ def test_the_colour_goes_with_the_place_in_the_frame():
         assert torch.allclose(colour * 255, torch.tensor(expected).float(), atol=1)
 
 
-def test_the_label_stays_inside_the_image():
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 120), (80, 120), (80, 0), (40, 60)])
+def test_the_label_stays_inside_the_image(top, left):
+    """All of it: as many black pixels wherever the object is."""
     image = torch.full((2, *SIZE, 3), 0.5)
-    for top, left in ((0, 0), (0, 120), (80, 120), (80, 0)):
-        drawn = overlay(image, _segments((top, left, 0), label="a long name of a thing"))
-        dark = (drawn[0] < 0.2).all(dim=-1)
-        assert dark.sum() > 20, "black letters on the label's colour"
+    drawn = overlay(image, _segments((top, left, 0), label="a dog"))
+    middle = overlay(image, _segments((60, 20, 0), label="a dog"))
+    letters, expected = ((each[0] < 0.3).all(dim=-1).sum() for each in (drawn, middle))
+    assert expected > 50
+    assert letters == expected
 
 
 @pytest.mark.parametrize("channels", [1, 4])

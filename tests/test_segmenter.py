@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import FIXTURES
+from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.errors import EngineError, InputError
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.segmenter import MaskChoice, Segmenter, _choose
 
@@ -122,3 +125,33 @@ def test_prompts_of_a_kind_the_engine_lacks_are_refused(segmenter):
     with pytest.raises(InputError, match="sam2 takes no negative boxes; accepted by grabcut"):
         segmenter.check([[CLICK], [negative]])
     segmenter.check([[CLICK, PAIR, BOX, MASK], []])
+
+
+def test_an_overflow_is_an_error_and_not_kept(segmenter, monkeypatch):
+    encode = segmenter.engine.encode
+
+    def overflow(frame):
+        embedding = encode(frame)
+        return replace(embedding, features=tuple(x.half() * 1e9 for x in embedding.features))
+
+    monkeypatch.setattr(segmenter.engine, "encode", overflow)
+    with pytest.raises(EngineError, match="overflowed in float16. Choose bf16 or fp32"):
+        segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
+    assert len(segmenter.cache) == 0
+
+
+@pytest.mark.parametrize("choice", list(MaskChoice))
+def test_an_empty_mask_is_no_object(choice, segmenter, monkeypatch):
+    empty = Candidates(torch.full((1, 8, 8), -1.0), torch.tensor([0.5]))
+    monkeypatch.setattr(segmenter.engine, "decode", lambda *_: [empty])
+    assert segmenter.segment(_frame(), [CLICK], choice) == []
+
+
+def test_many_objects_are_decoded_in_small_groups(segmenter):
+    """The answer is the one each object gets alone."""
+    prompts = [ObjectPrompt(str(x), (Point(x, 20),)) for x in range(0, 60, 5)]
+    together = segmenter.segment(_frame(), prompts, MaskChoice.BEST)
+    alone = [segmenter.segment(_frame(), [one], MaskChoice.BEST)[0] for one in prompts]
+    for one, other in zip(together, alone, strict=True):
+        assert one.label == other.label
+        assert one.score == pytest.approx(other.score, abs=1e-5)

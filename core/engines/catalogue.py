@@ -14,7 +14,6 @@ class Entry:
     """
 
     title: str
-    family: str
     folder: str
     repository: str
     file: str
@@ -27,7 +26,6 @@ class Entry:
 def _sam2(size_name: str, title: str, size: int, sha256: str) -> Entry:
     return Entry(
         title=f"SAM 2.1 {title}",
-        family="sam2",
         folder="sam2",
         repository=f"facebook/sam2.1-hiera-{size_name.replace('_', '-')}",
         file=f"sam2.1_hiera_{size_name}.pt",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from .base import Engine
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _FAMILIES = "SAM 2 and SAM 2.1 (official .pt, the same keys in .safetensors, transformers folders)"
+_WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
+_LFS_POINTER = b"version https://git-lfs"
+_ZIP = b"PK\x03\x04"
 # Checkpoints nest their weights under one of these.
 _NESTING_KEYS = ("model", "state_dict")
 
@@ -33,43 +37,69 @@ def load_engine(path: Path, dtype: torch.dtype) -> Engine:
     if path.is_dir():
         return _load_folder(path, dtype)
     state = read_weights(path)
-    if sam2_layout.is_official(state):
-        from . import sam2
+    if not sam2_layout.is_official(state):
+        first = ", ".join(list(state)[:3])
+        raise CheckpointError(
+            f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
+            f"{_FAMILIES}. Choose another file in Load SAM."
+        )
+    from . import sam2
 
+    try:
         return sam2.from_official(state, dtype)
-    first = ", ".join(list(state)[:3])
-    raise CheckpointError(
-        f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
-        f"{_FAMILIES}. Choose another file in Load SAM."
-    )
+    except (KeyError, IndexError, ZeroDivisionError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: looks like SAM 2, but a weight is missing or of an unexpected shape "
+            f"({type(error).__name__}: {error}). Download it again or choose another file."
+        ) from error
+
+
+def weights_state(path: Path) -> tuple:
+    """Names, sizes and times of the files behind a model; changes when any of them does."""
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors, .pt, .pth or .bin file into a flat state dict, memory-mapped.
+    """Read a safetensors or pickled weights file into a flat state dict, memory-mapped.
 
-    Raises CheckpointError, naming the file, for a missing, truncated or foreign file, a web page
-    saved in its place, and a pickle that would run code.
+    The content decides which of the two it is, not the name. Raises CheckpointError, naming the
+    file, for a missing, truncated or foreign file, a web page or pointer saved in its place, and a
+    pickle that would run code.
     """
-    _refuse_non_weights(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _read_pickle(path)
-
-
-def _refuse_non_weights(path: Path) -> None:
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such file. Put it there or choose another model in Load SAM."
-        )
+        raise CheckpointError(f"{path}: no such file. Choose another model in Load SAM.")
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(512)
+    _refuse_non_weights(path, head)
+    if _is_safetensors(path, head):
+        return _read_safetensors(path)
+    return _read_pickle(path, is_zip=head.startswith(_ZIP))
+
+
+def _refuse_non_weights(path: Path, head: bytes) -> None:
     if not head:
         raise CheckpointError(f"{path}: the file is empty. Delete it and download it again.")
-    if head.lstrip().startswith(b"<"):
+    if _WEB_PAGE.match(head):
         raise CheckpointError(
             f"{path}: this is a web page saved under a model's name, not weights. Delete it and "
             "download the file itself (on a model hub: the download button, not the page)."
         )
+    if head.startswith(_LFS_POINTER):
+        raise CheckpointError(
+            f"{path}: this is a Git LFS pointer, not the weights it points to. Run `git lfs pull` "
+            "in its repository, or download the file itself."
+        )
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """Eight bytes of length, then that much JSON; by name where the file is cut that short."""
+    if head[8:9] != b"{" and path.suffix == ".safetensors" and head.startswith(_ZIP):
+        raise CheckpointError(
+            f"{path}: this is a .pt file under another name. Rename it so that it ends with .pt."
+        )
+    return head[8:9] == b"{" or path.suffix == ".safetensors"
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -82,15 +112,17 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(_broken(path, error)) from error
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        # Only the zip container of torch 1.6 and later can be memory-mapped.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: this file is damaged, or holds more than weights (loading it could run code) "
             "and is refused. Download it again from its publisher, or use the .safetensors version."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # A damaged pickle can raise almost anything, and all of it means the same.
         raise CheckpointError(_broken(path, error)) from error
     for key in _NESTING_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), Mapping):
@@ -104,12 +136,6 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not state:
         raise CheckpointError(f"{path}: holds no weights. Choose another file in Load SAM.")
     return state
-
-
-def _is_zip(path: Path) -> bool:
-    """Only the zip container of torch 1.6 and later can be memory-mapped."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
 
 
 def _broken(path: Path, error: Exception) -> str:
@@ -130,17 +156,33 @@ def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
         )
     from . import sam2
 
-    return sam2.from_transformers(config, _read_folder_weights(path), dtype)
+    state = _read_folder_weights(path)
+    try:
+        return sam2.from_transformers(config, state, dtype)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # transformers checks configurations with errors of its own, of many kinds.
+        raise CheckpointError(
+            f"{path}: config.json does not describe a model that can be built ({error}). Download "
+            "the whole repository again."
+        ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error}). A model folder needs config.json and "
             "model.safetensors; download the whole repository."
         ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(config).__name__}, accepted is a JSON object. Download the "
+            "whole repository."
+        )
+    return config
 
 
 def _read_folder_weights(path: Path) -> dict[str, Tensor]:

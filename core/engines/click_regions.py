@@ -229,7 +229,7 @@ def _histogram_regions(field: ColorField, clicks: Sequence[Pixel]) -> Iterator[B
 
 def _regrown(field: ColorField, region: BoolMap, around: BoolMap) -> BoolMap:
     """A region, spread to what has its colours and lies no farther off than half its own size."""
-    reach = 0.25 * float(np.sqrt(region.sum()))
+    reach = 0.25 * float(np.sqrt(max(1, region.sum())))
     nearness = np.clip(1.0 - _distance_to(region) / reach, -3.0, 0.5)
     return _recolor(field, region, nearness, around)
 

@@ -21,6 +21,12 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 _CHUNK = 2**20
 _TIMEOUT = 30.0
 _SPARE_DISK = 2**28
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+)
 _TRUE = {"1", "true", "yes", "on"}
 
 Progress = Callable[[int, int], None]
@@ -41,22 +47,36 @@ def download(entry: Entry, folder: Path, progress: Progress) -> Path:
     target = folder / entry.file
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
         raise _error(entry, target, "HF_HUB_OFFLINE is set")
-    folder.mkdir(parents=True, exist_ok=True)
+    address = url(entry)
+    if not address.startswith(("https://", "http://")):
+        raise _error(entry, target, f"HF_ENDPOINT must begin with https://, found {address}")
     part = target.with_name(target.name + ".part")
-    done = part.stat().st_size if part.exists() else 0
-    if shutil.disk_usage(folder).free < entry.size - done + _SPARE_DISK:
-        raise _error(entry, target, f"the disk lacks room for {entry.size:,} bytes")
-    log.info("downloading %s to %s", url(entry), target)
     try:
+        _make_room(entry, part, target)
+        log.info("downloading %s to %s", address, target)
         _fetch(entry, part, progress)
+        _verify(entry, part, target)
+        part.replace(target)
     except urllib.error.HTTPError as error:
         raise _error(entry, target, f"the server answered {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         reason = getattr(error, "reason", None) or error
         raise _error(entry, target, f"the connection failed ({reason})") from error
-    _verify(entry, part, target)
-    part.replace(target)
+    except OSError as error:
+        raise _error(entry, target, f"the file cannot be written ({error})") from error
     return target
+
+
+def _make_room(entry: Entry, part: Path, target: Path) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    done = part.stat().st_size if part.exists() else 0
+    if shutil.disk_usage(part.parent).free < entry.size - done + _SPARE_DISK:
+        raise _error(entry, target, f"the disk lacks room for {entry.size:,} bytes")
 
 
 def url(entry: Entry) -> str:
@@ -83,11 +103,12 @@ def _fetch(entry: Entry, part: Path, progress: Progress) -> None:
         headers["Range"] = f"bytes={done}-"
     request = urllib.request.Request(url(entry), headers=headers)
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        # A server that ignores the range sends the whole file again.
-        resumed = response.status == http.client.PARTIAL_CONTENT
+        # A server that ignores the range, or mistakes it, sends the whole file again.
+        start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
+        resumed = response.status == http.client.PARTIAL_CONTENT and start == str(done)
         done = done if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            while done <= entry.size and (chunk := response.read(_CHUNK)):
+            while done <= entry.size and (chunk := response.read1(_CHUNK)):
                 file.write(chunk)
                 done += len(chunk)
                 progress(min(done, entry.size), entry.size)

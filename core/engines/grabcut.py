@@ -7,6 +7,7 @@ only a band along the outline is open: a graph cut costs by its open pixels.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import EngineError
 from ..prompts import ObjectPrompt
 from .base import Candidates, Embedding
 from .click_regions import (
@@ -73,6 +75,13 @@ class GrabCutEngine:
 
     family: str = "grabcut"
     module: nn.Module | None = None
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("cv2") is None:
+            raise EngineError(
+                "grabcut (built in) needs OpenCV. Run `pip install opencv-python-headless` with the "
+                "Python that runs ComfyUI, then restart it, or choose another model in Load SAM."
+            )
 
     def encode(self, frame: Tensor) -> Embedding:
         """Keep a copy of a frame, [H, W, 3] float32, 0..1, no longer than 640 pixels a side.

@@ -6,6 +6,7 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,15 @@ _STD = (0.229, 0.224, 0.225)
 # A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
 _MASK_LOGIT = 10.0
 _BOX_LABELS = (2, 3)
+# Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
+_CPU_OBJECTS, _GPU_OBJECTS = 4, 16
+# About 30 MB of activations for each object at the official size.
+_DECODER_BYTES = 2**29
+# What a transformers folder of the video model holds beside the image model.
+_VIDEO_PARTS = re.compile(
+    r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
+    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter)"
+)
 
 
 class Sam2Engine:
@@ -39,9 +49,13 @@ class Sam2Engine:
         self.module = model.eval().requires_grad_(False)
         self._dtype = dtype
         self._image_size = model.config.prompt_encoder_config.image_size
-        self.module.float()
-        self.module.vision_encoder.to(dtype)
-        streamline(self.module.vision_encoder)
+        # The encoder first: fp16 weights would otherwise all grow to fp32 and shrink again.
+        encoder = self.module.vision_encoder.to(dtype)
+        streamline(encoder)
+        for name, part in self.module.named_children():
+            if name != "vision_encoder":
+                part.float()
+        self.module.no_memory_embedding.data = self.module.no_memory_embedding.data.float()
 
     @property
     def _device(self) -> torch.device:
@@ -85,13 +99,15 @@ class Sam2Engine:
             key = (len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None)
             groups.setdefault(key, []).append(index)
         results: dict[int, Candidates] = {}
-        for members in groups.values():
-            chosen = [prompts[index] for index in members]
-            points, labels = self._points(chosen, embedding.size)
-            masks = self._mask_logits(chosen)
-            logits, scores = self.predict(embedding, points, labels, masks, multimask)
-            for row, index in enumerate(members):
-                results[index] = Candidates(logits[row], scores[row])
+        limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
+        for group in groups.values():
+            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
+                chosen = [prompts[index] for index in members]
+                points, labels = self._points(chosen, embedding.size)
+                masks = self._mask_logits(chosen)
+                logits, scores = self.predict(embedding, points, labels, masks, multimask)
+                for row, index in enumerate(members):
+                    results[index] = Candidates(logits[row], scores[row])
         return [results[index] for index in range(len(prompts))]
 
     @torch.inference_mode()
@@ -183,14 +199,14 @@ class Sam2Engine:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
         width = self.module.config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
-        return 16 * tokens * width * self._dtype.itemsize + 256 * 2**20
+        return 16 * tokens * width * self._dtype.itemsize + _DECODER_BYTES
 
 
 def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
     if prompt.mask is None or prompt.points or prompt.box is not None:
         return prompt
-    inside = prompt.mask[None] * 255
-    x1, y1, x2, y2 = mask_boxes(inside.to(torch.uint8).cpu())[0].tolist()
+    inside = (prompt.mask[None] * 255).to(torch.uint8)
+    x1, y1, x2, y2 = mask_boxes(inside.cpu())[0].tolist()
     return replace(prompt, box=Box(x1, y1, x2, y2))
 
 
@@ -216,7 +232,8 @@ def from_transformers(
     classes = _classes()
     parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
     model_config = classes.Sam2Config(**{part: config[part] for part in parts if part in config})
-    return Sam2Engine(_build(model_config, state), dtype)
+    own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+    return Sam2Engine(_build(model_config, own), dtype)
 
 
 def _classes() -> Any:
@@ -270,15 +287,14 @@ def _build(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
     with torch.device("meta"):
         model = _classes().Sam2Model(config)
     expected = set(model.state_dict())
-    missing = sorted(expected - state.keys())
-    if missing:
-        raise CheckpointError(
-            f"SAM 2 checkpoint: missing weights: {len(missing)}, the first is {missing[0]}. The "
-            "file is incomplete or of another model; download it again."
-        )
-    own = {key: tensor for key, tensor in state.items() if key in expected}
+    for name, keys in (("missing", expected - state.keys()), ("unknown", state.keys() - expected)):
+        if keys:
+            raise CheckpointError(
+                f"SAM 2 checkpoint: {name} weights: {len(keys)}, the first is {min(keys)}. The "
+                "file is incomplete or of another model; download it again or choose another one."
+            )
     try:
-        model.load_state_dict(own, strict=True, assign=True)
+        model.load_state_dict(dict(state), strict=True, assign=True)
     except RuntimeError as error:
         raise CheckpointError(
             f"SAM 2 checkpoint: a weight has an unexpected shape. {error}"

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 def streamline(vision_encoder: nn.Module) -> None:
     """Replace the attention and the position codes of a `Sam2VisionModel`, in place."""
     for block in vision_encoder.backbone.blocks:
-        block.attn = _PooledAttention(block.attn)
+        # The name is transformers' own matter; one that is built otherwise works as it is.
+        if hasattr(block.attn, "query_stride"):
+            block.attn = _PooledAttention(block.attn)
     vision_encoder.neck.position_encoding = _NoPositionCode()
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-from headless.client import HttpAnswer, HttpClient
 from numpy.typing import NDArray
 from PIL import Image
+
+from headless.client import HttpAnswer, HttpClient
 
 RUN_SECONDS = 180.0
 _POLL_SECONDS = 0.05
@@ -131,10 +132,6 @@ class Api:
         """The masks that went through MaskToImage: [B, H, W] float32, 0..1."""
         arrays = [np.asarray(image.convert("L")) for image in self.images(run, node)]
         return np.stack(arrays).astype(np.float32) / 255
-
-    def wait_until_idle(self) -> None:
-        while any(self.http.get_json("/queue").values()):
-            time.sleep(_POLL_SECONDS)
 
 
 class Events:

@@ -28,6 +28,15 @@ STOP_SECONDS = 10.0
 _INTERPRETERS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe")
 _UNWANTED = shutil.ignore_patterns(".*", "__pycache__", "tests", "segment-anywhere-out")
 
+# Runs main.py as `python main.py` would, and ends when this process is gone, however it ended: only
+# this process holds the other end of the pipe.
+_LAUNCHER = """
+import os, runpy, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 
 class ComfyMissing(Exception):
     """There is no ComfyUI to test with; the message says how to get one."""
@@ -114,7 +123,7 @@ class ComfyServer:
             self._command(web_root),
             cwd=self.install.root,
             env=_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=self._log_file,
             stderr=subprocess.STDOUT,
         )
@@ -133,6 +142,8 @@ class ComfyServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process is not None:
+            self._process.stdin.close()
         if self._log_file is not None:
             self._log_file.close()
 
@@ -147,7 +158,7 @@ class ComfyServer:
 
     def _command(self, web_root: Path) -> list[str]:
         return [
-            str(self.install.python),
+            *(str(self.install.python), "-c", _LAUNCHER),
             str(self.install.root / "main.py"),
             "--cpu",
             *("--port", self.url.rpartition(":")[2]),
@@ -251,4 +262,3 @@ def write_neighbour(custom_nodes: Path) -> None:
         path = custom_nodes / NEIGHBOUR / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-

@@ -1,7 +1,8 @@
 """One ComfyUI for all end-to-end tests of a session; without one, they are skipped.
 
-With pytest-xdist, run with `--dist loadgroup`: all these tests then go to one worker. Other
-distributions work too, but each worker starts a ComfyUI of its own.
+With pytest-xdist, `--dist loadgroup` keeps these tests on one worker. Where it does not (pytest 9.2
+with xdist 3.8 loses the groups, pytest-xdist issue 1386), each worker starts a ComfyUI of its own:
+slower, but the results are the same.
 """
 
 from __future__ import annotations

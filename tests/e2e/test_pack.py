@@ -1,0 +1,156 @@
+"""What ComfyUI sees of the pack: nodes, templates, help, translations, and a neighbour like it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+from .comfy_server import PACK_NAME
+from .graphs import BUILT_IN, node, point_segment
+
+pytestmark = pytest.mark.xdist_group("comfyui")
+
+SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
+NODE_IDS = ["SegmentAnywhereLoadSAM", "SegmentAnywherePoint"]
+WORKFLOWS = sorted(path.name for path in (ROOT / "workflows").glob("*.json"))
+
+
+@pytest.fixture
+def info(api) -> dict:
+    return api.http.get_json("/object_info")
+
+
+def test_starts_without_complaint(startup_log):
+    assert "IMPORT FAILED" not in startup_log
+    assert "Traceback" not in startup_log
+    complaints = [
+        line
+        for line in startup_log.splitlines()
+        if re.search(r"\[?(WARNING|ERROR)|Warning\b", line) and "segment" in line.lower()
+    ]
+    assert not complaints
+
+
+def test_the_pack_has_exactly_these_nodes(info):
+    module = f"custom_nodes.{PACK_NAME}"
+    assert sorted(k for k, v in info.items() if v["python_module"] == module) == NODE_IDS
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_a_node_can_be_found_and_is_explained(info, node_id):
+    found = info[node_id]
+    assert found["category"] == "segment anywhere"
+    assert found["description"]
+    assert len(found["search_aliases"]) >= 3
+    assert not found["api_node"]
+    inputs = {**found["input"]["required"], **found["input"].get("optional", {})}
+    assert [name for name, spec in inputs.items() if not spec[1].get("tooltip")] == []
+    assert all(found["output_tooltips"])
+
+
+def test_load_sam(info, comfy):
+    found = info["SegmentAnywhereLoadSAM"]
+    assert found["display_name"] == "Load SAM"
+    assert found["input_order"]["required"] == ["model", "precision"]
+    assert found["output"] == ["SEGMENT_MODEL"]
+    model = found["input"]["required"]["model"][1]
+    assert model["default"] == BUILT_IN == model["options"][0]
+    assert "sam2/parity.pt" in model["options"]
+    assert any("download" in option for option in model["options"])
+    precision = found["input"]["required"]["precision"][1]
+    assert precision["options"] == ["auto", "fp32", "bf16", "fp16"]
+    assert precision["default"] == "auto"
+
+
+def test_point_segment(info):
+    found = info["SegmentAnywherePoint"]
+    assert found["display_name"] == "Point Segment"
+    required = {name: spec[0] for name, spec in found["input"]["required"].items()}
+    assert required == {
+        "model": "SEGMENT_MODEL",
+        "image": "IMAGE",
+        "points": "STRING",
+        "mask_choice": "COMBO",
+    }
+    optional = {name: spec[0] for name, spec in found["input"]["optional"].items()}
+    assert optional == {
+        "positive_coords": "STRING",
+        "negative_coords": "STRING",
+        "bboxes": "BOUNDING_BOX",
+        "mask": "MASK",
+    }
+    sockets = [name for name, spec in found["input"]["optional"].items() if spec[0] != "MASK"]
+    assert all(found["input"]["optional"][name][1]["forceInput"] for name in sockets)
+    assert found["input"]["required"]["mask_choice"][1]["options"] == [
+        "best",
+        "largest",
+        "smallest",
+        "all",
+    ]
+    assert found["output"] == SHARED_OUTPUTS
+    assert found["output_name"] == ["mask", "segments", "bboxes", "overlay"]
+    assert found["has_intermediate_output"]
+    assert not found["output_node"]
+
+
+def test_templates_are_listed(api):
+    listed = api.http.get_json("/workflow_templates")[PACK_NAME]
+    assert sorted(f"{name}.json" for name in listed) == WORKFLOWS
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_template_is_served_and_uses_what_is_there(api, info, name):
+    template = api.http.get_json(f"/api/workflow_templates/{PACK_NAME}/{name}")
+    assert {each["type"] for each in template["nodes"]} - info.keys() - {
+        "Note",
+        "MarkdownNote",
+    } == set()
+    for each in template["nodes"]:
+        if each["type"] not in NODE_IDS:
+            continue
+        outputs = [output["type"] for output in each["outputs"]]
+        assert outputs == info[each["type"]]["output"]
+        inputs = info[each["type"]]["input"]
+        known = {**inputs["required"], **inputs.get("optional", {})}
+        assert {one["name"] for one in each["inputs"]} <= known.keys()
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_template_has_a_thumbnail(api, name):
+    path = f"/api/workflow_templates/{PACK_NAME}/{name.removesuffix('.json')}.jpg"
+    assert api.http.get(path).startswith(b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_the_help_page_is_served(api, node_id):
+    page = api.http.get(f"/extensions/{PACK_NAME}/docs/{node_id}.md").decode()
+    assert page.strip()
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_english_texts_name_every_socket(api, info, node_id):
+    texts = api.http.get_json("/i18n")["en"]["nodeDefs"][node_id]
+    found = info[node_id]
+    assert texts["display_name"] == found["display_name"]
+    inputs = {**found["input"]["required"], **found["input"].get("optional", {})}
+    assert texts["inputs"].keys() == inputs.keys()
+    assert sorted(texts["outputs"]) == [str(index) for index in range(len(found["output"]))]
+
+
+def test_nothing_but_the_web_folder_is_served(api):
+    for path in ("__init__.py", "../nodes/host.py", "%2e%2e/nodes/host.py", "nodes/host.py"):
+        assert api.status(f"/extensions/{PACK_NAME}/{path}") == 404, path
+
+
+def test_a_pack_with_the_same_folder_names_works_beside_ours(api, square):
+    graph = point_segment(square, [[70, 50]])
+    graph["neighbour"] = node("NeighbourNode", mask=["segment", 0])
+    graph["said"] = node("PreviewAny", source=["neighbour", 0])
+    run = api.succeed(graph)
+    said = "the neighbour got [1, 120, 160], the segmenter of the neighbour"
+    assert run.text("said") == said
+    (boxes,) = json.loads(run.text("boxes"))
+    assert len(boxes) == 1
