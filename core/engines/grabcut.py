@@ -79,8 +79,8 @@ class GrabCutEngine:
     def __init__(self) -> None:
         if importlib.util.find_spec("cv2") is None:
             raise EngineError(
-                "grabcut (built in) needs OpenCV. Run `pip install opencv-python-headless` with the "
-                "Python that runs ComfyUI, then restart it, or choose another model in Load SAM."
+                "grabcut (built in) needs OpenCV. Run `pip install opencv-python-headless` with "
+                "the Python that runs ComfyUI, restart it, or choose another model in Load SAM."
             )
 
     def encode(self, frame: Tensor) -> Embedding:

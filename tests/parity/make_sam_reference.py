@@ -133,7 +133,7 @@ class Family:
 
 FAMILIES = (
     Family("sam", segment_anything, sam_modeling, "1.0", 30),
-    Family("sam_hq", segment_anything_hq, hq_modeling, "0.3", 12),
+    Family("sam_hq", segment_anything_hq, hq_modeling, "0.3", 84),
 )
 
 
