@@ -80,6 +80,7 @@ class Engine(Protocol):
 CAPABILITIES = {
     "grabcut": Capabilities(points=True, boxes=True, negative_boxes=True, masks=True),
     "sam2": Capabilities(points=True, boxes=True, masks=True),
+    "edgetam": Capabilities(points=True, boxes=True, masks=True),
 }
 
 

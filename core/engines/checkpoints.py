@@ -6,11 +6,13 @@ Pickles are read with `weights_only`, which runs no code from the file.
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,7 +23,17 @@ from . import sam2_layout
 from .base import Engine
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-_FAMILIES = "SAM 2 and SAM 2.1 (official .pt, the same keys in .safetensors, transformers folders)"
+_TITLES = {"sam2": "SAM 2", "edgetam": "EdgeTAM"}
+_FAMILIES = {"sam2": sam2_layout.is_official, "edgetam": sam2_layout.is_edgetam}
+_MODEL_TYPES = {
+    "sam2": "sam2",
+    "sam2_video": "sam2",
+    "edgetam": "edgetam",
+    "edgetam_video": "edgetam",
+}
+_KNOWN = (
+    "SAM 2, SAM 2.1 and EdgeTAM (official .pt, the same keys in .safetensors, transformers folders)"
+)
 _WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
@@ -37,21 +49,25 @@ def load_engine(path: Path, dtype: torch.dtype) -> Engine:
     if path.is_dir():
         return _load_folder(path, dtype)
     state = read_weights(path)
-    if not sam2_layout.is_official(state):
+    family = next((name for name, is_own in _FAMILIES.items() if is_own(state)), None)
+    if family is None:
         first = ", ".join(list(state)[:3])
         raise CheckpointError(
             f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
-            f"{_FAMILIES}. Choose another file in Load SAM."
+            f"{_KNOWN}. Choose another file in Load SAM."
         )
-    from . import sam2
-
     try:
-        return sam2.from_official(state, dtype)
+        return _engine_module(family).from_official(state, dtype)
     except (KeyError, IndexError, ZeroDivisionError, RuntimeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: looks like SAM 2, but a weight is missing or of an unexpected shape "
-            f"({type(error).__name__}: {error}). Download it again or choose another file."
+            f"{path}: looks like {_TITLES[family]}, but a weight is missing or of an unexpected "
+            f"shape ({type(error).__name__}: {error}). Download it again or choose another file."
         ) from error
+
+
+def _engine_module(family: str) -> ModuleType:
+    # Imported here: choosing a model must not load model code.
+    return importlib.import_module(f".{family}", __package__)
 
 
 def weights_state(path: Path) -> tuple:
@@ -149,16 +165,14 @@ def _broken(path: Path, error: Exception) -> str:
 def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
     config = _read_config(path / "config.json")
     model_type = config.get("model_type")
-    if model_type not in ("sam2", "sam2_video"):
+    if model_type not in _MODEL_TYPES:
         raise CheckpointError(
-            f"{path}: config.json names the model type {model_type!r}; accepted: sam2, sam2_video. "
-            "Choose another folder in Load SAM."
+            f"{path}: config.json names the model type {model_type!r}; accepted: "
+            f"{', '.join(_MODEL_TYPES)}. Choose another folder in Load SAM."
         )
-    from . import sam2
-
     state = _read_folder_weights(path)
     try:
-        return sam2.from_transformers(config, state, dtype)
+        return _engine_module(_MODEL_TYPES[model_type]).from_transformers(config, state, dtype)
     except CheckpointError:
         raise
     except Exception as error:

@@ -21,7 +21,7 @@ from ..segments import mask_boxes
 from ..tensors import resize_mask
 from .base import Candidates, Embedding
 from .sam2_encoder import streamline
-from .sam2_layout import Architecture, infer_architecture, to_transformers
+from .sam2_layout import Decoder, infer_decoder, infer_trunk, to_transformers
 
 # ImageNet statistics, as the official transforms use.
 _MEAN = (0.485, 0.456, 0.406)
@@ -36,7 +36,8 @@ _DECODER_BYTES = 2**29
 # What a transformers folder of the video model holds beside the image model.
 _VIDEO_PARTS = re.compile(
     r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
-    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter)"
+    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter"
+    r"|spatial_perceiver)"
 )
 
 
@@ -218,8 +219,21 @@ def from_official(
     image_size: the square the model was trained on, which no checkpoint records and which is 1024
     for all official ones.
     """
-    config = _config(infer_architecture(state), image_size)
-    return Sam2Engine(_build(config, to_transformers(state)), dtype)
+    trunk = infer_trunk(state)
+    backbone = classes().Sam2HieraDetConfig(
+        hidden_size=trunk.embed_dims[0],
+        num_attention_heads=trunk.heads[0],
+        image_size=[image_size, image_size],
+        window_positional_embedding_background_size=list(trunk.background_size),
+        blocks_per_stage=list(trunk.depths),
+        embed_dim_per_stage=list(trunk.embed_dims),
+        num_attention_heads_per_stage=list(trunk.heads),
+        window_size_per_stage=list(trunk.windows),
+        global_attention_blocks=list(trunk.global_blocks),
+        mlp_ratio=trunk.mlp_ratio,
+    )
+    config = model_config(backbone, trunk.embed_dims, infer_decoder(state), image_size)
+    return Sam2Engine(build_model(config, to_transformers(state)), dtype)
 
 
 def from_transformers(
@@ -229,14 +243,23 @@ def from_transformers(
 
     Takes `sam2` and `sam2_video` models; what only the video tracker uses is left out.
     """
-    classes = _classes()
+    return Sam2Engine(build_model(folder_config(config), image_part(state)), dtype)
+
+
+def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
+    """A `Sam2Config` from a folder's config.json; vision replaces its image encoder's part."""
     parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
-    model_config = classes.Sam2Config(**{part: config[part] for part in parts if part in config})
-    own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
-    return Sam2Engine(_build(model_config, own), dtype)
+    own = {part: config[part] for part in parts if part in config}
+    return classes().Sam2Config(**(own if vision is None else {**own, "vision_config": vision}))
 
 
-def _classes() -> Any:
+def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A folder's weights without those that only the video tracker uses."""
+    return {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+
+
+def classes() -> Any:
+    """transformers, which has the model classes; CheckpointError where it is too old for them."""
     import transformers
 
     if not hasattr(transformers, "Sam2Model"):
@@ -247,45 +270,47 @@ def _classes() -> Any:
     return transformers
 
 
-def _config(arch: Architecture, image_size: int) -> Any:
-    classes = _classes()
-    strides = (4, 8, 16)
-    backbone = classes.Sam2HieraDetConfig(
-        hidden_size=arch.embed_dims[0],
-        num_attention_heads=arch.heads[0],
-        image_size=[image_size, image_size],
-        window_positional_embedding_background_size=list(arch.background_size),
-        blocks_per_stage=list(arch.depths),
-        embed_dim_per_stage=list(arch.embed_dims),
-        num_attention_heads_per_stage=list(arch.heads),
-        window_size_per_stage=list(arch.windows),
-        global_attention_blocks=list(arch.global_blocks),
-        mlp_ratio=arch.mlp_ratio,
+def model_config(backbone: Any, widths: Sequence[int], decoder: Decoder, image_size: int) -> Any:
+    """A `Sam2Config` from the trunk's configuration, its channels per stage and the decoder."""
+    vision = vision_config(backbone, widths, decoder.hidden_size, image_size)
+    prompts = classes().Sam2PromptEncoderConfig(
+        hidden_size=decoder.hidden_size, image_size=image_size
     )
-    vision = classes.Sam2VisionConfig(
+    masks = classes().Sam2MaskDecoderConfig(
+        hidden_size=decoder.hidden_size,
+        mlp_dim=decoder.mlp,
+        num_hidden_layers=decoder.layers,
+        attention_downsample_rate=decoder.downsample,
+        num_multimask_outputs=decoder.masks,
+        iou_head_hidden_dim=decoder.iou_hidden,
+    )
+    return classes().Sam2Config(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks
+    )
+
+
+def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size: int) -> Any:
+    """A `Sam2VisionConfig` from the trunk's configuration and its channels per stage."""
+    return classes().Sam2VisionConfig(
         backbone_config=backbone,
-        backbone_channel_list=list(reversed(arch.embed_dims)),
-        backbone_feature_sizes=[[image_size // stride] * 2 for stride in strides],
-        fpn_hidden_size=arch.hidden_size,
-    )
-    prompts = classes.Sam2PromptEncoderConfig(hidden_size=arch.hidden_size, image_size=image_size)
-    decoder = classes.Sam2MaskDecoderConfig(
-        hidden_size=arch.hidden_size,
-        mlp_dim=arch.decoder_mlp,
-        num_hidden_layers=arch.decoder_layers,
-        attention_downsample_rate=arch.decoder_downsample,
-        num_multimask_outputs=arch.masks,
-        iou_head_hidden_dim=arch.iou_hidden,
-    )
-    return classes.Sam2Config(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
+        backbone_channel_list=list(reversed(widths)),
+        backbone_feature_sizes=[[image_size // stride] * 2 for stride in (4, 8, 16)],
+        fpn_hidden_size=hidden,
     )
 
 
-def _build(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
-    """Instantiate without memory and adopt the (memory-mapped) tensors as they are."""
+def build_model(
+    config: Any, state: Mapping[str, Tensor], trunk: nn.Module | None = None
+) -> nn.Module:
+    """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
+
+    trunk: takes the place of the image encoder's own; its weights are then not in the state.
+    Raises CheckpointError for missing and unknown weights and for other shapes.
+    """
     with torch.device("meta"):
-        model = _classes().Sam2Model(config)
+        model = classes().Sam2Model(config)
+    if trunk is not None:
+        model.vision_encoder.backbone = nn.Module()
     expected = set(model.state_dict())
     for name, keys in (("missing", expected - state.keys()), ("unknown", state.keys() - expected)):
         if keys:
@@ -299,4 +324,6 @@ def _build(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
         raise CheckpointError(
             f"SAM 2 checkpoint: a weight has an unexpected shape. {error}"
         ) from error
+    if trunk is not None:
+        model.vision_encoder.backbone = trunk
     return model

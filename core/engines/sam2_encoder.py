@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 def streamline(vision_encoder: nn.Module) -> None:
     """Replace the attention and the position codes of a `Sam2VisionModel`, in place."""
-    for block in vision_encoder.backbone.blocks:
-        # The name is transformers' own matter; one that is built otherwise works as it is.
+    for block in getattr(vision_encoder.backbone, "blocks", ()):
+        # Names are transformers' own matter; an encoder that is built otherwise works as it is.
         if hasattr(block.attn, "query_stride"):
             block.attn = _PooledAttention(block.attn)
     vision_encoder.neck.position_encoding = _NoPositionCode()

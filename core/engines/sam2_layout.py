@@ -18,7 +18,7 @@ from ..errors import CheckpointError
 # Parts of the video tracker, which a still image does not use.
 _VIDEO_KEYS = re.compile(
     r"^(memory_attention|memory_encoder|mask_downsample|obj_ptr_proj|obj_ptr_tpos_proj)\."
-    r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$"
+    r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$|^spatial_perceiver\."
 )
 
 _RENAMES = tuple(
@@ -64,6 +64,11 @@ def is_official(keys: Mapping[str, Tensor]) -> bool:
     )
 
 
+def is_edgetam(keys: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an official EdgeTAM checkpoint, SAM 2 with another trunk."""
+    return "image_encoder.trunk.body.stem.conv1.c.weight" in keys
+
+
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Official state dict -> that of transformers' `Sam2Model`; tensors are not copied."""
     depths = _mlp_depths(state)
@@ -105,8 +110,8 @@ def _rename(key: str, depths: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Everything about a SAM 2 model that differs between checkpoints."""
+class Trunk:
+    """What differs between the Hiera image encoders of SAM 2 checkpoints, per stage."""
 
     embed_dims: tuple[int, ...]
     depths: tuple[int, ...]
@@ -115,16 +120,22 @@ class Architecture:
     global_blocks: tuple[int, ...]
     background_size: tuple[int, int]
     mlp_ratio: float
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What differs between prompt encoders and mask decoders."""
+
     hidden_size: int
-    decoder_mlp: int
-    decoder_layers: int
-    decoder_downsample: int
+    mlp: int
+    layers: int
+    downsample: int
     iou_hidden: int
     masks: int
 
 
-def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
-    """Read the architecture of an official checkpoint from its keys and shapes.
+def infer_trunk(state: Mapping[str, Tensor]) -> Trunk:
+    """Read the image encoder's architecture from an official checkpoint's keys and shapes.
 
     Three things are in no shape and follow the official configurations: the number of heads and the
     third stage's window go with the width of the first stage, and the three blocks with global
@@ -142,11 +153,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     depths = tuple(widths.count(width) for width in embed_dims)
     first_heads = 2 if embed_dims[0] >= 112 else 1
     window = state[trunk + "pos_embed_window"].shape[-1]
-    decoder = "sam_mask_decoder."
-    hidden = state["image_encoder.neck.convs.0.conv.weight"].shape[0]
-    attention = state[decoder + "transformer.layers.0.cross_attn_token_to_image.q_proj.weight"]
-    layers = {key.split(".")[3] for key in state if key.startswith(decoder + "transformer.layers.")}
-    return Architecture(
+    return Trunk(
         embed_dims=embed_dims,
         depths=depths,
         heads=tuple(first_heads * 2**stage for stage in range(4)),
@@ -154,10 +161,20 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
         global_blocks=_global_blocks(depths),
         background_size=tuple(state[trunk + "pos_embed"].shape[-2:]),
         mlp_ratio=state[trunk + "blocks.0.mlp.layers.0.weight"].shape[0] / embed_dims[0],
+    )
+
+
+def infer_decoder(state: Mapping[str, Tensor]) -> Decoder:
+    """Read the mask decoder's architecture from an official checkpoint's keys and shapes."""
+    decoder = "sam_mask_decoder."
+    hidden = state["image_encoder.neck.convs.0.conv.weight"].shape[0]
+    attention = state[decoder + "transformer.layers.0.cross_attn_token_to_image.q_proj.weight"]
+    layers = {key.split(".")[3] for key in state if key.startswith(decoder + "transformer.layers.")}
+    return Decoder(
         hidden_size=hidden,
-        decoder_mlp=state[decoder + "transformer.layers.0.mlp.layers.0.weight"].shape[0],
-        decoder_layers=len(layers),
-        decoder_downsample=hidden // attention.shape[0],
+        mlp=state[decoder + "transformer.layers.0.mlp.layers.0.weight"].shape[0],
+        layers=len(layers),
+        downsample=hidden // attention.shape[0],
         iou_hidden=state[decoder + "iou_prediction_head.layers.0.weight"].shape[0],
         masks=state[decoder + "mask_tokens.weight"].shape[0] - 1,
     )

@@ -1,0 +1,80 @@
+"""Comparing a SAM engine with outputs of its official predictor.
+
+A fixture folder holds checkpoint.pt in the official layout, config.json with the cases, and
+reference.npz with images, mask inputs and what the official predictor made of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from segment_anywhere.core.engines.base import Candidates, Embedding
+from segment_anywhere.core.engines.sam2 import Sam2Engine
+from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+
+TOLERANCE = 1e-3
+
+
+class Reference:
+    """One fixture folder."""
+
+    def __init__(self, folder: Path):
+        self.checkpoint = folder / "checkpoint.pt"
+        self.config = json.loads((folder / "config.json").read_text())
+        self.cases = {case["name"]: case for case in self.config["cases"]}
+        with np.load(folder / "reference.npz") as arrays:
+            self.arrays = dict(arrays)
+
+    def frames(self) -> list[torch.Tensor]:
+        """The images, [H, W, 3] float32, 0..1."""
+        return [torch.from_numpy(self.arrays[n]).float() / 255 for n in self.config["images"]]
+
+    def output(self, case: dict, kind: str) -> torch.Tensor:
+        return torch.from_numpy(self.arrays[case["outputs"][kind]])
+
+    def check(self, engine: Sam2Engine, embedding: Embedding, case: dict) -> None:
+        """Logits and scores equal the official ones; full-size logits where they are stored."""
+        candidates = self._predict(engine, embedding, case)
+        expected_low = self.output(case, "low")
+        expected_scores = self.output(case, "scores")
+        low = torch.stack([one.logits for one in candidates]).reshape(expected_low.shape)
+        scores = torch.stack([one.scores for one in candidates]).reshape(expected_scores.shape)
+        # The official predictor clamps the logits that it hands back for the next click.
+        torch.testing.assert_close(low.clamp(-32, 32), expected_low, atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(scores, expected_scores, atol=TOLERANCE, rtol=0)
+        if "full" in case["outputs"]:
+            expected = self.output(case, "full")
+            full = torch.stack([engine.to_logits(one.logits, embedding.size) for one in candidates])
+            full = full.reshape(expected.shape)
+            torch.testing.assert_close(full, expected, atol=TOLERANCE, rtol=0)
+
+    def check_itself(self) -> None:
+        """Constant or one-sided logits would agree with almost anything."""
+        for case in self.cases.values():
+            low = self.output(case, "low")
+            assert low.std() > 0.1
+            assert 0.01 < (low > 0).float().mean() < 0.99
+
+    def _predict(self, engine: Sam2Engine, embedding: Embedding, case: dict) -> list[Candidates]:
+        prompts = _prompts(case)
+        if case["mask_input"] is None:
+            return engine.decode(embedding, prompts, case["multimask"])
+        # The official mask input is the logits of an earlier prediction, not a mask.
+        points, labels = engine._points(prompts, embedding.size)
+        mask_logits = torch.from_numpy(self.arrays[case["mask_input"]])[None]
+        logits, scores = engine.predict(embedding, points, labels, mask_logits, case["multimask"])
+        return [Candidates(logits[0], scores[0])]
+
+
+def _prompts(case: dict) -> list[ObjectPrompt]:
+    points = tuple(
+        Point(x, y, positive=label == 1)
+        for (x, y), label in zip(case["points"] or [], case["labels"] or [], strict=True)
+    )
+    boxes = np.array(case["box"], dtype=float).reshape(-1, 4) if case["box"] else [None]
+    return [
+        ObjectPrompt("object 0", points, Box(*box) if box is not None else None) for box in boxes
+    ]
