@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import shutil
 import sys
 import tempfile
 import types
 from pathlib import Path
+
+import pytest
 
 from headless.pack import host_dirs, start_host
 
@@ -22,11 +25,25 @@ FIXTURES = ROOT / "tests" / "fixtures"
 _work = tempfile.TemporaryDirectory(prefix="segment-anywhere-tests-")
 start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))
 
+folder_paths = importlib.import_module("folder_paths")
 _package = types.ModuleType("segment_anywhere")
 _package.__path__ = [str(ROOT)]
 sys.modules["segment_anywhere"] = _package
 # Registers the model folders, without which no schema can be made.
 asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint())
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """A models folder of its own, registered with the host, with random SAM 2 weights in it."""
+    host = importlib.import_module("segment_anywhere.nodes.host")
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    for name in host.MODEL_FOLDERS:
+        monkeypatch.delitem(folder_paths.folder_names_and_paths, name)
+    host.register_model_folders()
+    (tmp_path / "sam2").mkdir()
+    shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
+    return tmp_path
 
 
 def pytest_unconfigure() -> None:

@@ -1,0 +1,90 @@
+"""The choices of Load SAM: what is listed, what stays valid, what counts as a change."""
+
+from __future__ import annotations
+
+import folder_paths
+import pytest
+from segment_anywhere.core.engines.catalogue import CATALOGUE
+from segment_anywhere.nodes import host, model_files
+from segment_anywhere.nodes.load_sam import LoadSAM
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+def test_local_models_are_found_in_every_folder(models):
+    (models / "sams").mkdir()
+    (models / "sams" / "sam_vit_b.pth").touch()
+    (models / "sams" / "readme.md").touch()
+    nested = models / "sam2" / "mine"
+    nested.mkdir()
+    (nested / "tuned.safetensors").touch()
+    folder = models / "sam2" / "sam2.1-hiera-tiny"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
+    (models / "sam2" / "half.pt.part").touch()
+    local = [option for option in model_files.options() if "download" not in option]
+    assert local == [
+        "grabcut (built in)",
+        "sams/sam_vit_b.pth",
+        "sam2/mine/tuned.safetensors",
+        "sam2/random.pt",
+        "sam2/sam2.1-hiera-tiny",
+    ]
+
+
+def test_a_name_stays_valid_when_the_file_arrives(models):
+    entry = CATALOGUE[0]
+    name = f"sam2/{entry.file}"
+    marked = f"{name} (download, 156 MB)"
+    assert marked in model_files.options()
+    assert LoadSAM.validate_inputs(marked) is True
+    assert LoadSAM.validate_inputs(name) is True
+    before = LoadSAM.fingerprint_inputs(marked, "auto")
+    path = models / "sam2" / entry.file
+    with path.open("wb") as file:
+        file.truncate(entry.size)
+    assert name in model_files.options()
+    assert marked not in model_files.options()
+    assert LoadSAM.validate_inputs(marked) is True
+    assert LoadSAM.validate_inputs(name) is True
+    assert model_files.resolve(marked) == model_files.resolve(name)
+    assert LoadSAM.fingerprint_inputs(marked, "auto") != before
+
+
+def test_a_file_named_like_the_mark_can_be_chosen(models):
+    (models / "sam2" / "tiny (download).pt").touch()
+    assert LoadSAM.validate_inputs("sam2/tiny (download).pt") is True
+
+
+def test_a_linked_model_name_is_known_only_when_the_node_runs():
+    assert LoadSAM.validate_inputs(None) is True
+    assert LoadSAM.fingerprint_inputs(None, None) == (None, None)
+
+
+def test_linked_folders_are_listed_and_loops_end(models, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "big.safetensors").touch()
+    (elsewhere / "loop").symlink_to(elsewhere)
+    (models / "sam2" / "linked").symlink_to(elsewhere)
+    assert "sam2/linked/big.safetensors" in model_files.options()
+
+
+def test_another_packs_list_of_a_folder_is_left_alone(monkeypatch):
+    everything = (["/models/sams"], set())
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "sams", everything)
+    host.register_model_folders()
+    assert folder_paths.folder_names_and_paths["sams"][1] == set()
+
+
+def test_a_replaced_file_changes_the_fingerprint(models):
+    before = LoadSAM.fingerprint_inputs("sam2/random.pt", "auto")
+    (models / "sam2" / "random.pt").write_bytes(b"other")
+    assert LoadSAM.fingerprint_inputs("sam2/random.pt", "auto") != before
+    assert LoadSAM.fingerprint_inputs("sam2/random.pt", "fp32") != before
+
+
+def test_an_unknown_model_is_refused_with_the_choices():
+    message = LoadSAM.validate_inputs("sam2/gone.pt")
+    assert "sam2/gone.pt is not on this machine" in message
+    assert "grabcut (built in)" in message
