@@ -30,6 +30,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         models = base / "models" / "sam2"
         models.mkdir(parents=True)
         shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", models / "parity.pt")
+        shutil.copy(FIXTURES / "edgetam_parity" / "checkpoint.pt", models / "edgetam.pt")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2_tiny")
         write_neighbour(base / "custom_nodes")

@@ -24,6 +24,7 @@ from .graphs import node, point_segment
 pytestmark = pytest.mark.xdist_group("comfyui")
 
 PARITY = "sam2/parity.pt"
+EDGETAM = "sam2/edgetam.pt"
 TINY_MODEL = "sam2/sam2_tiny"
 needs_tiny = pytest.mark.skipif(
     not (TINY / "config.json").is_file(), reason=f"no trained model at {TINY.relative_to(ROOT)}"
@@ -228,9 +229,10 @@ def test_a_batch_of_different_images(api):
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
-def test_official_weights_at_every_precision(api, photo, precision):
+@pytest.mark.parametrize("model", [PARITY, EDGETAM])
+def test_official_weights_at_every_precision(api, photo, model, precision):
     """The weights are random: only that they run, and what comes out, is of interest."""
-    run = api.succeed(point_segment(photo, [[250, 150]], model=PARITY, precision=precision))
+    run = api.succeed(point_segment(photo, [[250, 150]], model=model, precision=precision))
     masks = api.masks(run)
     assert masks.shape == (1, 400, 600)
     assert set(np.unique(masks)) <= {0, 1}
