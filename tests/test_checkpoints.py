@@ -85,6 +85,18 @@ def test_every_layout_gives_the_same_model(write, state, expected, tmp_path):
     assert torch.equal(_features(write(state, tmp_path)), expected)
 
 
+@pytest.mark.parametrize("kept", ["shared_image_embedding", "prompt_encoder.shared_embedding"])
+def test_a_positional_matrix_saved_once_serves_both(kept, state, expected, tmp_path):
+    path = _as_transformers_folder(state, tmp_path) / "model.safetensors"
+    weights = {
+        key: tensor.clone()
+        for key, tensor in read_weights(path).items()
+        if "positional_embedding" not in key or key.startswith(kept)
+    }
+    save_file(weights, path)
+    assert torch.equal(_features(path.parent), expected)
+
+
 def test_a_video_models_folder_loads_its_image_part(state, expected, tmp_path):
     path = _as_transformers_folder(state, tmp_path)
     config = path / "config.json"

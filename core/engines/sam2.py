@@ -39,6 +39,10 @@ _VIDEO_PARTS = re.compile(
     r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter"
     r"|spatial_perceiver)"
 )
+_POSITIONS = (
+    "shared_image_embedding.positional_embedding",
+    "prompt_encoder.shared_embedding.positional_embedding",
+)
 
 
 class Sam2Engine:
@@ -254,8 +258,16 @@ def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
 
 
 def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A folder's weights without those that only the video tracker uses."""
-    return {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+    """A folder's weights without those that only the video tracker uses.
+
+    transformers holds the positional matrix twice, for prompts and for the image, and some of its
+    versions save it once.
+    """
+    own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+    for key, other in (_POSITIONS, _POSITIONS[::-1]):
+        if other in own:
+            own.setdefault(key, own[other])
+    return own
 
 
 def classes() -> Any:
