@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import make_sam2_reference as shared
+import narrow_models
 import numpy as np
 import sam2
 import torch
@@ -122,7 +123,7 @@ def draw(model: nn.Module, name: str, like: Tensor, generator: torch.Generator) 
         noise = torch.randn(like.shape, generator=generator)
         gain = next(gain for end, gain in TRUNK_GAINS.items() if owner_name.endswith(end))
         return gain / math.sqrt(like[0].numel()) * noise
-    return shared.draw(model, name, like, generator)
+    return narrow_models.draw(model, name, like, generator, shared.GAINS)
 
 
 def write_fixtures(out: Path) -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,12 +31,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from narrow_models import draw, make_images, make_mask_inputs
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import LayerNorm2d
 from sam2.sam2_image_predictor import SAM2ImagePredictor
-from torch import Tensor, nn
 
 # Chosen among many: check_informative accepts few seeds, as random networks tend to be one-sided.
 SEED = 670
@@ -120,62 +117,9 @@ def build_narrow_model() -> SAM2Base:
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            value = draw(model, name, tensor, generator)
+            value = draw(model, name, tensor, generator, GAINS)
             tensor.copy_(value.half().float())
     return model
-
-
-def draw(model: nn.Module, name: str, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random values for one tensor, none of them neutral, so that leaving it out shows."""
-    noise = torch.randn(like.shape, generator=generator)
-    owner_name, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(owner_name)
-    if isinstance(owner, nn.LayerNorm | LayerNorm2d):
-        return 1 + 0.3 * noise if leaf == "weight" else 0.3 * noise
-    if leaf == "bias":
-        return 0.15 * noise
-    if isinstance(owner, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        # A transposed convolution with stride = kernel reads each input pixel once per output.
-        transposed = isinstance(owner, nn.ConvTranspose2d)
-        fan_in = like.shape[0] if transposed else like[0].numel()
-        gain = next((g for end, g in GAINS.items() if owner_name.endswith(end)), 1.0)
-        return gain / math.sqrt(fan_in) * noise
-    if leaf == "positional_encoding_gaussian_matrix":
-        # The released checkpoints hold a unit normal here as well.
-        return noise
-    if owner_name.endswith(("iou_token", "mask_tokens")):
-        return 0.42 * noise
-    return (1.05 if "point_embeddings" in owner_name else 0.7) * noise
-
-
-def smooth_field(channels: int, cells: tuple[int, int], size: tuple[int, int], seed: int) -> Tensor:
-    """Smooth random maps with about unit variance, [channels, height, width]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn((1, channels, *cells), generator=generator)
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=False)[0]
-
-
-def make_images() -> list[np.ndarray]:
-    """Smooth uint8 RGB images with some grain, [height, width, 3], neither of them square."""
-    images = []
-    for index, (height, width) in enumerate(IMAGE_SHAPES):
-        cells = (max(height // 18, 2), max(width // 18, 2))
-        field = smooth_field(3, cells, (height, width), SEED + 1 + index)
-        grain = smooth_field(3, (height, width), (height, width), SEED + 21 + index)
-        pixels = (field * 60 + grain * 8 + 128).round().clamp(0, 255).to(torch.uint8)
-        images.append(pixels.permute(1, 2, 0).contiguous().numpy())
-    return images
-
-
-def make_mask_inputs() -> dict[str, np.ndarray]:
-    """Smooth low-resolution logits, one mask prompt per image, [1, side, side]."""
-    side = IMAGE_SIZE // 4
-    return {
-        f"mask_input_{index}": (
-            6 * smooth_field(1, (5, 5), (side, side), SEED + 11 + index)
-        ).numpy()
-        for index in range(len(IMAGE_SHAPES))
-    }
 
 
 def make_cases(image: int) -> Iterator[Case]:
@@ -262,8 +206,8 @@ def describe(
 
 def run_cases(model: SAM2Base) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """All arrays of reference.npz and all case entries of config.json."""
-    images = make_images()
-    masks = make_mask_inputs()
+    images = make_images(IMAGE_SHAPES, SEED)
+    masks = make_mask_inputs(len(IMAGE_SHAPES), IMAGE_SIZE // 4, SEED)
     arrays = {f"image_{i}": image for i, image in enumerate(images)} | masks
     entries = []
     for index, image in enumerate(images):

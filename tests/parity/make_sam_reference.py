@@ -31,7 +31,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,7 +45,8 @@ import segment_anything_hq
 import segment_anything_hq.modeling as hq_modeling
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from narrow_models import draw, make_images, make_mask_inputs
+from torch import nn
 
 IMAGE_SIZE = 256
 PATCH = 16
@@ -201,62 +201,7 @@ def fill(model: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            tensor.copy_(draw(model, name, tensor, generator).half().float())
-
-
-def draw(model: nn.Module, name: str, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random values for one tensor, none of them neutral, so that leaving it out shows."""
-    noise = torch.randn(like.shape, generator=generator)
-    owner_name, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(owner_name)
-    if type(owner).__name__ in ("LayerNorm", "LayerNorm2d"):
-        return 1 + 0.3 * noise if leaf == "weight" else 0.3 * noise
-    if leaf == "bias":
-        return 0.15 * noise
-    if isinstance(owner, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        # A transposed convolution with stride = kernel reads each input pixel once per output.
-        transposed = isinstance(owner, nn.ConvTranspose2d)
-        fan_in = like.shape[0] if transposed else like[0].numel()
-        gain = next((g for end, g in GAINS.items() if owner_name.endswith(end)), 1.0)
-        return gain / math.sqrt(fan_in) * noise
-    if leaf == "positional_encoding_gaussian_matrix":
-        # The released checkpoints hold a unit normal here as well.
-        return noise
-    if leaf in ("rel_pos_h", "rel_pos_w"):
-        return 0.3 * noise
-    if owner_name.endswith(("iou_token", "mask_tokens", "hf_token")):
-        return 0.42 * noise
-    return (1.05 if "point_embeddings" in owner_name else 0.7) * noise
-
-
-def smooth_field(channels: int, cells: tuple[int, int], size: tuple[int, int], seed: int) -> Tensor:
-    """Smooth random maps with about unit variance, [channels, height, width]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn((1, channels, *cells), generator=generator)
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=False)[0]
-
-
-def make_images(seed: int) -> list[np.ndarray]:
-    """Smooth uint8 RGB images with some grain, [height, width, 3], neither of them square."""
-    images = []
-    for index, (height, width) in enumerate(IMAGE_SHAPES):
-        cells = (max(height // 18, 2), max(width // 18, 2))
-        field = smooth_field(3, cells, (height, width), seed + 1 + index)
-        grain = smooth_field(3, (height, width), (height, width), seed + 21 + index)
-        pixels = (field * 60 + grain * 8 + 128).round().clamp(0, 255).to(torch.uint8)
-        images.append(pixels.permute(1, 2, 0).contiguous().numpy())
-    return images
-
-
-def make_mask_inputs(seed: int) -> dict[str, np.ndarray]:
-    """Smooth low-resolution logits, one mask prompt per image, [1, side, side]."""
-    side = IMAGE_SIZE // 4
-    return {
-        f"mask_input_{index}": (
-            6 * smooth_field(1, (5, 5), (side, side), seed + 11 + index)
-        ).numpy()
-        for index in range(len(IMAGE_SHAPES))
-    }
+            tensor.copy_(draw(model, name, tensor, generator, GAINS).half().float())
 
 
 def make_prompts(image: int) -> dict[str, dict[str, Any]]:
@@ -342,8 +287,8 @@ def run_cases(
     family: Family, model: nn.Module
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """All arrays of reference.npz and all case entries of config.json."""
-    images = make_images(family.seed)
-    masks = make_mask_inputs(family.seed)
+    images = make_images(IMAGE_SHAPES, family.seed)
+    masks = make_mask_inputs(len(IMAGE_SHAPES), IMAGE_SIZE // 4, family.seed)
     arrays = {f"image_{index}": image for index, image in enumerate(images)} | masks
     predictor = family.package.SamPredictor(model)
     setters: dict[str, Callable] = {
