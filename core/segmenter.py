@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from .engines.base import Candidates, Embedding, Engine, check_prompts
+from .engines.base import Candidates, Embedding, Engine
 from .engines.embeddings import EmbeddingCache, frame_key
 from .errors import EngineError
 from .prompts import ObjectPrompt
@@ -43,11 +43,6 @@ class Segmenter:
         self.engine = engine
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
-
-    def check(self, frames: Sequence[Sequence[ObjectPrompt]]) -> None:
-        """Raise InputError where a frame's prompts are of a kind that the engine cannot take."""
-        for prompts in frames:
-            check_prompts(self.engine.family, prompts)
 
     def embed(self, frame: Tensor) -> Embedding:
         """The embedding of a frame ([H, W, 3] float32, 0..1), from the cache where it is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from ..core import tensors
 from ..core.engines.base import Engine
-from ..core.engines.checkpoints import WEIGHT_SUFFIXES, load_engine, weights_state
+from ..core.engines.checkpoints import WEIGHT_SUFFIXES, find_family, load_engine, weights_state
+from ..core.engines.families import Family, family_named
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
 from ..core.segmenter import Segmenter
@@ -47,6 +49,11 @@ class SegmentModel:
         self._precision = precision
         self._segmenter: Segmenter | None = None
         self.patcher: comfy.model_patcher.ModelPatcher | None = None
+
+    @cached_property
+    def family(self) -> Family:
+        """What kind of model this is, by the keys of its file; reads no weights."""
+        return family_named("grabcut") if self._path is None else find_family(self._path)
 
     @property
     def engine(self) -> Engine | None:

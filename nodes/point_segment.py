@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.engines.families import check_prompts
 from ..core.prompt_inputs import PromptInputs, read_prompts
 from ..core.segmenter import MaskChoice
 from ..core.segments import Instance, Segments
@@ -93,8 +94,8 @@ class PointSegment(io.ComfyNode):
         batch, height, width = image_size(image)
         inputs = PromptInputs(points, positive_coords, negative_coords, bboxes, mask)
         prompts = read_prompts(inputs, batch, (height, width))
+        check_prompts(model.family, prompts)
         segmenter = model.segmenter()
-        segmenter.check(prompts)
         instances: list[Instance] = []
         for index, frame in host.frames(image):
             instances += segmenter.segment(frame, prompts[index], MaskChoice(mask_choice), index)

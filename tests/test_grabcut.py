@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scenes import draw_scene, interior_point
-from segment_anywhere.core.engines.base import check_prompts
+from segment_anywhere.core.engines.families import check_prompts, family_named
 from segment_anywhere.core.engines.grabcut import GrabCutEngine
 from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
@@ -307,7 +307,7 @@ def test_all_kinds_of_prompt_are_declared():
     prompt = prompt_of(
         [(1, 1)], box=Box(0, 0, 2, 2), negative_boxes=(Box(1, 1, 2, 2),), mask=torch.ones(2, 2)
     )
-    check_prompts(ENGINE.family, [prompt])
+    check_prompts(family_named(ENGINE.family), [[prompt]])
     assert ENGINE.module is None and ENGINE.activation_bytes() == 0
 
 

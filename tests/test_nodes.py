@@ -20,6 +20,10 @@ from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
 
 CLICK = "[[30, 20]]"
+NEGATIVE_BOX = (
+    '{"points": [{"x": 1, "y": 2}], '
+    '"boxes": [{"x": 30, "y": 9, "width": 9, "height": 9, "label": 0}]}'
+)
 
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -122,6 +126,7 @@ def test_the_prompts_reach_every_frame():
         ({"positive_coords": "[5"}, "positive_coords: not valid JSON"),
         ({"bboxes": {"x": 64, "y": 0, "width": 9, "height": 9}}, "bboxes: box 0"),
         ({"mask": torch.ones(2, 48, 64)}, "mask: found 2 masks for 1 images"),
+        ({"points": NEGATIVE_BOX}, "SAM 2 / 2.1 takes no negative boxes; accepted by GrabCut"),
     ],
 )
 def test_prompts_that_are_refused_before_anything_is_loaded(inputs, message):

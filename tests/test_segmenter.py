@@ -9,7 +9,7 @@ import torch
 from conftest import FIXTURES
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.errors import EngineError, InputError
+from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.segmenter import MaskChoice, Segmenter, _choose
 
@@ -118,13 +118,6 @@ def test_a_single_click_takes_the_best_of_three(segmenter):
 def test_choosing(choice, areas, expected):
     masks = torch.arange(10).expand(len(areas), 1, 10) < torch.tensor(areas)[:, None, None]
     assert _choose(masks, choice) == expected
-
-
-def test_prompts_of_a_kind_the_engine_lacks_are_refused(segmenter):
-    negative = ObjectPrompt("object 0", (Point(1, 1),), negative_boxes=(Box(0, 0, 2, 2),))
-    with pytest.raises(InputError, match="sam2 takes no negative boxes; accepted by grabcut"):
-        segmenter.check([[CLICK], [negative]])
-    segmenter.check([[CLICK, PAIR, BOX, MASK], []])
 
 
 def test_an_overflow_is_an_error_and_not_kept(segmenter, monkeypatch):

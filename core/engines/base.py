@@ -9,18 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
 from ..prompts import ObjectPrompt
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """The kinds of prompt an engine understands."""
-
-    points: bool = False
-    boxes: bool = False
-    negative_boxes: bool = False
-    masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,7 @@ class Engine(Protocol):
     """A local model. Engines hold no images and no state between calls."""
 
     family: str
-    """Key of CAPABILITIES."""
+    """The name of its `families.Family`."""
     module: nn.Module | None
     """The weights, None for an engine without any. The host moves it between devices."""
 
@@ -74,32 +63,3 @@ class Engine(Protocol):
 
     def activation_bytes(self) -> int:
         """An estimate of the memory that encoding one frame takes beside the weights."""
-
-
-# Declared here rather than in the engines, so that asking imports no model code.
-CAPABILITIES = {
-    "grabcut": Capabilities(points=True, boxes=True, negative_boxes=True, masks=True),
-    "sam2": Capabilities(points=True, boxes=True, masks=True),
-    "edgetam": Capabilities(points=True, boxes=True, masks=True),
-}
-
-
-def check_prompts(family: str, prompts: Sequence[ObjectPrompt]) -> None:
-    """Refuse prompts that an engine of this family cannot take.
-
-    Raises InputError naming the prompt's kind and the families that take it.
-    """
-    for prompt in prompts:
-        used = {
-            "points": bool(prompt.points),
-            "boxes": prompt.box is not None,
-            "negative_boxes": bool(prompt.negative_boxes),
-            "masks": prompt.mask is not None,
-        }
-        for kind in (kind for kind, is_used in used.items() if is_used):
-            if not getattr(CAPABILITIES[family], kind):
-                takers = [name for name, able in CAPABILITIES.items() if getattr(able, kind)]
-                raise InputError(
-                    f"{prompt.label}: {family} takes no {kind.replace('_', ' ')}; accepted by "
-                    f"{', '.join(takers)}. Choose one of them in Load SAM or remove that prompt."
-                )

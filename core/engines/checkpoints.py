@@ -6,34 +6,21 @@ Pickles are read with `weights_only`, which runs no code from the file.
 
 from __future__ import annotations
 
-import importlib
 import json
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from . import sam2_layout
 from .base import Engine
+from .families import FAMILIES, Family, family_of_keys, family_of_type
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-_TITLES = {"sam2": "SAM 2", "edgetam": "EdgeTAM"}
-_FAMILIES = {"sam2": sam2_layout.is_official, "edgetam": sam2_layout.is_edgetam}
-_MODEL_TYPES = {
-    "sam2": "sam2",
-    "sam2_video": "sam2",
-    "edgetam": "edgetam",
-    "edgetam_video": "edgetam",
-}
-_KNOWN = (
-    "SAM 2, SAM 2.1 and EdgeTAM (official .pt, the same keys in .safetensors, transformers folders)"
-)
 _WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
@@ -41,33 +28,45 @@ _ZIP = b"PK\x03\x04"
 _NESTING_KEYS = ("model", "state_dict")
 
 
+def find_family(path: Path) -> Family:
+    """The family of a weights file or a transformers folder; reads no weights.
+
+    Raises CheckpointError where the path is missing, unreadable or of no family that is known.
+    """
+    return _family_of_folder(path)[0] if path.is_dir() else _family_of_file(path)[0]
+
+
 def load_engine(path: Path, dtype: torch.dtype) -> Engine:
     """Load a weights file or a transformers folder; dtype is the image encoder's.
 
     Raises CheckpointError where the path is missing, unreadable or of no family that is known.
     """
-    if path.is_dir():
-        return _load_folder(path, dtype)
+    return _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+
+
+def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
     state = read_weights(path)
-    family = next((name for name, is_own in _FAMILIES.items() if is_own(state)), None)
+    family = family_of_keys(state)
     if family is None:
         first = ", ".join(list(state)[:3])
+        known = ", ".join(each.title for each in FAMILIES if each.is_official is not None)
         raise CheckpointError(
             f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
-            f"{_KNOWN}. Choose another file in Load SAM."
+            f"{known}, each as the official checkpoint, the same keys in .safetensors, or a "
+            "transformers folder. Choose another file in Load SAM."
         )
+    return family, state
+
+
+def _load_file(path: Path, dtype: torch.dtype) -> Engine:
+    family, state = _family_of_file(path)
     try:
-        return _engine_module(family).from_official(state, dtype)
+        return family.builder().from_official(state, dtype)
     except (KeyError, IndexError, ZeroDivisionError, RuntimeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: looks like {_TITLES[family]}, but a weight is missing or of an unexpected "
+            f"{path}: looks like {family.title}, but a weight is missing or of an unexpected "
             f"shape ({type(error).__name__}: {error}). Download it again or choose another file."
         ) from error
-
-
-def _engine_module(family: str) -> ModuleType:
-    # Imported here: choosing a model must not load model code.
-    return importlib.import_module(f".{family}", __package__)
 
 
 def weights_state(path: Path) -> tuple:
@@ -162,17 +161,23 @@ def _broken(path: Path, error: Exception) -> str:
     )
 
 
-def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
+def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
     config = _read_config(path / "config.json")
-    model_type = config.get("model_type")
-    if model_type not in _MODEL_TYPES:
+    family = family_of_type(config.get("model_type"))
+    if family is None:
+        known = ", ".join(name for each in FAMILIES for name in each.model_types)
         raise CheckpointError(
-            f"{path}: config.json names the model type {model_type!r}; accepted: "
-            f"{', '.join(_MODEL_TYPES)}. Choose another folder in Load SAM."
+            f"{path}: config.json names the model type {config.get('model_type')!r}; accepted: "
+            f"{known}. Choose another folder in Load SAM."
         )
+    return family, config
+
+
+def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
+    family, config = _family_of_folder(path)
     state = _read_folder_weights(path)
     try:
-        return _engine_module(_MODEL_TYPES[model_type]).from_transformers(config, state, dtype)
+        return family.builder().from_transformers(config, state, dtype)
     except CheckpointError:
         raise
     except Exception as error:

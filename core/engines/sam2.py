@@ -7,32 +7,25 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
-from ..prompts import Box, ObjectPrompt
-from ..segments import mask_boxes
+from ..prompts import ObjectPrompt
 from ..tensors import resize_mask
-from .base import Candidates, Embedding
+from . import weights
+from .base import Embedding
+from .prompted import DECODER_BYTES, MASK_LOGIT, PromptedEngine
 from .sam2_encoder import streamline
 from .sam2_layout import Decoder, infer_decoder, infer_trunk, to_transformers
 
 # ImageNet statistics, as the official transforms use.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
-_MASK_LOGIT = 10.0
 _BOX_LABELS = (2, 3)
-# Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
-_CPU_OBJECTS, _GPU_OBJECTS = 4, 16
-# About 30 MB of activations for each object at the official size.
-_DECODER_BYTES = 2**29
 # What a transformers folder of the video model holds beside the image model.
 _VIDEO_PARTS = re.compile(
     r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
@@ -45,26 +38,15 @@ _POSITIONS = (
 )
 
 
-class Sam2Engine:
+class Sam2Engine(PromptedEngine):
     """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
 
     family = "sam2"
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
-        self.module = model.eval().requires_grad_(False)
-        self._dtype = dtype
+        super().__init__(model, dtype)
         self._image_size = model.config.prompt_encoder_config.image_size
-        # The encoder first: fp16 weights would otherwise all grow to fp32 and shrink again.
-        encoder = self.module.vision_encoder.to(dtype)
-        streamline(encoder)
-        for name, part in self.module.named_children():
-            if name != "vision_encoder":
-                part.float()
-        self.module.no_memory_embedding.data = self.module.no_memory_embedding.data.float()
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        streamline(self.module.vision_encoder)
 
     @torch.inference_mode()
     def encode(self, frame: Tensor) -> Embedding:
@@ -88,32 +70,15 @@ class Sam2Engine:
         std = torch.tensor(_STD, device=image.device).reshape(1, 3, 1, 1)
         return ((image - mean) / std).to(self._dtype)
 
-    @torch.inference_mode()
-    def decode(
-        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
-    ) -> list[Candidates]:
-        """Propose masks: three per object for multimask, else one. logits: [K, S/4, S/4] float32.
+    def _group_key(self, prompt: ObjectPrompt) -> Hashable:
+        return len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None
 
-        Objects with the same number of points share one decoder run: padding them to a common
-        number would change the attention's result. A mask alone is given the box around it: in
-        training, masks came with other prompts.
-        """
-        prompts = [_with_box(prompt) for prompt in prompts]
-        groups: dict[tuple[int, bool], list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            key = (len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None)
-            groups.setdefault(key, []).append(index)
-        results: dict[int, Candidates] = {}
-        limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
-        for group in groups.values():
-            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
-                chosen = [prompts[index] for index in members]
-                points, labels = self._points(chosen, embedding.size)
-                masks = self._mask_logits(chosen)
-                logits, scores = self.predict(embedding, points, labels, masks, multimask)
-                for row, index in enumerate(members):
-                    results[index] = Candidates(logits[row], scores[row])
-        return [results[index] for index in range(len(prompts))]
+    def _decode_group(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        points, labels = self._points(prompts, embedding.size)
+        masks = self._mask_logits(prompts)
+        return self.predict(embedding, points, labels, masks, multimask)
 
     @torch.inference_mode()
     def predict(
@@ -190,29 +155,13 @@ class Sam2Engine:
             return None
         masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
         masks = resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
-        return (masks[:, None] * 2.0 - 1.0) * _MASK_LOGIT
-
-    def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Upsample logits [K, h, w] to (H, W), then threshold at 0: [K, H, W] bool."""
-        return self.to_logits(logits, size) > 0
-
-    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
-        return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+        return (masks[:, None] * 2.0 - 1.0) * MASK_LOGIT
 
     def activation_bytes(self) -> int:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
         width = self.module.config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
-        return 16 * tokens * width * self._dtype.itemsize + _DECODER_BYTES
-
-
-def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
-    if prompt.mask is None or prompt.points or prompt.box is not None:
-        return prompt
-    inside = (prompt.mask[None] * 255).to(torch.uint8)
-    x1, y1, x2, y2 = mask_boxes(inside.cpu())[0].tolist()
-    return replace(prompt, box=Box(x1, y1, x2, y2))
+        return 16 * tokens * width * self._dtype.itemsize + DECODER_BYTES
 
 
 def from_official(
@@ -272,14 +221,7 @@ def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def classes() -> Any:
     """transformers, which has the model classes; CheckpointError where it is too old for them."""
-    import transformers
-
-    if not hasattr(transformers, "Sam2Model"):
-        raise CheckpointError(
-            f"SAM 2 needs transformers 4.57 or newer; found {transformers.__version__}. Update it "
-            "(pip install -U transformers) and restart ComfyUI."
-        )
-    return transformers
+    return weights.classes("SAM 2", "Sam2Model", "4.57")
 
 
 def model_config(backbone: Any, widths: Sequence[int], decoder: Decoder, image_size: int) -> Any:
@@ -323,19 +265,7 @@ def build_model(
         model = classes().Sam2Model(config)
     if trunk is not None:
         model.vision_encoder.backbone = nn.Module()
-    expected = set(model.state_dict())
-    for name, keys in (("missing", expected - state.keys()), ("unknown", state.keys() - expected)):
-        if keys:
-            raise CheckpointError(
-                f"SAM 2 checkpoint: {name} weights: {len(keys)}, the first is {min(keys)}. The "
-                "file is incomplete or of another model; download it again or choose another one."
-            )
-    try:
-        model.load_state_dict(dict(state), strict=True, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"SAM 2 checkpoint: a weight has an unexpected shape. {error}"
-        ) from error
+    weights.adopt_weights(model, state, "SAM 2")
     if trunk is not None:
         model.vision_encoder.backbone = trunk
     return model

@@ -1,0 +1,102 @@
+"""The model families: how each is recognised, built, and which prompts it understands.
+
+Asking imports no model code: a family's module is imported when a model of it is built.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any
+
+from ..errors import InputError
+from ..prompts import ObjectPrompt
+from . import sam2_layout
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """The kinds of prompt a family understands."""
+
+    points: bool = True
+    boxes: bool = True
+    negative_boxes: bool = False
+    masks: bool = True
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model.
+
+    module: the one of this package with the functions `from_official(state, dtype)` and
+    `from_transformers(config, state, dtype)`. is_official: whether a state dict's keys are those
+    of the family's official checkpoints. model_types: what transformers calls it in config.json.
+    """
+
+    name: str
+    title: str
+    capabilities: Capabilities = Capabilities()
+    module: str = ""
+    is_official: Callable[[Mapping[str, Any]], bool] | None = None
+    model_types: tuple[str, ...] = ()
+
+    def builder(self) -> ModuleType:
+        return importlib.import_module(f".{self.module}", __package__)
+
+
+FAMILIES = (
+    Family("grabcut", "GrabCut", Capabilities(negative_boxes=True)),
+    Family(
+        "sam2",
+        "SAM 2 / 2.1",
+        module="sam2",
+        is_official=sam2_layout.is_official,
+        model_types=("sam2", "sam2_video"),
+    ),
+    Family(
+        "edgetam",
+        "EdgeTAM",
+        module="edgetam",
+        is_official=sam2_layout.is_edgetam,
+        model_types=("edgetam", "edgetam_video"),
+    ),
+)
+
+
+def family_named(name: str) -> Family:
+    """The family of this name."""
+    return next(each for each in FAMILIES if each.name == name)
+
+
+def family_of_keys(keys: Mapping[str, Any]) -> Family | None:
+    """The family whose official checkpoints have these keys, None where no family does."""
+    loadable = (each for each in FAMILIES if each.is_official is not None)
+    return next((each for each in loadable if each.is_official(keys)), None)
+
+
+def family_of_type(model_type: str | None) -> Family | None:
+    """The family of a transformers folder, by the model type in its config.json."""
+    return next((each for each in FAMILIES if model_type in each.model_types), None)
+
+
+def check_prompts(family: Family, frames: Sequence[Sequence[ObjectPrompt]]) -> None:
+    """Refuse prompts, per frame and object, that a family cannot take.
+
+    Raises InputError naming the prompt's kind and the families that take it.
+    """
+    for prompt in (prompt for prompts in frames for prompt in prompts):
+        used = {
+            "points": bool(prompt.points),
+            "boxes": prompt.box is not None,
+            "negative_boxes": bool(prompt.negative_boxes),
+            "masks": prompt.mask is not None,
+        }
+        for kind in (kind.name for kind in fields(Capabilities) if used[kind.name]):
+            if not getattr(family.capabilities, kind):
+                takers = [each.title for each in FAMILIES if getattr(each.capabilities, kind)]
+                raise InputError(
+                    f"{prompt.label}: {family.title} takes no {kind.replace('_', ' ')}; accepted "
+                    f"by {', '.join(takers)}. Choose one of them in Load SAM or remove that prompt."
+                )

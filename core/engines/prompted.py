@@ -1,0 +1,96 @@
+"""What the engines of the SAM lineage share: groups of prompts, number types, the final masks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..prompts import Box, ObjectPrompt
+from ..segments import mask_boxes
+from .base import Candidates, Embedding
+
+# A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
+MASK_LOGIT = 10.0
+# Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
+_CPU_OBJECTS, _GPU_OBJECTS = 4, 16
+# About 30 MB of activations for each object at the official size.
+DECODER_BYTES = 2**29
+
+
+class PromptedEngine:
+    """A model of an image encoder, in `dtype`, and of prompt encoder and mask decoder, in fp32.
+
+    Subclasses say how an image is encoded, which objects may share a decoder run (`_group_key`)
+    and what such a run is (`_decode_group`).
+    """
+
+    family: str
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        self.module = model.eval().requires_grad_(False)
+        self._dtype = dtype
+        # The encoder first: fp16 weights would otherwise all grow to fp32 and shrink again.
+        self.module.vision_encoder.to(dtype)
+        for name, part in self.module.named_children():
+            if name != "vision_encoder":
+                part.float()
+        for parameter in self.module.parameters(recurse=False):
+            parameter.data = parameter.data.float()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> list[Candidates]:
+        """Propose masks for each object: several for multimask, else one.
+
+        Objects with the same number of points share one decoder run: padding them to a common
+        number would change the attention's result. A mask alone is given the box around it: in
+        training, masks came with other prompts.
+        """
+        prompts = [_with_box(prompt) for prompt in prompts]
+        groups: dict[Hashable, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(self._group_key(prompt), []).append(index)
+        results: dict[int, Candidates] = {}
+        limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
+        for group in groups.values():
+            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
+                chosen = [prompts[index] for index in members]
+                logits, scores = self._decode_group(embedding, chosen, multimask)
+                for row, index in enumerate(members):
+                    results[index] = Candidates(logits[row], scores[row])
+        return [results[index] for index in range(len(prompts))]
+
+    def _group_key(self, prompt: ObjectPrompt) -> Hashable:
+        """Objects with equal keys have prompts of the same kinds and number."""
+        raise NotImplementedError
+
+    def _decode_group(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N objects of one group: logits [N, K, h, w] and scores [N, K], both float32."""
+        raise NotImplementedError
+
+    def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to (H, W), then threshold at 0: [K, H, W] bool."""
+        return self.to_logits(logits, size) > 0
+
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
+        return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
+    if prompt.mask is None or prompt.points or prompt.box is not None:
+        return prompt
+    inside = (prompt.mask[None] * 255).to(torch.uint8)
+    x1, y1, x2, y2 = mask_boxes(inside.cpu())[0].tolist()
+    return replace(prompt, box=Box(x1, y1, x2, y2))
