@@ -256,9 +256,40 @@ async def comfy_entrypoint():
 }
 
 
+CENSUS = "tensor-census"
+_CENSUS_FILES = {
+    "__init__.py": """
+import gc
+
+import torch
+from aiohttp import web
+from server import PromptServer
+
+NODE_CLASS_MAPPINGS = {}
+
+
+@PromptServer.instance.routes.get("/census")
+async def census(request):
+    gc.collect()
+    tensors = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage() for each in tensors}
+    return web.json_response({"bytes": sum(each.nbytes() for each in storages.values())})
+""",
+}
+
+
 def write_neighbour(custom_nodes: Path) -> None:
     """Make another V3 pack whose folders and modules bear the same names as ours."""
-    for name, text in _NEIGHBOUR_FILES.items():
-        path = custom_nodes / NEIGHBOUR / name
+    _write_pack(custom_nodes / NEIGHBOUR, _NEIGHBOUR_FILES)
+
+
+def write_census(custom_nodes: Path) -> None:
+    """Make a pack with a route that says how many bytes all live tensors of ComfyUI take."""
+    _write_pack(custom_nodes / CENSUS, _CENSUS_FILES)
+
+
+def _write_pack(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -15,7 +15,15 @@ from conftest import FIXTURES, ROOT
 from PIL import Image
 
 from .api import Api
-from .comfy_server import NEIGHBOUR, ComfyMissing, ComfyServer, find_install, write_neighbour
+from .comfy_server import (
+    CENSUS,
+    NEIGHBOUR,
+    ComfyMissing,
+    ComfyServer,
+    find_install,
+    write_census,
+    write_neighbour,
+)
 
 TINY = FIXTURES / "sam2_tiny"
 _LOG = pytest.StashKey[tuple[ComfyServer, int]]()
@@ -34,7 +42,8 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2_tiny")
         write_neighbour(base / "custom_nodes")
-        server = ComfyServer(install, base, packs=(NEIGHBOUR,))
+        write_census(base / "custom_nodes")
+        server = ComfyServer(install, base, packs=(NEIGHBOUR, CENSUS))
         server.start()
     except ComfyMissing as reason:
         pytest.skip(str(reason))

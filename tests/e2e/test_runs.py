@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from segment_anywhere.core.engines.checkpoints import read_weights
 
 from .api import Events
 from .graphs import BUILT_IN, node, point_segment
@@ -100,6 +101,37 @@ def test_a_run_after_free(api, photo, model):
     api.http.post_json("/free", {"unload_models": True, "free_memory": True})
     run = api.succeed(graph)
     np.testing.assert_array_equal(api.masks(run), before)
+
+
+def test_three_loaders_hold_one_copy_and_free_gives_it_back(api, square, comfy):
+    """Counted in bytes of live tensors, with an image whose masks are small beside the weights."""
+
+    def live_bytes() -> int:
+        return api.http.get_json("/census")["bytes"]
+
+    def live_bytes_when_freed() -> int:
+        api.http.post_json("/free", {"unload_models": True, "free_memory": True})
+        # The flag is served between runs, so a run without any model must follow.
+        api.succeed(point_segment(square, ""))
+        return live_bytes()
+
+    path = comfy.models / "sam2" / "counted.pt"
+    shutil.copy(comfy.models / PARITY, path)
+    weights = sum(tensor.nbytes for tensor in read_weights(path).values())
+    graph = point_segment(square, [[70, 50]], model="sam2/counted.pt")
+    before = live_bytes_when_freed()
+    api.succeed(graph)
+    one = live_bytes()
+    assert one - before > 0.9 * weights
+    for index in (1, 2):
+        graph[f"sam {index}"] = graph["sam"]
+        inputs = {**graph["segment"]["inputs"], "model": [f"sam {index}", 0]}
+        graph[f"segment {index}"] = node("SegmentAnywherePoint", **inputs)
+        graph[f"boxes {index}"] = node("PreviewAny", source=[f"segment {index}", 2])
+    api.http.post_json("/free", {"unload_models": True, "free_memory": True})
+    api.succeed(graph)
+    assert live_bytes() - one < 0.9 * weights
+    assert abs(live_bytes_when_freed() - before) < 0.1 * weights
 
 
 def test_a_new_file_is_found_without_a_restart(api, photo, comfy):
