@@ -23,7 +23,7 @@ test-e2e: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/e2e -v -rs
 
 bench: $(VENV)/.ready
-	$(BIN)/python benchmarks/bench_sam2.py
+	$(BIN)/python benchmarks/bench_families.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

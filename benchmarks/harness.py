@@ -1,0 +1,73 @@
+"""What the benchmarks share: the pack made importable, rows of a table, alternating runs."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+_package = types.ModuleType("segment_anywhere")
+_package.__path__ = [str(ROOT)]
+sys.modules["segment_anywhere"] = _package
+
+HEAD = f"{'ours':>10}{'peer':>10}{'ratio':>8}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; the peer's figure is None where there is none."""
+
+    name: str
+    ours: float
+    peer: float | None = None
+    unit: str = "ms"
+
+    def __str__(self) -> str:
+        peer = f"{self.peer:>10.1f}" if self.peer is not None else f"{'-':>10}"
+        ratio = f"{self.ours / self.peer:>8.3f}" if self.peer else f"{'-':>8}"
+        return f"{self.name:<44}{self.ours:>10.1f}{peer}{ratio}  {self.unit}"
+
+
+def alternate(
+    repeats: int, *calls: Callable[[int], Any], device: torch.device | None = None
+) -> list[float]:
+    """Median milliseconds of each call, run in turn; the first round does not count.
+
+    In turn, so that a machine that slows down slows all of them. Each call gets the round's number.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    for repeat in range(repeats + 1):
+        for call, own in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call(repeat)
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize()
+            if repeat:
+                own.append((time.perf_counter() - start) * 1000)
+    return [statistics.median(own) for own in times]
+
+
+def random_frames(count: int, height: int, width: int) -> list[np.ndarray]:
+    """Smooth random pictures, [H, W, 3] uint8."""
+    generator = np.random.default_rng(0)
+    coarse = generator.random((count, 12, 16, 3), dtype=np.float32)
+    grown = F.interpolate(
+        torch.from_numpy(coarse).permute(0, 3, 1, 2), (height, width), mode="bicubic"
+    )
+    return [np.asarray(f) for f in (grown.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1)]
+
+
+def memory() -> tuple[int, int]:
+    """This process's private memory now, and its highest resident set, in bytes (Linux)."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return tuple(int(status[name].split()[0]) * 1024 for name in ("RssAnon", "VmHWM"))
