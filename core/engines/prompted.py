@@ -19,13 +19,15 @@ MASK_LOGIT = 10.0
 _CPU_OBJECTS, _GPU_OBJECTS = 4, 16
 # About 30 MB of activations for each object at the official size.
 DECODER_BYTES = 2**29
+# The corners of a box among the labels of points; clicks are 0 and 1.
+BOX_LABELS = (2, 3)
 
 
 class PromptedEngine:
     """A model of an image encoder, in `dtype`, and of prompt encoder and mask decoder, in fp32.
 
-    Subclasses say how an image is encoded, which objects may share a decoder run (`_group_key`)
-    and what such a run is (`_decode_group`).
+    Subclasses say how an image is encoded, how it lies in the model's square of S x S pixels
+    (`_scale`, `_low_resolution`) and what a decoder run is (`predict`).
     """
 
     family: str
@@ -71,12 +73,69 @@ class PromptedEngine:
 
     def _group_key(self, prompt: ObjectPrompt) -> Hashable:
         """Objects with equal keys have prompts of the same kinds and number."""
-        raise NotImplementedError
+        return len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None
 
     def _decode_group(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Decode N objects of one group: logits [N, K, h, w] and scores [N, K], both float32."""
+        points, labels = self._points(prompts, embedding.size)
+        masks = self._mask_logits(prompts)
+        return self.predict(embedding, points, labels, masks, multimask)
+
+    def predict(
+        self,
+        embedding: Embedding,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N objects with equally many points.
+
+        points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int,
+        1 and 0 for clicks, 2 and 3 for the corners of a box, which come first. mask_logits:
+        [N, 1, S/4, S/4] float32. Returns logits [N, K, S/4, S/4] and scores [N, K], both float32.
+        """
+        raise NotImplementedError
+
+    def _points(
+        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Points in pixels of the model's square [N, P, 2] float32 and labels [N, P] int32.
+
+        A box is two points, its corners, before the clicks.
+        """
+        rows, labels = [], []
+        for prompt in prompts:
+            row = [(point.x, point.y) for point in prompt.points]
+            label = [int(point.positive) for point in prompt.points]
+            if prompt.box is not None:
+                box = prompt.box
+                row = [(box.x1, box.y1), (box.x2, box.y2), *row]
+                label = [*BOX_LABELS, *label]
+            rows.append(row)
+            labels.append(label)
+        scale = torch.tensor(self._scale(size), dtype=torch.float64)
+        points = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1, 2) * scale
+        return (
+            points.float().to(self._device),
+            torch.tensor(labels, dtype=torch.int32).to(self._device),
+        )
+
+    def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Factors (x, y) from pixels of an image of size (H, W) to those of the model's square."""
+        raise NotImplementedError
+
+    def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
+        """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
+        if prompts[0].mask is None:
+            return None
+        masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
+        return (self._low_resolution(masks)[:, None] * 2.0 - 1.0) * MASK_LOGIT
+
+    def _low_resolution(self, masks: Tensor) -> Tensor:
+        """Masks of an image [N, H, W] float32, brought to a quarter of the model's square."""
         raise NotImplementedError
 
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:

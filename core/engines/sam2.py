@@ -7,34 +7,29 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..prompts import ObjectPrompt
 from ..tensors import resize_mask
 from . import weights
 from .base import Embedding
-from .prompted import DECODER_BYTES, MASK_LOGIT, PromptedEngine
+from .layouts import Decoder, both_positions
+from .prompted import DECODER_BYTES, PromptedEngine
 from .sam2_encoder import streamline
-from .sam2_layout import Decoder, infer_decoder, infer_trunk, to_transformers
+from .sam2_layout import infer_decoder, infer_trunk, to_transformers
 
 # ImageNet statistics, as the official transforms use.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-_BOX_LABELS = (2, 3)
 # What a transformers folder of the video model holds beside the image model.
 _VIDEO_PARTS = re.compile(
     r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
     r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter"
     r"|spatial_perceiver)"
-)
-_POSITIONS = (
-    "shared_image_embedding.positional_embedding",
-    "prompt_encoder.shared_embedding.positional_embedding",
 )
 
 
@@ -70,16 +65,6 @@ class Sam2Engine(PromptedEngine):
         std = torch.tensor(_STD, device=image.device).reshape(1, 3, 1, 1)
         return ((image - mean) / std).to(self._dtype)
 
-    def _group_key(self, prompt: ObjectPrompt) -> Hashable:
-        return len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None
-
-    def _decode_group(
-        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
-    ) -> tuple[Tensor, Tensor]:
-        points, labels = self._points(prompts, embedding.size)
-        masks = self._mask_logits(prompts)
-        return self.predict(embedding, points, labels, masks, multimask)
-
     @torch.inference_mode()
     def predict(
         self,
@@ -89,12 +74,6 @@ class Sam2Engine(PromptedEngine):
         mask_logits: Tensor | None,
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Decode N objects with equally many points.
-
-        points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int,
-        1 and 0 for clicks, 2 and 3 for the corners of a box. mask_logits: [N, 1, S/4, S/4] float32.
-        Returns logits [N, K, S/4, S/4] and scores [N, K], both float32.
-        """
         count = len(points)
         sparse, dense = self._embed_prompts(points[:, None], labels[:, None], mask_logits)
         features = [level.to(self._device).float() for level in embedding.features]
@@ -127,35 +106,12 @@ class Sam2Engine(PromptedEngine):
             sparse = dense.new_zeros((len(points), 1, 0, encoder.hidden_size))
         return sparse, dense
 
-    def _points(
-        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Points in pixels of the model's square [N, P, 2] float32 and labels [N, P] int32.
-
-        A box is two points, its corners, before the clicks.
-        """
+    def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
         height, width = size
-        rows, labels = [], []
-        for prompt in prompts:
-            row = [(point.x, point.y) for point in prompt.points]
-            label = [int(point.positive) for point in prompt.points]
-            if prompt.box is not None:
-                box = prompt.box
-                row = [(box.x1, box.y1), (box.x2, box.y2), *row]
-                label = [*_BOX_LABELS, *label]
-            rows.append(row)
-            labels.append(label)
-        scale = torch.tensor((self._image_size / width, self._image_size / height))
-        points = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), -1, 2) * scale
-        return points.to(self._device), torch.tensor(labels, dtype=torch.int32).to(self._device)
+        return self._image_size / width, self._image_size / height
 
-    def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
-        """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
-        if prompts[0].mask is None:
-            return None
-        masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
-        masks = resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
-        return (masks[:, None] * 2.0 - 1.0) * MASK_LOGIT
+    def _low_resolution(self, masks: Tensor) -> Tensor:
+        return resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
 
     def activation_bytes(self) -> int:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
@@ -207,16 +163,9 @@ def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
 
 
 def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A folder's weights without those that only the video tracker uses.
-
-    transformers holds the positional matrix twice, for prompts and for the image, and some of its
-    versions save it once.
-    """
+    """A folder's weights without those that only the video tracker uses."""
     own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
-    for key, other in (_POSITIONS, _POSITIONS[::-1]):
-        if other in own:
-            own.setdefault(key, own[other])
-    return own
+    return both_positions(own)
 
 
 def classes() -> Any:

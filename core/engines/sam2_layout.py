@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from . import layouts
+from .layouts import Decoder, both_positions, compiled, renamed
 
 # Parts of the video tracker, which a still image does not use.
 _VIDEO_KEYS = re.compile(
@@ -21,38 +23,17 @@ _VIDEO_KEYS = re.compile(
     r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$|^spatial_perceiver\."
 )
 
-_RENAMES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (
-            r"^image_encoder\.trunk\.patch_embed\.proj\.",
-            "vision_encoder.backbone.patch_embed.projection.",
-        ),
-        (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
-        (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
-        (r"^sam_prompt_encoder\.", "prompt_encoder."),
-        (r"^sam_mask_decoder\.", "mask_decoder."),
-        (r"^no_mem_embed$", "no_memory_embedding"),
-        (
-            r"\.pe_layer\.positional_encoding_gaussian_matrix$",
-            ".shared_embedding.positional_embedding",
-        ),
-        (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
-        (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
-        (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
-        (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
-        (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
-        (r"\.output_upscaling\.0\.", ".upscale_conv1."),
-        (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
-        (r"\.output_upscaling\.3\.", ".upscale_conv2."),
-        (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
-        (r"\.norm(\d)\.", r".layer_norm\1."),
-        (r"(attn|attn_token_to_image|attn_image_to_token)\.out_proj\.", r"\1.o_proj."),
-    )
-)
-_MLP_LAYER = re.compile(
-    r"^(.*(?:\.mlp|iou_prediction_head|pred_obj_score_head|output_hypernetworks_mlps\.\d+))"
-    r"\.layers\.(\d+)\.(weight|bias)$"
+_RENAMES = compiled(
+    (
+        r"^image_encoder\.trunk\.patch_embed\.proj\.",
+        "vision_encoder.backbone.patch_embed.projection.",
+    ),
+    (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+    (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+    (r"^sam_prompt_encoder\.", "prompt_encoder."),
+    (r"^sam_mask_decoder\.", "mask_decoder."),
+    (r"^no_mem_embed$", "no_memory_embedding"),
+    (r"(attn|attn_token_to_image|attn_image_to_token)\.out_proj\.", r"\1.o_proj."),
 )
 _POINT_EMBEDDING = "sam_prompt_encoder.point_embeddings.{}.weight"
 
@@ -71,42 +52,15 @@ def is_edgetam(keys: Mapping[str, Tensor]) -> bool:
 
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Official state dict -> that of transformers' `Sam2Model`; tensors are not copied."""
-    depths = _mlp_depths(state)
-    converted: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        if _VIDEO_KEYS.search(key) or ".point_embeddings." in key:
-            continue
-        converted[_rename(key, depths)] = tensor
+    image_part = {
+        key: tensor
+        for key, tensor in state.items()
+        if not _VIDEO_KEYS.search(key) and ".point_embeddings." not in key
+    }
+    converted = both_positions(renamed(image_part, _RENAMES))
     points = [state[_POINT_EMBEDDING.format(index)] for index in range(4)]
     converted["prompt_encoder.point_embed.weight"] = torch.cat(points)
-    # transformers holds the positional matrix twice: for prompts and for the image.
-    converted["shared_image_embedding.positional_embedding"] = converted[
-        "prompt_encoder.shared_embedding.positional_embedding"
-    ]
     return converted
-
-
-def _mlp_depths(state: Mapping[str, Tensor]) -> dict[str, int]:
-    depths: dict[str, int] = {}
-    for match in filter(None, map(_MLP_LAYER.match, state)):
-        depths[match[1]] = max(depths.get(match[1], 0), int(match[2]) + 1)
-    return depths
-
-
-def _rename(key: str, depths: Mapping[str, int]) -> str:
-    match = _MLP_LAYER.match(key)
-    if match:
-        layer = int(match[2])
-        if layer == 0:
-            part = "proj_in"
-        elif layer == depths[match[1]] - 1:
-            part = "proj_out"
-        else:
-            part = f"layers.{layer - 1}"
-        key = f"{match[1]}.{part}.{match[3]}"
-    for pattern, replacement in _RENAMES:
-        key = pattern.sub(replacement, key)
-    return key
 
 
 @dataclass(frozen=True)
@@ -120,18 +74,6 @@ class Trunk:
     global_blocks: tuple[int, ...]
     background_size: tuple[int, int]
     mlp_ratio: float
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """What differs between prompt encoders and mask decoders."""
-
-    hidden_size: int
-    mlp: int
-    layers: int
-    downsample: int
-    iou_hidden: int
-    masks: int
 
 
 def infer_trunk(state: Mapping[str, Tensor]) -> Trunk:
@@ -166,18 +108,7 @@ def infer_trunk(state: Mapping[str, Tensor]) -> Trunk:
 
 def infer_decoder(state: Mapping[str, Tensor]) -> Decoder:
     """Read the mask decoder's architecture from an official checkpoint's keys and shapes."""
-    decoder = "sam_mask_decoder."
-    hidden = state["image_encoder.neck.convs.0.conv.weight"].shape[0]
-    attention = state[decoder + "transformer.layers.0.cross_attn_token_to_image.q_proj.weight"]
-    layers = {key.split(".")[3] for key in state if key.startswith(decoder + "transformer.layers.")}
-    return Decoder(
-        hidden_size=hidden,
-        mlp=state[decoder + "transformer.layers.0.mlp.layers.0.weight"].shape[0],
-        layers=len(layers),
-        downsample=hidden // attention.shape[0],
-        iou_hidden=state[decoder + "iou_prediction_head.layers.0.weight"].shape[0],
-        masks=state[decoder + "mask_tokens.weight"].shape[0] - 1,
-    )
+    return layouts.infer_decoder(state, "sam_mask_decoder.", "mlp.layers.0.weight")
 
 
 def _block_widths(state: Mapping[str, Tensor]) -> list[int]:
