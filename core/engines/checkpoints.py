@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from . import sam_layout
 from .base import Engine
 from .families import FAMILIES, Family, family_of_keys, family_of_type
 
@@ -48,6 +49,7 @@ def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
     state = read_weights(path)
     family = family_of_keys(state)
     if family is None:
+        _refuse_tiny_vit(path, state)
         first = ", ".join(list(state)[:3])
         known = ", ".join(each.title for each in FAMILIES if each.is_official is not None)
         raise CheckpointError(
@@ -56,6 +58,15 @@ def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
             "transformers folder. Choose another file in Load SAM."
         )
     return family, state
+
+
+def _refuse_tiny_vit(path: Path, state: Mapping[str, Tensor]) -> None:
+    if sam_layout.is_tiny_vit(state):
+        raise CheckpointError(
+            f"{path.name}: this is a SAM behind the image encoder TinyViT (MobileSAM, HQ-SAM "
+            "tiny), for which the transformers library has no model. Use EdgeTAM or SAM 2.1 tiny, "
+            "which are as small, or HQ-SAM vit_b."
+        )
 
 
 def _load_file(path: Path, dtype: torch.dtype) -> Engine:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..prompts import ObjectPrompt
-from . import sam2_layout
+from . import sam2_layout, sam_layout
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,20 @@ FAMILIES = (
         module="edgetam",
         is_official=sam2_layout.is_edgetam,
         model_types=("edgetam", "edgetam_video"),
+    ),
+    Family(
+        "sam",
+        "SAM",
+        module="sam",
+        is_official=sam_layout.is_sam,
+        model_types=("sam",),
+    ),
+    Family(
+        "sam_hq",
+        "HQ-SAM",
+        module="sam_hq",
+        is_official=sam_layout.is_sam_hq,
+        model_types=("sam_hq",),
     ),
 )
 
