@@ -107,7 +107,8 @@ class Segmenter:
         considered = order[:1] if choice is MaskChoice.BEST else order
         masks = self.engine.to_masks(candidates.logits[considered], size)
         kept = _choose(masks, choice)
-        scores = candidates.scores[considered][kept].tolist()
+        # Ranked as estimated, reported as an IoU can be.
+        scores = candidates.scores[considered][kept].clamp(0.0, 1.0).tolist()
         masks = (masks[kept].to(torch.uint8) * 255).cpu()
         return [
             Instance(mask, score, prompt.label, frame)

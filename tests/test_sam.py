@@ -274,6 +274,20 @@ def test_every_choice_of_mask_gives_hq_sams_one(choice):
     assert segmenter.counters.encodes == 1
 
 
+@pytest.mark.parametrize("shift", [-3.0, 3.0])
+def test_scores_beyond_an_iou_rank_and_are_reported_as_one(shift):
+    """SAM's score is a regression without bounds."""
+    engine = load_engine(REFERENCES["sam"].checkpoint, torch.float32)
+    engine.module.mask_decoder.iou_prediction_head.proj_out.bias.add_(shift)
+    segmenter = Segmenter(engine)
+    (candidates,) = engine.decode(segmenter.embed(FRAME), [CLICK], multimask=True)
+    assert ((candidates.scores < 0) | (candidates.scores > 1)).all()
+    (found,) = segmenter.segment(FRAME, [CLICK], MaskChoice.BEST)
+    assert found.score == (0.0 if shift < 0 else 1.0)
+    best = candidates.logits[[int(candidates.scores.argmax())]]
+    assert torch.equal(found.mask > 0, engine.to_masks(best, (40, 60))[0])
+
+
 def test_hq_sam_adds_to_the_best_of_sams_masks():
     """Without the high-quality part, what is left is the candidate with the highest score."""
     engine = load_engine(REFERENCES["sam_hq"].checkpoint, torch.float32)

@@ -35,7 +35,7 @@ class Candidates:
     """The masks an engine proposes for one object, in its own order.
 
     logits: [K, h, w] float32, above 0 inside, at the engine's own resolution. scores: [K] float32,
-    the engine's estimate of each mask's IoU, 0..1.
+    the engine's estimate of each mask's IoU; SAM's and HQ-SAM's may lie a little outside 0..1.
     """
 
     logits: Tensor

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from conftest import FIXTURES, ROOT
 from PIL import Image
+from safetensors.torch import save_file
 
 from .api import Api
 from .comfy_server import (
@@ -35,6 +38,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     try:
         install = find_install()
         base = tmp_path_factory.mktemp("comfy")
+        _write_sam_models(base / "models" / "sams")
         models = base / "models" / "sam2"
         models.mkdir(parents=True)
         shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", models / "parity.pt")
@@ -49,6 +53,16 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         pytest.skip(str(reason))
     yield server
     server.stop()
+
+
+def _write_sam_models(folder: Path) -> None:
+    """SAM and HQ-SAM as they are published and as .safetensors with the same keys."""
+    folder.mkdir(parents=True)
+    for name in ("sam", "sam_hq"):
+        path = FIXTURES / f"{name}_parity" / "checkpoint.pth"
+        shutil.copy(path, folder / f"{name}.pth")
+        state = torch.load(path, weights_only=True)
+        save_file({key: x.contiguous() for key, x in state.items()}, folder / f"{name}.safetensors")
 
 
 @pytest.fixture(scope="session")

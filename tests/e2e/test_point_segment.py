@@ -25,6 +25,7 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 
 PARITY = "sam2/parity.pt"
 EDGETAM = "sam2/edgetam.pt"
+SAMS = [f"sams/{name}{suffix}" for name in ("sam", "sam_hq") for suffix in (".pth", ".safetensors")]
 TINY_MODEL = "sam2/sam2_tiny"
 needs_tiny = pytest.mark.skipif(
     not (TINY / "config.json").is_file(), reason=f"no trained model at {TINY.relative_to(ROOT)}"
@@ -229,7 +230,7 @@ def test_a_batch_of_different_images(api):
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("model", [PARITY, EDGETAM])
+@pytest.mark.parametrize("model", [PARITY, EDGETAM, *SAMS])
 def test_official_weights_at_every_precision(api, photo, model, precision):
     """The weights are random: only that they run, and what comes out, is of interest."""
     run = api.succeed(point_segment(photo, [[250, 150]], model=model, precision=precision))
