@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..prompts import ObjectPrompt
-from . import sam2_layout, sam_layout
+from . import sam2_layout, sam3_layout, sam_layout
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class Family:
 
 FAMILIES = (
     Family("grabcut", "GrabCut", Capabilities(negative_boxes=True)),
+    Family("sam", "SAM", module="sam", is_official=sam_layout.is_sam, model_types=("sam",)),
+    Family(
+        "sam_hq",
+        "HQ-SAM",
+        module="sam_hq",
+        is_official=sam_layout.is_sam_hq,
+        model_types=("sam_hq",),
+    ),
     Family(
         "sam2",
         "SAM 2 / 2.1",
@@ -63,18 +71,11 @@ FAMILIES = (
         model_types=("edgetam", "edgetam_video"),
     ),
     Family(
-        "sam",
-        "SAM",
-        module="sam",
-        is_official=sam_layout.is_sam,
-        model_types=("sam",),
-    ),
-    Family(
-        "sam_hq",
-        "HQ-SAM",
-        module="sam_hq",
-        is_official=sam_layout.is_sam_hq,
-        model_types=("sam_hq",),
+        "sam3",
+        "SAM 3 / 3.1",
+        module="sam3",
+        is_official=sam3_layout.is_official,
+        model_types=("sam3_video", "sam3_tracker", "sam3_tracker_video", "sam3"),
     ),
 )
 

@@ -24,22 +24,21 @@ BOX_LABELS = (2, 3)
 
 
 class PromptedEngine:
-    """A model of an image encoder, in `dtype`, and of prompt encoder and mask decoder, in fp32.
+    """A model of encoders, in `dtype`, and of prompt encoder and mask decoder, in fp32.
 
     Subclasses say how an image is encoded, how it lies in the model's square of S x S pixels
     (`_scale`, `_low_resolution`) and what a decoder run is (`predict`).
     """
 
     family: str
+    encoders: tuple[str, ...] = ("vision_encoder",)
+    """The parts of the model that run in `dtype`."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
         self.module = model.eval().requires_grad_(False)
         self._dtype = dtype
-        # The encoder first: fp16 weights would otherwise all grow to fp32 and shrink again.
-        self.module.vision_encoder.to(dtype)
         for name, part in self.module.named_children():
-            if name != "vision_encoder":
-                part.float()
+            part.to(dtype if name in self.encoders else torch.float32)
         for parameter in self.module.parameters(recurse=False):
             parameter.data = parameter.data.float()
 

@@ -37,6 +37,7 @@ class Sam2Engine(PromptedEngine):
     """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
 
     family = "sam2"
+    mean, std = _MEAN, _STD
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
         super().__init__(model, dtype)
@@ -49,11 +50,15 @@ class Sam2Engine(PromptedEngine):
         three maps at 1/4, 1/8 and 1/16 of the model's input, in the encoder's dtype."""
         size = (frame.shape[0], frame.shape[1])
         maps = self.module.vision_encoder(self._pixels(frame)).fpn_hidden_states
+        return Embedding(self._decoder_levels(maps), size)
+
+    def _decoder_levels(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The three maps of the neck, fine to coarse -> what the mask decoder reads of them."""
         decoder = self.module.mask_decoder
         fine = decoder.conv_s0(maps[0].float())
         middle = decoder.conv_s1(maps[1].float())
         coarse = maps[2].float() + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
-        return Embedding(tuple(level.to(self._dtype) for level in (fine, middle, coarse)), size)
+        return tuple(level.to(self._dtype) for level in (fine, middle, coarse))
 
     def _pixels(self, frame: Tensor) -> Tensor:
         """Squash to the model's square, antialiased, and normalise: [1, 3, S, S] in the encoder's
@@ -61,8 +66,8 @@ class Sam2Engine(PromptedEngine):
         image = frame.to(self._device).permute(2, 0, 1)[None]
         square = (self._image_size, self._image_size)
         image = F.interpolate(image, size=square, mode="bilinear", antialias=True)
-        mean = torch.tensor(_MEAN, device=image.device).reshape(1, 3, 1, 1)
-        std = torch.tensor(_STD, device=image.device).reshape(1, 3, 1, 1)
+        mean = torch.tensor(self.mean, device=image.device).reshape(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=image.device).reshape(1, 3, 1, 1)
         return ((image - mean) / std).to(self._dtype)
 
     @torch.inference_mode()
@@ -179,17 +184,22 @@ def model_config(backbone: Any, widths: Sequence[int], decoder: Decoder, image_s
     prompts = classes().Sam2PromptEncoderConfig(
         hidden_size=decoder.hidden_size, image_size=image_size
     )
-    masks = classes().Sam2MaskDecoderConfig(
-        hidden_size=decoder.hidden_size,
-        mlp_dim=decoder.mlp,
-        num_hidden_layers=decoder.layers,
-        attention_downsample_rate=decoder.downsample,
-        num_multimask_outputs=decoder.masks,
-        iou_head_hidden_dim=decoder.iou_hidden,
-    )
+    masks = classes().Sam2MaskDecoderConfig(**decoder_arguments(decoder))
     return classes().Sam2Config(
         vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks
     )
+
+
+def decoder_arguments(decoder: Decoder) -> dict[str, int]:
+    """A mask decoder's architecture as transformers' configurations take it."""
+    return {
+        "hidden_size": decoder.hidden_size,
+        "mlp_dim": decoder.mlp,
+        "num_hidden_layers": decoder.layers,
+        "attention_downsample_rate": decoder.downsample,
+        "num_multimask_outputs": decoder.masks,
+        "iou_head_hidden_dim": decoder.iou_hidden,
+    }
 
 
 def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size: int) -> Any:
