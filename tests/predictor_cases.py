@@ -6,6 +6,7 @@ reference.npz with images, mask inputs and what the official predictor made of t
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from pathlib import Path
@@ -20,7 +21,7 @@ from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
 
 TOLERANCE = 1e-3
 # The predictors that clamp the logits they hand back for the next click, and where.
-_CLAMPED, _LIMIT = ("sam2", "edgetam"), 32.0
+_CLAMPED, _LIMIT = ("sam2", "edgetam", "sam3"), 32.0
 
 
 class Reference:
@@ -32,8 +33,13 @@ class Reference:
         self.cases = {case["name"]: case for case in self.config["cases"] if _applies(case)}
         with np.load(folder / "reference.npz") as arrays:
             self.arrays = dict(arrays)
-        with gzip.open(folder / "official_keys.json.gz", "rt") as file:
-            self.official = json.load(file)
+        self._keys = folder / "official_keys.json.gz"
+
+    @functools.cached_property
+    def official(self) -> dict[str, dict]:
+        """By release, the names and shapes of its weights and what its architecture is."""
+        with gzip.open(self._keys, "rt") as file:
+            return json.load(file)
 
     def engine(self, dtype: torch.dtype = torch.float32) -> PromptedEngine:
         """The engine with the fixture's weights; the image's size, where none of them tells it."""
