@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import torch
+from conftest import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines import sam3
+from segment_anywhere.core.engines.checkpoints import read_weights
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -53,6 +56,16 @@ def as_comfy_31(state: State) -> State:
         else:
             renamed[key] = x
     return renamed
+
+
+def write_layouts(folder: Path) -> None:
+    """Put the fixture into a model folder, once in each layout."""
+    folder.mkdir(parents=True)
+    checkpoint = shutil.copy(FIXTURES / "sam3_parity" / "checkpoint.pt", folder / "official.pt")
+    state = read_weights(Path(checkpoint))
+    comfy = {key: x.contiguous() for key, x in as_comfy_31(state).items()}
+    save_file(comfy, folder / "comfy_3.1.safetensors")
+    write_folder(sam3.from_official(state, torch.float32), folder / "transformers")
 
 
 def write_folder(engine: sam3.Sam3Engine, folder: Path, model_type: str = "sam3_video") -> Path:

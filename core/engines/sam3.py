@@ -149,17 +149,20 @@ def from_transformers(
     is_whole = config["model_type"] == "sam3_video"
     tracker = (config.get("tracker_config") or {}) if is_whole else config
     detector = classes().Sam3Config(**(config.get("detector_config") or {})) if is_whole else None
-    vision = detector.vision_config if detector else tracker.get("vision_config")
-    parts = ("prompt_encoder_config", "mask_decoder_config")
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
     own = {part: tracker[part] for part in parts if part in tracker}
-    own_vision = {} if vision is None else {"vision_config": vision}
-    model = classes().Sam3TrackerConfig(**own, **own_vision)
-    for each in (model, detector) if detector else (model,):
-        grid = each.vision_config.image_size // each.vision_config.backbone_config.patch_size
-        for name, value in sam3_layout.neck_scales(grid).items():
+    if detector is not None:
+        own["vision_config"] = detector.vision_config
+    model = classes().Sam3TrackerConfig(**own)
+    backbone = model.vision_config.backbone_config
+    # transformers saves its default here, whatever the model.
+    model.prompt_encoder_config.image_size = backbone.image_size
+    for each in filter(None, (model, detector)):
+        scales = sam3_layout.neck_scales(backbone.image_size // backbone.patch_size)
+        for name, value in scales.items():
             setattr(each.vision_config, name, value)
-    weights_here = sam2.image_part(sam3_layout.from_folder(state))
-    return Sam3Engine(build_model(model, detector, weights_here), dtype)
+    image_part = sam2.image_part(sam3_layout.from_folder(state))
+    return Sam3Engine(build_model(model, detector, image_part), dtype)
 
 
 def classes() -> Any:

@@ -115,6 +115,8 @@ _FOLDER_PREFIXES = (
     ("detector_model.text_encoder.text_projection.", "unused."),
     ("detector_model.", "detector."),
     ("tracker_neck.", "vision_encoder.neck."),
+    # transformers 5.23 writes it twice when it saves such a model.
+    ("tracker_model.tracker_model.", ""),
     ("tracker_model.", ""),
 )
 _UNUSED_IN_FOLDER = re.compile(r"neck\.fpn_layers\.3\.|^unused\.")

@@ -16,6 +16,7 @@ import torch
 from conftest import FIXTURES, ROOT
 from PIL import Image
 from safetensors.torch import save_file
+from sam3_layouts import write_layouts
 
 from .api import Api
 from .comfy_server import (
@@ -43,6 +44,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         models.mkdir(parents=True)
         shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", models / "parity.pt")
         shutil.copy(FIXTURES / "edgetam_parity" / "checkpoint.pt", models / "edgetam.pt")
+        write_layouts(base / "models" / "sam3")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2_tiny")
         write_neighbour(base / "custom_nodes")

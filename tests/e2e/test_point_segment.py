@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -26,6 +27,9 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 PARITY = "sam2/parity.pt"
 EDGETAM = "sam2/edgetam.pt"
 SAMS = [f"sams/{name}{suffix}" for name in ("sam", "sam_hq") for suffix in (".pth", ".safetensors")]
+SAM3_FOLDER = "sam3/transformers"
+# Files do not record the size of their input, so these run at the full 1008 pixels.
+SAM3_FILES = ("sam3/official.pt", "sam3/comfy_3.1.safetensors")
 TINY_MODEL = "sam2/sam2_tiny"
 needs_tiny = pytest.mark.skipif(
     not (TINY / "config.json").is_file(), reason=f"no trained model at {TINY.relative_to(ROOT)}"
@@ -229,8 +233,13 @@ def test_a_batch_of_different_images(api):
         assert (box["x"], box["y"]) == pytest.approx((left, top), abs=3)
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("model", [PARITY, EDGETAM, *SAMS])
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [
+        *product((PARITY, EDGETAM, *SAMS, SAM3_FOLDER), ("auto", "fp32", "bf16", "fp16")),
+        *product(SAM3_FILES, ("fp32",)),
+    ],
+)
 def test_official_weights_at_every_precision(api, photo, model, precision):
     """The weights are random: only that they run, and what comes out, is of interest."""
     run = api.succeed(point_segment(photo, [[250, 150]], model=model, precision=precision))
