@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from ..core import tensors
 from ..core.engines.base import Engine
 from ..core.engines.checkpoints import WEIGHT_SUFFIXES, find_family, load_engine, weights_state
+from ..core.engines.clip_tokens import load_tokenizer
 from ..core.engines.families import Family, family_named
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
+from ..core.engines.sam3_text import ConceptDetector
 from ..core.segmenter import Segmenter
 
 # The folders in which other packs keep these models, so that nothing has to be moved.
@@ -48,6 +50,7 @@ class SegmentModel:
         self._path = path
         self._precision = precision
         self._segmenter: Segmenter | None = None
+        self._concepts: ConceptDetector | None = None
         self.patcher: comfy.model_patcher.ModelPatcher | None = None
 
     @cached_property
@@ -76,6 +79,16 @@ class SegmentModel:
             _finish_load(self.patcher)
         return self._segmenter
 
+    def concepts(self) -> ConceptDetector:
+        """SAM 3's text head, ready for use on its device, with the features of known phrases.
+
+        Raises CheckpointError where the weights have no text head, or no vocabulary is found.
+        """
+        engine = self.segmenter().engine
+        if self._concepts is None:
+            self._concepts = ConceptDetector(engine, load_tokenizer(_tokenizer_folders(self._path)))
+        return self._concepts
+
     def _load_engine(self) -> Engine:
         if self._path is None:
             return GrabCutEngine()
@@ -85,6 +98,12 @@ class SegmentModel:
     def _comfy_cache_tensors(self) -> list[Tensor]:
         """Lets the host count the embeddings when it decides what to evict."""
         return self._segmenter.cache.tensors() if self._segmenter else []
+
+
+def _tokenizer_folders(path: Path) -> list[Path]:
+    """Where a model's vocabulary may be: with the weights, else the one of ComfyUI's own CLIP."""
+    beside = path if path.is_dir() else path.parent
+    return [beside, Path(comfy.model_management.__file__).parent / "sd1_tokenizer"]
 
 
 _models: weakref.WeakValueDictionary[tuple, SegmentModel] = weakref.WeakValueDictionary()

@@ -1,0 +1,54 @@
+"""The text head as the host hands it out: its vocabulary found, one for all who ask."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from conftest import FIXTURES
+from sam3_layouts import write_folder
+from segment_anywhere.core.engines import sam3
+from segment_anywhere.core.engines.checkpoints import read_weights
+from segment_anywhere.core.errors import CheckpointError
+from segment_anywhere.core.segments import Instance
+from segment_anywhere.nodes import host
+
+PARITY = FIXTURES / "sam3_parity"
+FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A transformers folder, as yet without a vocabulary."""
+    state = read_weights(PARITY / "checkpoint.pt")
+    return write_folder(sam3.from_official(state, torch.float32, 168), tmp_path / "sam3")
+
+
+def _add_vocabulary(folder):
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(PARITY / name, folder)
+
+
+def test_words_and_clicks_share_a_handle(folder):
+    _add_vocabulary(folder)
+    model = host.segment_model(folder, "fp32")
+    concepts = model.concepts()
+    assert host.segment_model(folder, "fp32").concepts() is concepts
+    embedding = model.segmenter().embed(FRAME)
+    (found,) = concepts.detect(embedding, ["dog"], 0.0)
+    masks = model.engine.to_masks(found.logits[:2], embedding.size)
+    assert masks.shape == (2, 40, 60)
+    assert Instance((masks[0] * 255).to(torch.uint8), float(found.scores[0]), "dog", 0)
+    assert model.segmenter().counters.encodes == 1
+
+
+def test_the_vocabulary_of_comfyui_comes_second(folder, tmp_path, monkeypatch):
+    comfy = tmp_path / "comfy"
+    (comfy / "sd1_tokenizer").mkdir(parents=True)
+    monkeypatch.setattr(host.comfy.model_management, "__file__", str(comfy / "x.py"))
+    model = host.segment_model(folder, "fp32")
+    with pytest.raises(CheckpointError, match=f"no tokenizer.*{folder}, {comfy}/sd1_tokenizer"):
+        model.concepts()
+    _add_vocabulary(comfy / "sd1_tokenizer")
+    assert model.concepts()
