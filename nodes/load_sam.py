@@ -30,7 +30,7 @@ class LoadSAM(io.ComfyNode):
                     default=model_files.BUILT_IN,
                     tooltip="The built-in engine needs no download. Files and folders come from "
                     "models/sams, models/sam2 and models/sam3. Entries marked with download are "
-                    "fetched the first time they run (SAM 2.1, Apache-2.0).",
+                    f"fetched the first time they run: {model_files.downloads()}.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -66,5 +66,5 @@ class LoadSAM(io.ComfyNode):
         path = source.path
         if source.entry is not None:
             folder = host.model_folder_paths(source.entry.folder)[0]
-            path = download(source.entry, folder, host.download_progress(source.entry.title, cls))
+            path = download(source.entry, folder, host.download_progress(source.entry.name, cls))
         return io.NodeOutput(host.segment_model(path, Precision(precision)))

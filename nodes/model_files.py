@@ -31,14 +31,15 @@ def options() -> list[str]:
     saved workflow stays valid once the file is there.
     """
     local = _local_models()
-    missing = [_marked(entry) for entry in CATALOGUE if _name(entry) not in local]
+    missing = [_marked(entry) for entry in _open_entries() if _name(entry) not in local]
     return [BUILT_IN, *local, *missing]
 
 
 def resolve(choice: str) -> ModelSource:
     """Find what a combo value stands for; a file on disk wins over the catalogue.
 
-    Raises InputError for a value that is neither built in, nor on disk, nor in the catalogue.
+    Raises InputError for a value that is neither built in, nor on disk, nor in the catalogue, and
+    for a gated file that is not on disk.
     """
     if choice == BUILT_IN:
         return ModelSource()
@@ -48,6 +49,8 @@ def resolve(choice: str) -> ModelSource:
     for entry in CATALOGUE:
         if choice in (_name(entry), _marked(entry)):
             path = local.get(_name(entry))
+            if path is None and entry.gated:
+                raise InputError(_gated(entry))
             return ModelSource(path=path) if path else ModelSource(entry=entry)
     raise InputError(
         f"model: {choice} is not on this machine and not in the download list. Put the file into "
@@ -61,12 +64,31 @@ def fingerprint(choice: str) -> tuple:
     return (choice, weights_state(source.path) if source.path else None)
 
 
+def downloads() -> str:
+    """Names, sizes and licences of what can be downloaded, as one line for people."""
+    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries()]
+    return ", ".join(texts)
+
+
+def _open_entries() -> list[Entry]:
+    return [entry for entry in CATALOGUE if not entry.gated]
+
+
+def _gated(entry: Entry) -> str:
+    other = next(each for each in _open_entries() if each.family == entry.family)
+    return (
+        f"model: {_name(entry)} is not on this machine, and its publisher gives it only to users "
+        f"it has admitted. Ask at https://huggingface.co/{entry.repository} and put the file into "
+        f"models/{entry.folder}, or choose {_marked(other)}, which anybody may download."
+    )
+
+
 def _name(entry: Entry) -> str:
     return f"{entry.folder}/{entry.file}"
 
 
 def _marked(entry: Entry) -> str:
-    return f"{_name(entry)} (download, {entry.size / 1e6:.0f} MB)"
+    return f"{_name(entry)} (download, {entry.size_text})"
 
 
 def _local_models() -> dict[str, Path]:

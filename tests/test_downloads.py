@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 from segment_anywhere.core.engines.catalogue import CATALOGUE, Entry
 from segment_anywhere.core.engines.downloads import download, url
+from segment_anywhere.core.engines.families import family_named
 from segment_anywhere.core.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 20_000
 ENTRY = Entry(
-    title="SAM test",
+    family="sam2",
+    title="SAM",
+    variant="test",
     folder="sam2",
     repository="someone/sam-test",
-    file="test.pt",
+    path="weights/test.pt",
     size=len(CONTENT),
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     licence="Apache-2.0",
-    prompts="points",
 )
 
 
@@ -84,7 +86,7 @@ def test_a_file_arrives_whole(hub, tmp_path):
     assert [item.name for item in path.parent.iterdir()] == ["test.pt"]
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert seen == sorted(seen)
-    assert hub.requests == [("/someone/sam-test/resolve/main/test.pt", None)]
+    assert hub.requests == [("/someone/sam-test/resolve/main/weights/test.pt", None)]
 
 
 class Interrupted(BaseException):
@@ -171,8 +173,9 @@ def test_the_hubs_own_cache_is_used(hub, tmp_path):
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    (snapshot / "test.pt").write_bytes(CONTENT)
-    assert download(ENTRY, tmp_path / "sam2", _ignore) == snapshot / "test.pt"
+    (snapshot / "weights").mkdir()
+    (snapshot / "weights" / "test.pt").write_bytes(CONTENT)
+    assert download(ENTRY, tmp_path / "sam2", _ignore) == snapshot / "weights" / "test.pt"
     assert hub.requests == []
 
 
@@ -202,6 +205,7 @@ def test_without_a_published_hash_the_size_is_checked(hub, tmp_path):
 def test_the_catalogue_is_complete(entry):
     assert entry.size > 10**6
     assert entry.licence
+    assert family_named(entry.family).module
     assert entry.sha256 is None or len(entry.sha256) == 64
     assert Path(entry.file).suffix in (".pt", ".pth", ".safetensors")
 
@@ -211,3 +215,9 @@ def test_the_default_hub_is_the_public_one(monkeypatch):
     assert url(CATALOGUE[0]) == (
         "https://huggingface.co/facebook/sam2.1-hiera-tiny/resolve/main/sam2.1_hiera_tiny.pt"
     )
+
+
+def test_files_outside_the_hub_have_their_own_address(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    entry = replace(ENTRY, repository="https://files.example/models")
+    assert url(entry) == "https://files.example/models/weights/test.pt"

@@ -52,6 +52,25 @@ def test_a_name_stays_valid_when_the_file_arrives(models):
     assert LoadSAM.fingerprint_inputs(marked, "auto") != before
 
 
+def test_a_gated_file_is_used_from_disk_and_never_offered(models):
+    entry = next(entry for entry in CATALOGUE if entry.gated)
+    name = f"{entry.folder}/{entry.file}"
+    assert not any(option.startswith(name) for option in model_files.options())
+    message = LoadSAM.validate_inputs(name)
+    assert f"https://huggingface.co/{entry.repository}" in message
+    assert "sam3/sam3.1_multiplex_fp16.safetensors (download, 1.7 GB)" in message
+    (models / entry.folder).mkdir()
+    (models / entry.folder / entry.file).touch()
+    assert name in model_files.options()
+    assert LoadSAM.validate_inputs(name) is True
+
+
+def test_the_tooltip_names_sizes_and_licences():
+    (tooltip,) = (each.tooltip for each in LoadSAM.GET_SCHEMA().inputs if each.id == "model")
+    assert "SAM 2.1 tiny (156 MB, Apache-2.0)" in tooltip
+    assert "SAM 3.1 fp16 (1.7 GB, SAM License)" in tooltip
+
+
 def test_a_file_named_like_the_mark_can_be_chosen(models):
     (models / "sam2" / "tiny (download).pt").touch()
     assert LoadSAM.validate_inputs("sam2/tiny (download).pt") is True

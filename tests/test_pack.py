@@ -9,7 +9,9 @@ import sys
 
 import pytest
 from conftest import ROOT
-from segment_anywhere.core.engines.catalogue import CATALOGUE
+from segment_anywhere.core.engines import catalogue, families
+
+from tools.models_table import models_table, with_table
 
 IMPORT_AS_COMFYUI_DOES = """
 import asyncio, importlib.util, sys
@@ -86,8 +88,7 @@ def test_the_dependencies_are_listed_twice_alike():
 
 
 def test_the_models_table_is_the_catalogues():
-    lines = (ROOT / "README.md").read_text().splitlines()
-    for entry in CATALOGUE:
-        family, _, size = entry.title.rpartition(" ")
-        megabytes = f"{entry.size / 1e6:.0f} MB"
-        assert f"| {family} | {size} | {entry.prompts} | {entry.licence} | {megabytes} |" in lines
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = models_table(catalogue, families)
+    assert table.count("\n") == len(catalogue.CATALOGUE) + 3
+    assert with_table(readme, table) == readme, "run `python -m tools.models_table`"

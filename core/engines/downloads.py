@@ -81,16 +81,20 @@ def _make_room(entry: Entry, part: Path, target: Path) -> None:
 
 def url(entry: Entry) -> str:
     """Where an entry's file is fetched from."""
+    if entry.repository.startswith("https://"):
+        return f"{entry.repository}/{entry.path}"
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
-    return f"{endpoint}/{entry.repository}/resolve/main/{entry.file}"
+    return f"{endpoint}/{entry.repository}/resolve/main/{entry.path}"
 
 
 def _hub_cache(entry: Entry) -> Path | None:
+    if entry.repository.startswith("https://"):
+        return None
     from huggingface_hub import try_to_load_from_cache
 
     home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
     cache = os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
-    found = try_to_load_from_cache(entry.repository, entry.file, cache_dir=cache)
+    found = try_to_load_from_cache(entry.repository, entry.path, cache_dir=cache)
     return Path(found) if isinstance(found, str) else None
 
 
@@ -143,6 +147,6 @@ def file_sha256(path: Path) -> str:
 
 def _error(entry: Entry, target: Path, reason: str) -> DownloadError:
     return DownloadError(
-        f"{entry.title} could not be downloaded: {reason}. Fetch {url(entry)} by hand and save it "
+        f"{entry.name} could not be downloaded: {reason}. Fetch {url(entry)} by hand and save it "
         f'as {target}, or choose "grabcut (built in)" in Load SAM to go on without any download.'
     )
