@@ -16,11 +16,15 @@ import types
 from pathlib import Path
 
 import pytest
+import transformers
 
 from headless.pack import host_dirs, start_host
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
+needs_sam3 = pytest.mark.skipif(
+    not hasattr(transformers, "Sam3Model"), reason="SAM 3 needs transformers 5"
+)
 
 _work = tempfile.TemporaryDirectory(prefix="segment-anywhere-tests-")
 start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))

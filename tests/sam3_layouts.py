@@ -58,7 +58,7 @@ def as_comfy_31(state: State) -> State:
     return renamed
 
 
-def write_layouts(folder: Path) -> None:
+def write_sam3_layouts(folder: Path) -> None:
     """Put the fixture into a model folder, once in each layout."""
     folder.mkdir(parents=True)
     checkpoint = shutil.copy(FIXTURES / "sam3_parity" / "checkpoint.pt", folder / "official.pt")

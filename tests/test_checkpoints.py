@@ -183,7 +183,7 @@ REFUSED = [
     (_write_code, "refused.*safetensors"),
     (_write_bare_pickle, "refused.*safetensors"),
     (_write_noise, "damaged|cannot be read"),
-    (_write_unknown, "first keys are encoder.first.weight, encoder.second. Accepted: SAM, HQ-SAM, SAM 2 / 2.1, EdgeTAM, SAM 3"),
+    (_write_unknown, "first keys are encoder.first.weight, encoder.second. Accepted: SAM, HQ"),
     (_write_list, "holds a list"),
     (_write_numbers, "holds no weights"),
     (_write_archive, "cannot be read as weights|damaged"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from conftest import FIXTURES
+from layouts import write_edgetam_folder
 from predictor_cases import Reference
 from safetensors.torch import save_file
 from segment_anywhere.core.engines import edgetam
@@ -36,29 +35,10 @@ def test_every_layout_gives_the_same_model(state, tmp_path):
     path = tmp_path / "edgetam.safetensors"
     save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
     assert torch.equal(load_engine(path, torch.float32).encode(FRAME).features[-1], expected)
-    folder = _write_folder(state, tmp_path / "EdgeTAM")
+    folder = write_edgetam_folder(REFERENCE.checkpoint, tmp_path / "EdgeTAM")
     engine = load_engine(folder, torch.float32)
     assert engine.family == "edgetam"
     assert torch.equal(engine.encode(FRAME).features[-1], expected)
-
-
-def _write_folder(state, folder):
-    """A transformers folder: timm's names for the encoder, transformers' for the rest."""
-    engine = load_engine(REFERENCE.checkpoint, torch.float32)
-    config = engine.module.config.to_dict()
-    config["model_type"] = "edgetam"
-    official = "image_encoder.trunk.body."
-    weights = {
-        key.replace(official, "vision_encoder.backbone.timm_model."): tensor
-        for key, tensor in state.items()
-        if key.startswith(official)
-    }
-    own = engine.module.state_dict()
-    weights |= {key: x for key, x in own.items() if not key.startswith("vision_encoder.backbone.")}
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config, default=str))
-    save_file({key: x.clone() for key, x in weights.items()}, folder / "model.safetensors")
-    return folder
 
 
 @pytest.mark.parametrize(

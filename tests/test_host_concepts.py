@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import FIXTURES
+from conftest import FIXTURES, needs_sam3
 from sam3_layouts import write_folder
 from segment_anywhere.core.engines import sam3
 from segment_anywhere.core.engines.checkpoints import read_weights
@@ -16,6 +16,7 @@ from segment_anywhere.nodes import host
 
 PARITY = FIXTURES / "sam3_parity"
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
+pytestmark = needs_sam3
 
 
 @pytest.fixture

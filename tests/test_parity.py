@@ -11,14 +11,19 @@ import functools
 
 import pytest
 import torch
-from conftest import FIXTURES
+from conftest import FIXTURES, needs_sam3
 from predictor_cases import Reference
 from segment_anywhere.core.engines.base import Embedding
 from segment_anywhere.core.engines.prompted import PromptedEngine
 
-FAMILIES = ("sam", "sam_hq", "sam2", "edgetam")
-REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in FAMILIES}
-CASES = [(family, name) for family, one in REFERENCES.items() for name in one.cases]
+MARKS = {"sam": (), "sam_hq": (), "sam2": (), "edgetam": (), "sam3": needs_sam3}
+REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in MARKS}
+FAMILIES = [pytest.param(family, marks=marks) for family, marks in MARKS.items()]
+CASES = [
+    pytest.param(family, name, marks=MARKS[family])
+    for family, one in REFERENCES.items()
+    for name in one.cases
+]
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
 
 

@@ -11,7 +11,7 @@ import types
 
 import pytest
 import torch
-from conftest import FIXTURES
+from conftest import FIXTURES, needs_sam3
 from safetensors.torch import save_file
 from sam3_layouts import as_comfy, as_comfy_31, write_folder
 from segment_anywhere.core.engines import sam3, sam3_layout
@@ -28,6 +28,7 @@ IMAGE_SIZE = json.loads((FOLDER / "config.json").read_text())["image_size"]
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
 CLICK = ObjectPrompt("click", (Point(20, 20),))
 LISTS = ("sam3", "sam3_comfy", "sam31_comfy")
+pytestmark = needs_sam3
 
 
 def _published(name: str) -> dict[str, torch.Tensor]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import torch
 from conftest import FIXTURES, ROOT
+from layouts import write_layouts
 from PIL import Image
-from safetensors.torch import save_file
-from sam3_layouts import write_layouts
+from sam3_layouts import write_sam3_layouts
 
 from .api import Api
 from .comfy_server import (
@@ -39,14 +37,14 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     try:
         install = find_install()
         base = tmp_path_factory.mktemp("comfy")
-        _write_sam_models(base / "models" / "sams")
-        models = base / "models" / "sam2"
-        models.mkdir(parents=True)
-        shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", models / "parity.pt")
-        shutil.copy(FIXTURES / "edgetam_parity" / "checkpoint.pt", models / "edgetam.pt")
-        write_layouts(base / "models" / "sam3")
+        models = base / "models"
+        write_layouts("sam", models / "sams", "sam")
+        write_layouts("sam_hq", models / "sams", "sam_hq")
+        write_layouts("sam2", models / "sam2", "parity")
+        write_layouts("edgetam", models / "sam2", "edgetam")
+        write_sam3_layouts(models / "sam3")
         if (TINY / "config.json").is_file():
-            shutil.copytree(TINY, models / "sam2_tiny")
+            shutil.copytree(TINY, models / "sam2" / "sam2_tiny")
         write_neighbour(base / "custom_nodes")
         write_census(base / "custom_nodes")
         server = ComfyServer(install, base, packs=(NEIGHBOUR, CENSUS))
@@ -55,16 +53,6 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         pytest.skip(str(reason))
     yield server
     server.stop()
-
-
-def _write_sam_models(folder: Path) -> None:
-    """SAM and HQ-SAM as they are published and as .safetensors with the same keys."""
-    folder.mkdir(parents=True)
-    for name in ("sam", "sam_hq"):
-        path = FIXTURES / f"{name}_parity" / "checkpoint.pth"
-        shutil.copy(path, folder / f"{name}.pth")
-        state = torch.load(path, weights_only=True)
-        save_file({key: x.contiguous() for key, x in state.items()}, folder / f"{name}.safetensors")
 
 
 @pytest.fixture(scope="session")
