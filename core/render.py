@@ -7,8 +7,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .matting import foreground_colours
 from .segments import Segments
-from .tensors import rgb_frame
+from .tensors import FrameArea, rgb_frame
 
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart; black left out.
 PALETTE = (
@@ -38,6 +39,22 @@ def overlay(image: Tensor, segments: Segments, opacity: float = _OPACITY) -> Ten
         members = (segments.frames == index).nonzero()[:, 0].tolist()
         drawn[index] = _draw_frame(frame, segments, members, opacity) if members else frame
     return drawn
+
+
+def cutout(image: Tensor, mask: Tensor) -> Tensor:
+    """What a mask selects, with transparency: the mask as alpha, without a halo of background.
+
+    image: IMAGE [B, H, W, C]. mask: [B, H, W] float32, 0..1, on any device. Returns [B, H, W, 4]
+    float32 on the mask's device, not premultiplied; for the colours see `foreground_colours`.
+    """
+    batch, height, width = mask.shape
+    whole = (slice(0, height), slice(0, width))
+    cut = torch.empty((batch, height, width, 4), device=mask.device)
+    for index in range(batch):
+        for rows, colours in foreground_colours(FrameArea(image, index, whole), mask[index]):
+            cut[index, rows, :, :3] = colours
+        cut[index, ..., 3] = mask[index]
+    return cut
 
 
 def _draw_frame(frame: Tensor, segments: Segments, members: list[int], opacity: float) -> Tensor:

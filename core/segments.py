@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from .tensors import resize_mask
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Segments:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __iter__(self) -> Iterator[Instance]:
+        """The objects one by one, in their order."""
+        columns = (self.masks, self.scores.tolist(), self.labels, self.frames.tolist())
+        return (Instance(*row) for row in zip(*columns, strict=True))
 
     @classmethod
     def from_instances(
@@ -86,6 +93,30 @@ def union_masks(segments: Segments) -> Tensor:
     for mask, frame in zip(segments.masks, segments.frames.tolist(), strict=True):
         torch.maximum(union[frame], mask, out=union[frame])
     return union.float().div_(255.0)
+
+
+def match_segments(segments: Segments, batch: int, size: tuple[int, int]) -> Segments:
+    """Objects for a batch of images of (H, W): masks of another size are resized, and the objects
+    of a single image are repeated for every image of a batch.
+    """
+    if segments.batch == batch and segments.size == tuple(size):
+        return segments
+    masks = segments.masks
+    if segments.size != tuple(size) and len(segments):
+        masks = resize_mask(masks.float(), size).round_().clamp_(0, 255).to(torch.uint8)
+    pairs = zip(segments, masks, strict=True)
+    instances = [replace(each, mask=mask) for each, mask in pairs]
+    if segments.batch != batch:
+        instances = [replace(each, frame=frame) for frame in range(batch) for each in instances]
+    return Segments.from_instances(instances, tuple(size), batch)
+
+
+def mask_segments(mask: Tensor, label: str) -> Segments:
+    """One object per frame of a mask [B, H, W] float, 0..1, with score 1; none where it is 0."""
+    pixels = (mask * 255.0).round().to(torch.uint8).cpu()
+    instances = [Instance(each, 1.0, label, frame) for frame, each in enumerate(pixels)]
+    filled = [instance for instance in instances if instance.mask.any()]
+    return Segments.from_instances(filled, tuple(mask.shape[1:]), len(mask))
 
 
 def bounding_boxes(segments: Segments) -> list[list[dict]]:

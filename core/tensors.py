@@ -7,6 +7,9 @@ to the host's cache: nothing here writes into its input.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +18,8 @@ from .errors import InputError
 
 # LoadImage sends this for a picture without an alpha channel.
 _NO_ALPHA_SIZE = (64, 64)
+# Rows of this many numbers stay in the processor's cache while they are worked on.
+_BAND_NUMBERS = 1 << 18
 
 
 def image_size(image: Tensor) -> tuple[int, int, int]:
@@ -45,13 +50,66 @@ def rgb_frame(image: Tensor, index: int) -> Tensor:
     frame = image[index]
     if frame.shape[-1] == 1:
         frame = frame.expand(-1, -1, 3)
-    frame = frame[..., :3].float()
-    if torch.isnan(frame).any():
+    frame = frame[..., :3].float().clamp(0.0, 1.0)
+    # NaN survives the clamp, and the sum: one pass, and no second tensor.
+    if frame.sum().isnan():
         raise InputError(
             f"image: frame {index} holds NaN values; accepted are finite numbers, 0..1. The node "
             "that made the image failed silently (often a VAE in half precision): mend it there."
         )
-    return frame.clamp(0.0, 1.0)
+    return frame
+
+
+@dataclass(frozen=True)
+class FrameArea:
+    """A rectangle of one frame of an IMAGE, read in bands so that no copy of it is held.
+
+    image: IMAGE [B, H, W, C]. area: rows and columns.
+    """
+
+    image: Tensor
+    index: int
+    area: tuple[slice, slice]
+
+    @property
+    def part(self) -> Tensor:
+        """The whole batch's rectangle, [B, h, w, C], as a view."""
+        return self.image[:, self.area[0], self.area[1]]
+
+    def rgb(self, rows: slice) -> Tensor:
+        """Some rows of the rectangle: [rows, w, 3] float32, 0..1; raises as `rgb_frame`."""
+        return rgb_frame(self.part[:, rows], self.index)
+
+
+def row_bands(plane: Tensor, multiple: int = 1) -> Iterator[slice]:
+    """Slices of rows that cover a tensor [H, W, ...] and are small enough for the cache.
+
+    One slice of all rows on a GPU. multiple: of which the number of rows is, but for the last.
+    """
+    height = plane.shape[0]
+    step = height if plane.is_cuda else max(1, _BAND_NUMBERS * height // max(1, plane.numel()))
+    step = -(-step // multiple) * multiple
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def mask_size(mask: Tensor, name: str = "mask") -> tuple[int, int, int]:
+    """Check the shape of a MASK and return (batch, height, width).
+
+    Raises InputError for anything but [H, W], [B, H, W] and [B, 1, H, W] with no side of zero.
+    """
+    if mask.dim() not in (2, 3, 4) or mask.numel() == 0 or (mask.dim() == 4 and mask.shape[1] != 1):
+        raise InputError(
+            f"{name}: found a tensor of shape {list(mask.shape)}; accepted is [batch, height, "
+            "width] with no side of zero. Connect a MASK output."
+        )
+    height, width = mask.shape[-2:]
+    return mask.numel() // (height * width), height, width
+
+
+def is_no_mask(mask: Tensor) -> bool:
+    """Whether this is the 64x64 zeros that Load Image sends for a picture without alpha."""
+    return tuple(mask.shape[-2:]) == _NO_ALPHA_SIZE and not mask.any()
 
 
 def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "mask") -> Tensor:
@@ -61,24 +119,35 @@ def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "ma
     The 64x64 zeros that Load Image sends for "no alpha" become zeros of the image's size.
     Raises InputError for a wrong rank, another batch size, an empty mask or NaN.
     """
-    if mask.dim() not in (2, 3, 4) or mask.numel() == 0 or (mask.dim() == 4 and mask.shape[1] != 1):
+    count, height, width = mask_size(mask, name)
+    mask = mask.reshape(count, height, width).float()
+    if count not in (1, batch):
         raise InputError(
-            f"{name}: found a tensor of shape {list(mask.shape)}; accepted is [batch, height, "
-            "width] with no side of zero. Connect a MASK output."
-        )
-    mask = mask.reshape(-1, mask.shape[-2], mask.shape[-1]).float()
-    if mask.shape[0] not in (1, batch):
-        raise InputError(
-            f"{name}: found {mask.shape[0]} masks for {batch} images; accepted is one mask, or one "
+            f"{name}: found {count} masks for {batch} images; accepted is one mask, or one "
             "for each image. Repeat or select the masks before this node."
         )
     if torch.isnan(mask).any():
         raise InputError(f"{name}: holds NaN values; accepted are numbers, 0..1. Mend its source.")
-    if tuple(mask.shape[-2:]) == _NO_ALPHA_SIZE and not mask.any():
-        mask = mask.new_zeros((mask.shape[0], *size))
-    elif tuple(mask.shape[-2:]) != tuple(size):
+    if is_no_mask(mask):
+        mask = mask.new_zeros((count, *size))
+    elif (height, width) != tuple(size):
         mask = resize_mask(mask, size)
     return mask.clamp(0.0, 1.0).expand(batch, -1, -1)
+
+
+def common_batch(counts: dict[str, int]) -> int:
+    """The number of frames of a run from those of its inputs, by name: one serves all.
+
+    Raises InputError where two differ and neither is one.
+    """
+    batch = max(counts.values())
+    if any(count not in (1, batch) for count in counts.values()):
+        found = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise InputError(
+            f"{', '.join(counts)}: found {found}; accepted are as many of each, or one that serves "
+            "all. Repeat or select frames before this node."
+        )
+    return batch
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:

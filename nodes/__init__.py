@@ -5,10 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .combine import Combine
 from .load_sam import LoadSAM
+from .mask_refine import MaskRefine
 from .point_segment import PointSegment
 
-NODES: list[type[io.ComfyNode]] = [LoadSAM, PointSegment]
+NODES: list[type[io.ComfyNode]] = [LoadSAM, PointSegment, MaskRefine, Combine]
 
 
 class SegmentAnywhereExtension(ComfyExtension):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import comfy.model_management
 import comfy.model_patcher
@@ -30,6 +30,7 @@ from ..core.segmenter import Segmenter
 MODEL_FOLDERS = ("sams", "sam2", "sam3")
 # A preview is for the eye; a long batch would only fill the temp folder.
 _PREVIEW_FRAMES = 16
+Item = TypeVar("Item")
 
 
 class _Holder(nn.Module):
@@ -168,11 +169,17 @@ def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int
 def frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between."""
     batch, _, _ = tensors.image_size(image)
-    bar = comfy.utils.ProgressBar(batch)
-    for index in range(batch):
+    return counted(((index, tensors.rgb_frame(image, index)) for index in range(batch)), batch)
+
+
+def counted(items: Iterable[Item], total: int) -> Iterator[Item]:
+    """The same items, with progress on the node's bar and a chance to interrupt before each."""
+    bar = comfy.utils.ProgressBar(total)
+    remaining = iter(items)
+    for done in range(1, total + 1):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        yield index, tensors.rgb_frame(image, index)
-        bar.update_absolute(index + 1, batch)
+        yield next(remaining)
+        bar.update_absolute(done, total)
 
 
 def to_output(tensor: Tensor) -> Tensor:

@@ -1,0 +1,77 @@
+"""Blurs of single-channel and colour planes, the same on the CPU (OpenCV) and on a GPU (torch)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
+    """[H, W] float32 -> the same, blurred; the border is repeated outwards.
+
+    The kernel holds the Gaussian's integral over each pixel, as far as three sigma.
+    """
+    radius = max(1, math.ceil(3.0 * sigma))
+    ends = torch.arange(-radius, radius + 2, dtype=torch.float64) - 0.5
+    kernel = torch.erf(ends / (math.sqrt(2.0) * sigma)).diff()
+    kernel = (kernel / kernel.sum()).float()
+    if plane.is_cpu:
+        import cv2
+
+        weights = kernel.numpy()
+        blurred = cv2.sepFilter2D(
+            plane.contiguous().numpy(), -1, weights, weights, borderType=cv2.BORDER_REPLICATE
+        )
+        return torch.from_numpy(blurred)
+    kernel = kernel.to(plane.device)
+    rows = F.pad(plane[None, None], (0, 0, radius, radius), mode="replicate")
+    rows = F.conv2d(rows, kernel[None, None, :, None])
+    columns = F.pad(rows, (radius, radius, 0, 0), mode="replicate")
+    return F.conv2d(columns, kernel[None, None, None, :])[0, 0]
+
+
+def box_blur(plane: Tensor, radius: int) -> Tensor:
+    """[H, W] float32 -> the same, averaged over (2 radius + 1)^2 pixels.
+
+    The border is repeated outwards. The time does not depend on the radius on the CPU.
+    """
+    side = 2 * radius + 1
+    if plane.is_cpu:
+        import cv2
+
+        source = plane.contiguous().numpy()
+        blurred = cv2.blur(source, (side, side), borderType=cv2.BORDER_REPLICATE)
+        return torch.from_numpy(blurred)
+    rows = F.pad(plane[None, None], (0, 0, radius, radius), mode="replicate")
+    rows = F.avg_pool2d(rows, (side, 1), stride=1)
+    columns = F.pad(rows, (radius, radius, 0, 0), mode="replicate")
+    return F.avg_pool2d(columns, (1, side), stride=1)[0, 0]
+
+
+def shrink(planes: Tensor, factor: int) -> Tensor:
+    """[H, W, C] -> [H // factor, W // factor, C], the mean of each whole block."""
+    height, width = planes.shape[0] // factor, planes.shape[1] // factor
+    whole = planes[: height * factor, : width * factor]
+    if planes.is_cpu:
+        import cv2
+
+        small = cv2.resize(whole.numpy(), (width, height), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(small.reshape(height, width, -1))
+    return F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
+
+
+def stretch(planes: Tensor, dim: int, positions: slice, factor: int) -> Tensor:
+    """Enlarge what `shrink` made, along one dimension: some rows or columns of the large size.
+
+    planes: any shape. positions: which of the large size along dim. Linear between the centres of
+    the blocks; beyond the outermost their value is kept.
+    """
+    large = torch.arange(positions.start, positions.stop, device=planes.device)
+    small = ((large + 0.5) / factor - 0.5).clamp_(0.0, planes.shape[dim] - 1.0)
+    before = small.long()
+    after = (before + 1).clamp_(max=planes.shape[dim] - 1)
+    weight = (small - before).reshape(-1, *[1] * (planes.dim() - dim - 1))
+    return planes.index_select(dim, before).lerp_(planes.index_select(dim, after), weight)

@@ -1,0 +1,186 @@
+"""Mask refinement: the stages of Mask Refine, in their one order, on masks and on segments."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from .components import fill_holes, remove_islands
+from .distance import edge_width_map, move_contour
+from .errors import InputError
+from .filters import gaussian_blur
+from .matting import follow_edges, window_radius
+from .segments import Instance, Segments
+from .tensors import FrameArea, row_bands
+
+# Each works on a frame of its own; more would only need more memory, for the stages themselves
+# use all cores.
+_MOST_THREADS = 4
+
+
+class Edge(str, Enum):
+    """What the last stage aligns the contour with."""
+
+    NONE = "none"
+    GUIDED = "guided"
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Settings of all stages, in the order in which they are applied; the defaults do nothing.
+
+    threshold: 0..1; what is at least that becomes 1, the rest 0; 0 keeps the mask soft.
+    fill_holes: holes of up to so many pixels are selected; -1 all. remove_islands: parts of fewer
+    pixels are deselected. expand: pixels by which the contour moves outwards, negative inwards.
+    smooth: details of up to about so many pixels are rounded off. feather: width in pixels of the
+    ramp across the contour. edge: guided makes the contour follow the image. invert: 1 - mask.
+    """
+
+    threshold: float = 0.0
+    fill_holes: int = 0
+    remove_islands: int = 0
+    expand: float = 0.0
+    smooth: float = 0.0
+    feather: float = 0.0
+    edge: Edge = Edge.NONE
+    invert: bool = False
+
+
+def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> Tensor:
+    """Refine a batch of masks, several at a time.
+
+    mask: [B, H, W] float32, 0..1. image: IMAGE [B, H, W, C], for edge = guided alone.
+    Returns [B, H, W] float32, 0..1, on the mask's device. Raises InputError where edge = guided
+    lacks its image.
+    """
+    return torch.stack(list(refined_frames(mask, settings, image)))
+
+
+def refined_frames(
+    mask: Tensor, settings: Refinement, image: Tensor | None = None
+) -> Iterator[Tensor]:
+    """The masks of `refine`, [H, W] each, in their order, as they are done."""
+    _check_image(settings, image)
+
+    def refined(index: int) -> Tensor:
+        return refine_frame(mask[index], settings, image, index)
+
+    return _in_threads(refined, len(mask))
+
+
+def refined_instances(
+    segments: Segments, settings: Refinement, image: Tensor | None = None
+) -> Iterator[Instance]:
+    """Every object of a result refined on its own, with its label, score and frame kept.
+
+    An object of which nothing is left is passed on with an empty mask. image: as in `refine`.
+    """
+    _check_image(settings, image)
+    instances = list(segments)
+
+    def refined(index: int) -> Instance:
+        each = instances[index]
+        mask = refine_frame(each.mask / 255.0, settings, image, each.frame)
+        return replace(each, mask=mask.mul_(255.0).round_().to(torch.uint8))
+
+    return _in_threads(refined, len(instances))
+
+
+def refine_frame(
+    mask: Tensor, settings: Refinement, image: Tensor | None = None, index: int = 0
+) -> Tensor:
+    """Apply all stages to one mask.
+
+    mask: [H, W] float32, 0..1. image, index: the IMAGE batch and the frame that the mask belongs
+    to, read for edge = guided alone. Only the part around what is selected is worked on: all else
+    is 0 and stays so.
+    """
+    out = torch.zeros_like(mask)
+    area = _area_of_interest(mask, settings)
+    if area is not None:
+        guide = None if image is None else FrameArea(image, index, area)
+        out[area] = _apply_stages(mask[area], settings, guide, tuple(mask.shape))
+    return out.neg_().add_(1.0) if settings.invert else out
+
+
+def _apply_stages(
+    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+) -> Tensor:
+    if settings.threshold > 0:
+        mask = (mask >= settings.threshold).float()
+    if settings.fill_holes:
+        mask = fill_holes(mask, settings.fill_holes)
+    if settings.remove_islands > 1:
+        mask = remove_islands(mask, settings.remove_islands)
+    if settings.expand:
+        mask = move_contour(mask, settings.expand)
+    if settings.smooth > 0:
+        mask = smooth(mask, settings.smooth)
+    if settings.feather > 1:
+        mask = move_contour(mask, 0.0, settings.feather)
+    if settings.edge is Edge.GUIDED:
+        mask = follow_edges(mask, guide, window_radius(size))
+    return mask
+
+
+def smooth(mask: Tensor, size: float) -> Tensor:
+    """Round off details of up to about `size` pixels; straight edges stay where they are.
+
+    mask: [H, W] float32, 0..1. The mask is blurred, and the slope of its edges restored: a blur
+    makes of a straight edge of width w one whose slope is erf(w / (sqrt(8) sigma)) / w.
+    """
+    sigma = size / 2.0
+    widths = edge_width_map(mask, max(2, round(size)))
+    slope = torch.erf(widths / (math.sqrt(8.0) * sigma)).expand(mask.shape)
+    blurred = gaussian_blur(mask, sigma)
+    for rows in row_bands(blurred):
+        blurred[rows].sub_(0.5).div_(slope[rows]).add_(0.5).clamp_(0.0, 1.0)
+    return blurred
+
+
+def _area_of_interest(mask: Tensor, settings: Refinement) -> tuple[slice, slice] | None:
+    """The rows and columns that any stage may change; None where nothing is selected."""
+    margin = 1.0 + max(0.0, settings.expand) + 2.0 * settings.smooth + settings.feather
+    if settings.edge is Edge.GUIDED:
+        margin += 2 * window_radius(tuple(mask.shape))
+    slices = []
+    for axis in (1, 0):
+        selected = mask.amax(dim=axis).nonzero()
+        if len(selected) == 0:
+            return None
+        first, last = int(selected[0]), int(selected[-1])
+        start = max(0, math.floor(first - margin))
+        slices.append(slice(start, math.ceil(last + margin) + 1))
+    return slices[0], slices[1]
+
+
+def _check_image(settings: Refinement, image: Tensor | None) -> None:
+    if settings.edge is Edge.GUIDED and image is None:
+        raise InputError(
+            "image: nothing is connected, and edge is guided; accepted is the image that the mask "
+            "belongs to. Connect it, or set edge to none."
+        )
+
+
+def _in_threads(work: Callable, count: int) -> Iterator:
+    """The results of work(0), work(1), ... in order; PyTorch and OpenCV run side by side."""
+    # The host's inference mode belongs to its own thread.
+    inference = torch.is_inference_mode_enabled()
+
+    def run(index: int):
+        with torch.inference_mode(inference):
+            return work(index)
+
+    threads = max(1, min(count, os.cpu_count() or 1, _MOST_THREADS))
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(run, range(count))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,189 @@
+"""Mask Refine: clean, move, soften and align the edges of masks and segments."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core import render
+from ..core.mask_inputs import NO_MASK, MaskInputs, image_frames, match_image
+from ..core.refine import Edge, Refinement, refined_frames, refined_instances
+from ..core.segments import Segments, mask_segments
+from . import host
+from .sockets import CATEGORY, SegmentsSocket, describe
+
+_LARGEST_AREA = 1 << 24
+_LONGEST = 4096.0
+
+
+class MaskRefine(io.ComfyNode):
+    """Refines a mask and every object of a result, and cuts out of the image what they select."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SegmentAnywhereMaskRefine",
+            display_name="Mask Refine",
+            category=CATEGORY,
+            description="Cleans masks and gives them good edges. The order is fixed: threshold, "
+            "fill holes, remove islands, expand, smooth, feather, edge, invert. At its default "
+            "every step leaves the mask alone.",
+            search_aliases=[
+                *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
+                *("fill holes", "matting", "cutout", "invert mask", "smooth mask"),
+            ],
+            inputs=_sockets() + _widgets(),
+            outputs=[
+                io.Mask.Output("mask", tooltip="The refined mask, one per image."),
+                SegmentsSocket.Output(
+                    "segments",
+                    tooltip="Every object refined on its own; the mask as one object "
+                    "where no segments are connected.",
+                ),
+                io.Image.Output(
+                    "cutout",
+                    tooltip="The image with the mask as transparency. Edges keep no "
+                    "colour of the background.",
+                ),
+                io.Image.Output("overlay", tooltip="The image with coloured masks and labels."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        fill_holes: int,
+        remove_islands: int,
+        expand: float,
+        smooth: float,
+        feather: float,
+        edge: str,
+        threshold: float,
+        invert: bool,
+        mask: Tensor | None = None,
+        segments: Segments | None = None,
+        image: Tensor | None = None,
+    ) -> io.NodeOutput:
+        settings = Refinement(
+            threshold, fill_holes, remove_islands, expand, smooth, feather, Edge(edge), invert
+        )
+        inputs = MaskInputs(mask, segments)
+        batch, size = match_image(inputs, image)
+        mask, segments = inputs.matched(batch, size)
+        guide = None if image is None else image_frames(image, batch, size, blank=0.0)
+        refined = torch.stack(list(host.counted(refined_frames(mask, settings, guide), batch)))
+        objects = _refined_objects(segments, refined, settings, guide)
+        text = _describe(segments, objects) if mask.any() else NO_MASK
+        host.show_text(cls, text)
+        cutout = render.cutout(image_frames(image, batch, size, blank=1.0), refined)
+        overlay = render.overlay(image_frames(image, batch, size, blank=0.0), objects)
+        return io.NodeOutput(
+            host.to_output(refined),
+            objects,
+            host.to_output(cutout),
+            host.to_output(overlay),
+            ui=host.preview(cutout, text, cls),
+        )
+
+
+def _sockets() -> list[io.Input]:
+    return [
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="A mask, or one per image. Connect this, segments, or both.",
+        ),
+        SegmentsSocket.Input(
+            "segments",
+            optional=True,
+            tooltip="Objects of a segment node. Each is refined on its own; without a mask, their "
+            "union is the mask.",
+        ),
+        io.Image.Input(
+            "image",
+            optional=True,
+            tooltip="What the mask belongs to, for the cut-out, the overlay and guided edges. "
+            "A mask of another size is resized to it.",
+        ),
+    ]
+
+
+def _widgets() -> list[io.Input]:
+    pixels = {"min": 0.0, "step": 0.5, "default": 0.0}
+    return [
+        io.Int.Input(
+            "fill_holes",
+            default=0,
+            min=-1,
+            max=_LARGEST_AREA,
+            tooltip="Holes of up to so many pixels are filled. 0 none, -1 all.",
+        ),
+        io.Int.Input(
+            "remove_islands",
+            default=0,
+            min=0,
+            max=_LARGEST_AREA,
+            tooltip="Separate parts of fewer pixels than this are removed. 0 none.",
+        ),
+        io.Float.Input(
+            "expand",
+            default=0.0,
+            min=-_LONGEST,
+            max=_LONGEST,
+            step=0.5,
+            tooltip="Moves the contour outwards by so many pixels in every direction; negative "
+            "moves it inwards. Fractions count.",
+        ),
+        io.Float.Input(
+            "smooth",
+            max=32.0,
+            tooltip="Rounds off details of up to about so many pixels. Straight edges stay.",
+            **pixels,
+        ),
+        io.Float.Input(
+            "feather",
+            max=_LONGEST,
+            tooltip="Width in pixels of a soft ramp, half of it inside and half outside of the "
+            "contour.",
+            **pixels,
+        ),
+        io.Combo.Input(
+            "edge",
+            options=Edge,
+            default=Edge.NONE,
+            tooltip="guided lets the contour follow the edges in the image, for hair and fur. "
+            "Needs image.",
+        ),
+        io.Float.Input(
+            "threshold",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Comes first: pixels selected at least this much become fully selected, the "
+            "rest not at all. 0 keeps soft masks soft.",
+        ),
+        io.Boolean.Input(
+            "invert", default=False, tooltip="Comes last: selects what was not selected."
+        ),
+    ]
+
+
+def _refined_objects(
+    segments: Segments | None, mask: Tensor, settings: Refinement, guide: Tensor | None
+) -> Segments:
+    """Refined segments, without those of which nothing is left; else the mask as one object."""
+    if segments is None:
+        return mask_segments(mask, "mask")
+    refined = host.counted(refined_instances(segments, settings, guide), len(segments))
+    filled = [instance for instance in refined if instance.mask.any()]
+    return Segments.from_instances(filled, segments.size, segments.batch)
+
+
+def _describe(segments: Segments | None, objects: Segments) -> str:
+    gone = 0 if segments is None else len(segments) - len(objects)
+    text = describe(objects, len(objects))
+    return f"{text}; nothing is left of {gone}" if gone else text
