@@ -14,13 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .filters import box_blur, gaussian_blur
-from .tensors import row_bands
+from .tensors import row_bands, uses_opencv
 
 # An antialiased edge is one pixel wide; what is wider on the average counts as soft.
 _HARD_WIDTH = 1.5
 _SOFT_LEVELS = (1 / 32, 1 / 3, 2 / 3, 31 / 32)
 _HARD_LEVEL = 0.5
 _STEP_SIGMA = 1.0
+# Pixels between two levels of a ramp beyond which it is taken for an even area.
+_LEVEL_REACH = 64
 
 
 def move_contour(mask: Tensor, amount: float, width: float = 1.0) -> Tensor:
@@ -60,6 +62,7 @@ def _move_levels(mask: Tensor, amount: float, width: float, reach: int) -> Tenso
     What few levels cannot describe (the difference between the mask and its description) stays
     where it is, except where the moved mask is quite inside or outside.
     """
+    reach += _LEVEL_REACH
     moved, still = torch.zeros_like(mask), torch.zeros_like(mask)
     outer = signed_distance(mask >= _SOFT_LEVELS[0], reach)
     share = 1.0 / (len(_SOFT_LEVELS) - 1)
@@ -89,7 +92,7 @@ def signed_distance(inside: Tensor, reach: int) -> Tensor:
     a pixel inside the contour) up to `reach`; farther away it is at least that. Returns [H, W]
     float32.
     """
-    if inside.is_cpu:
+    if uses_opencv(inside):
         distance = _rim_distance_opencv(inside)
     else:
         distance = _rim_distance_torch(inside, reach)

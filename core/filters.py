@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .tensors import uses_opencv
+
 
 def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     """[H, W] float32 -> the same, blurred; the border is repeated outwards.
@@ -18,7 +20,7 @@ def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     ends = torch.arange(-radius, radius + 2, dtype=torch.float64) - 0.5
     kernel = torch.erf(ends / (math.sqrt(2.0) * sigma)).diff()
     kernel = (kernel / kernel.sum()).float()
-    if plane.is_cpu:
+    if uses_opencv(plane):
         import cv2
 
         weights = kernel.numpy()
@@ -39,7 +41,7 @@ def box_blur(plane: Tensor, radius: int) -> Tensor:
     The border is repeated outwards. The time does not depend on the radius on the CPU.
     """
     side = 2 * radius + 1
-    if plane.is_cpu:
+    if uses_opencv(plane):
         import cv2
 
         source = plane.contiguous().numpy()
@@ -55,7 +57,7 @@ def shrink(planes: Tensor, factor: int) -> Tensor:
     """[H, W, C] -> [H // factor, W // factor, C], the mean of each whole block."""
     height, width = planes.shape[0] // factor, planes.shape[1] // factor
     whole = planes[: height * factor, : width * factor]
-    if planes.is_cpu:
+    if uses_opencv(planes):
         import cv2
 
         small = cv2.resize(whole.numpy(), (width, height), interpolation=cv2.INTER_AREA)

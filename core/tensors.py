@@ -81,13 +81,20 @@ class FrameArea:
         return rgb_frame(self.part[:, rows], self.index)
 
 
+def uses_opencv(tensor: Tensor) -> bool:
+    """Whether OpenCV does the work on a tensor; on a GPU the same is done with PyTorch alone."""
+    return tensor.is_cpu
+
+
 def row_bands(plane: Tensor, multiple: int = 1) -> Iterator[slice]:
     """Slices of rows that cover a tensor [H, W, ...] and are small enough for the cache.
 
-    One slice of all rows on a GPU. multiple: of which the number of rows is, but for the last.
+    On a GPU one slice of all rows. multiple: of which the number of rows is, but for the last.
     """
     height = plane.shape[0]
-    step = height if plane.is_cuda else max(1, _BAND_NUMBERS * height // max(1, plane.numel()))
+    step = max(1, _BAND_NUMBERS * height // max(1, plane.numel()))
+    if not uses_opencv(plane):
+        step = height
     step = -(-step // multiple) * multiple
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
