@@ -1,0 +1,82 @@
+"""Masks, segments and images of every mix of batches and sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.mask_inputs import MaskInputs, image_frames, match_image
+from segment_anywhere.core.segments import Instance, Segments
+
+SIZE = (24, 32)
+NO_ALPHA = torch.zeros(1, 64, 64)
+
+
+def _mask(batch: int = 1, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    mask = torch.zeros(batch, *size)
+    mask[:, : size[0] // 2] = 1
+    return mask
+
+
+def _segments(batch: int = 1, size: tuple[int, int] = SIZE) -> Segments:
+    pixels = (_mask(1, size)[0] * 255).to(torch.uint8)
+    instances = [Instance(pixels, 0.5, "dog", frame) for frame in range(batch)]
+    return Segments.from_instances(instances, size, batch)
+
+
+@pytest.mark.parametrize("images", [None, 1, 3])
+@pytest.mark.parametrize("masks", [None, 1, 3])
+@pytest.mark.parametrize("objects", [None, 1, 3])
+@pytest.mark.parametrize("size", [SIZE, (48, 64)])
+def test_every_mix_of_batches_and_sizes(images, masks, objects, size):
+    if masks is None and objects is None:
+        return
+    inputs = MaskInputs(
+        None if masks is None else _mask(masks, size),
+        None if objects is None else _segments(objects, size),
+    )
+    image = None if images is None else torch.rand(images, *SIZE, 3)
+    batch, matched_size = match_image(inputs, image)
+    assert batch == max(images or 1, masks or 1, objects or 1)
+    assert matched_size == (size if image is None else SIZE)
+    mask, segments = inputs.matched(batch, matched_size)
+    assert mask.shape == (batch, *matched_size)
+    half = matched_size[0] // 2
+    assert mask[:, : half - 2].min() == 1
+    assert mask[:, half + 2 :].max() == 0
+    if objects is not None:
+        assert segments.frames.tolist() == list(range(batch))
+        assert segments.masks.shape == (batch, *matched_size)
+        assert segments.labels == ["dog"] * batch
+    assert image_frames(image, batch, matched_size, blank=1.0).shape == (batch, *matched_size, 3)
+
+
+def test_the_zeros_of_a_picture_without_alpha_are_no_mask():
+    alone = MaskInputs(NO_ALPHA)
+    assert not alone.matched(2, SIZE)[0].any()
+    beside = MaskInputs(NO_ALPHA, _segments(3))
+    assert match_image(beside, None) == (3, SIZE)
+    assert beside.matched(3, SIZE)[0].any()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "images", "message"),
+    [
+        (MaskInputs(), None, "mask, segments: neither is connected"),
+        (MaskInputs(suffix="_b"), None, "mask_b, segments_b: neither is connected"),
+        (MaskInputs(_mask(2)), 3, "found 3 of image, 2 of mask"),
+        (MaskInputs(_mask(2), _segments(3)), None, "found 2 of mask, 3 of segments"),
+        (MaskInputs(torch.zeros(3)), None, "mask: found a tensor of shape"),
+        (MaskInputs(torch.zeros(0, 4, 4)), None, "mask: found a tensor of shape"),
+    ],
+)
+def test_what_does_not_fit_is_named(inputs, images, message):
+    image = None if images is None else torch.rand(images, *SIZE, 3)
+    with pytest.raises(InputError, match=message):
+        match_image(inputs, image)
+
+
+def test_nan_is_an_error():
+    inputs = MaskInputs(torch.full((1, *SIZE), float("nan")))
+    with pytest.raises(InputError, match="mask: holds NaN"):
+        inputs.matched(1, SIZE)
