@@ -25,6 +25,7 @@ test-e2e: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_families.py
+	$(BIN)/python benchmarks/bench_refine.py
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -169,12 +169,16 @@ def edge_width_map(mask: Tensor, radius: int) -> Tensor:
     """
     if edge_width(mask) <= _HARD_WIDTH:
         return mask.new_ones(())
-    softness = box_blur(mask * (1.0 - mask), radius).mul_(6.0)
-    return softness.div_(box_blur(_gradient(mask), radius).add_(1e-6)).clamp_(min=1.0)
+    length = box_blur(_gradient(mask), radius).add_(1e-6)
+    softness = box_blur((1.0 - mask).mul_(mask), radius).mul_(6.0)
+    return softness.div_(length).clamp_(min=1.0)
 
 
 def _gradient(mask: Tensor) -> Tensor:
     """The length of the gradient, from forward differences: [H, W]."""
-    right = F.pad(mask[:, 1:] - mask[:, :-1], (0, 1))
-    down = F.pad(mask[1:] - mask[:-1], (0, 0, 0, 1))
-    return torch.hypot(right, down)
+    length = torch.zeros_like(mask)
+    length[:, :-1] = mask[:, 1:] - mask[:, :-1]
+    for rows in row_bands(mask[:-1]):
+        below = mask[rows.start + 1 : rows.stop + 1]
+        length[rows] = torch.hypot(length[rows], below - mask[rows])
+    return length

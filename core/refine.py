@@ -60,7 +60,8 @@ def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> T
     Returns [B, H, W] float32, 0..1, on the mask's device. Raises InputError where edge = guided
     lacks its image.
     """
-    return torch.stack(list(refined_frames(mask, settings, image)))
+    refined = list(refined_frames(mask, settings, image))
+    return refined[0][None] if len(refined) == 1 else torch.stack(refined)
 
 
 def refined_frames(
