@@ -177,7 +177,7 @@ def edge_width_map(mask: Tensor, radius: int) -> Tensor:
 def _gradient(mask: Tensor) -> Tensor:
     """The length of the gradient, from forward differences: [H, W]."""
     length = torch.zeros_like(mask)
-    length[:, :-1] = mask[:, 1:] - mask[:, :-1]
+    length[:, :-1] = (mask[:, 1:] - mask[:, :-1]).abs_()
     for rows in row_bands(mask[:-1]):
         below = mask[rows.start + 1 : rows.stop + 1]
         length[rows] = torch.hypot(length[rows], below - mask[rows])
