@@ -238,7 +238,7 @@ def main() -> None:
     )
     for name in args.models:
         model = MODELS[name]
-        print(f"\n{model.title:<44}{HEAD}")
+        print(f"\n{model.title:<54}{HEAD}")
         for row in bench_model(model, device, precision, args.repeats):
             print(row)
 

@@ -12,29 +12,21 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
 import subprocess
 import sys
-import time
-import types
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from harness import HEAD, ROOT, Row, alternate
 from PIL import Image, ImageFilter
+from segment_anywhere.core.filters import gaussian_blur
+from segment_anywhere.core.refine import Edge, Refinement, refine
+from segment_anywhere.core.render import cutout
 from torch import Tensor
-
-ROOT = Path(__file__).resolve().parent.parent
-_package = types.ModuleType("segment_anywhere")
-_package.__path__ = [str(ROOT)]
-sys.modules["segment_anywhere"] = _package
-
-from segment_anywhere.core.filters import gaussian_blur  # noqa: E402
-from segment_anywhere.core.refine import Edge, Refinement, refine  # noqa: E402
-from segment_anywhere.core.render import cutout  # noqa: E402
 
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 WHOLE = Refinement(0.5, -1, 100, 20.0, 4.0, 8.0, Edge.GUIDED, True)
@@ -44,21 +36,6 @@ import sys; sys.argv = ["bench_refine"]; sys.path.insert(0, {folder!r})
 import bench_refine as bench
 bench.print_memory({size!r}, {soft!r})
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; the peer's figure is None where there is no peer."""
-
-    name: str
-    ours: float
-    peer: float | None = None
-    unit: str = "ms"
-
-    def __str__(self) -> str:
-        peer = f"{self.peer:>10.1f}" if self.peer is not None else f"{'-':>10}"
-        ratio = f"{self.peer / self.ours:>8.1f}" if self.peer else f"{'-':>8}"
-        return f"{self.name:<58}{self.ours:>10.1f}{peer}{ratio}  {self.unit}"
 
 
 def disc(size: tuple[int, int], device: torch.device) -> Tensor:
@@ -112,45 +89,32 @@ def grow_by_pillow(mask: np.ndarray, amount: int) -> Image.Image:
     return picture.filter(ImageFilter.MaxFilter(2 * amount + 1))
 
 
-def alternate(device: torch.device, repeats: int, *calls: Callable[[], object]) -> list[float]:
-    """Median milliseconds of each call, run in turn; the first round does not count."""
-    times: list[list[float]] = [[] for _ in calls]
-    for repeat in range(repeats + 1):
-        for call, own in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat:
-                own.append((time.perf_counter() - start) * 1000)
-    return [statistics.median(own) for own in times]
-
-
 def peer_rows(mask: Tensor, repeats: int, device: torch.device) -> list[Row]:
     """Expanding by 20 pixels beside the peers, by 200 beside ours by 20."""
     array = mask[0].cpu().numpy()
 
-    def expand(amount: float) -> Callable[[], object]:
-        return lambda: refine(mask, Refinement(expand=amount))
+    def ours(expand: float, feather: float = 0.0) -> Callable[[int], object]:
+        return lambda _: refine(mask, Refinement(expand=expand, feather=feather))
 
-    rows = []
+    peers = [
+        ("3x3 maxima", ours(20), lambda _: grow_by_small_maxima(array, 20)),
+        ("Pillow MaxFilter(41)", ours(20), lambda _: grow_by_pillow(array, 20)),
+    ]
     if importlib.util.find_spec("scipy"):
-        peer = lambda: fade_border(grow_by_scipy(array, 20), 20)  # noqa: E731
-        ours = lambda: refine(mask, Refinement(expand=20.0, feather=20.0))  # noqa: E731
-        rows.append(
-            Row("expand 20, feather 20: GrowMask, FeatherMask", *alternate(device, 3, ours, peer))
-        )
-        peer = lambda: grow_by_scipy(array, 20)  # noqa: E731
-        rows.append(Row("expand 20: GrowMask (SciPy)", *alternate(device, 3, expand(20), peer)))
-    for name, grow in (
-        ("3x3 maxima", grow_by_small_maxima),
-        ("Pillow MaxFilter(41)", grow_by_pillow),
-    ):
-        times = alternate(device, 3, expand(20), lambda grow=grow: grow(array, 20))
-        rows.append(Row(f"expand 20: {name}", *times))
-    times = alternate(device, repeats, expand(200), expand(20))
-    rows.append(Row("expand 200 (peer: ours, 20)", *times))
-    return rows
+        peers += [
+            ("GrowMask (SciPy)", ours(20), lambda _: grow_by_scipy(array, 20)),
+            (
+                "GrowMask, FeatherMask; with feather 20",
+                ours(20, 20),
+                lambda _: fade_border(grow_by_scipy(array, 20), 20),
+            ),
+        ]
+    rows = [
+        Row(f"expand 20: {name}", *alternate(3, call, peer, device=device))
+        for name, call, peer in peers
+    ]
+    times = alternate(repeats, ours(200), ours(20), device=device)
+    return [*rows, Row("expand 200 (peer: ours, 20)", *times)]
 
 
 def pipeline_rows(name: str, repeats: int, device: torch.device) -> list[Row]:
@@ -158,18 +122,18 @@ def pipeline_rows(name: str, repeats: int, device: torch.device) -> list[Row]:
     mask, image = disc(SIZES[name], device), photograph(SIZES[name], device)
     soft = gaussian_blur(mask[0], 6.0)[None]
     keep = replace(WHOLE, threshold=0.0)
-    single = alternate(device, repeats, lambda: refine(mask, WHOLE, image))[0]
+    single = alternate(repeats, lambda _: refine(mask, WHOLE, image), device=device)[0]
     rows = [
         Row("all eight stages", single),
         Row(
             "the same, soft mask kept soft",
-            *alternate(device, repeats, lambda: refine(soft, keep, image)),
+            *alternate(repeats, lambda _: refine(soft, keep, image), device=device),
         ),
-        Row("cut-out", *alternate(device, repeats, lambda: cutout(image, mask))),
+        Row("cut-out", *alternate(repeats, lambda _: cutout(image, mask), device=device)),
     ]
     if name == "1080p":
         masks, images = mask.repeat(BATCH, 1, 1), image.expand(BATCH, -1, -1, -1)
-        whole = alternate(device, 2, lambda: refine(masks, WHOLE, images))[0]
+        whole = alternate(2, lambda _: refine(masks, WHOLE, images), device=device)[0]
         rows.append(Row(f"batch of {BATCH}, per mask (peer: a single one)", whole / BATCH, single))
     return rows
 
@@ -213,7 +177,7 @@ def main() -> None:
     cv2.setNumThreads(args.threads)
     print(f"torch {torch.__version__}, OpenCV {cv2.__version__}, {device}, {args.threads} threads")
     for name, size in SIZES.items():
-        print(f"\n{name:<58}{'ours':>10}{'peer':>10}{'times':>8}")
+        print(f"\n{name:<54}{HEAD}")
         for row in peer_rows(disc(size, device), args.repeats, device):
             print(row)
         for row in pipeline_rows(name, args.repeats, device):

@@ -35,7 +35,7 @@ class Row:
     def __str__(self) -> str:
         peer = f"{self.peer:>10.1f}" if self.peer is not None else f"{'-':>10}"
         ratio = f"{self.ours / self.peer:>8.3f}" if self.peer else f"{'-':>8}"
-        return f"{self.name:<44}{self.ours:>10.1f}{peer}{ratio}  {self.unit}"
+        return f"{self.name:<54}{self.ours:>10.1f}{peer}{ratio}  {self.unit}"
 
 
 def alternate(
