@@ -1,0 +1,1 @@
+"""Remote providers: other people's models behind the same prompts and results."""

@@ -1,0 +1,138 @@
+"""Turns what went wrong into one sentence that says who said what, and what to do next."""
+
+from __future__ import annotations
+
+import email.utils
+import html
+import json
+import re
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from .base import Answer, Failure, FailureKind, Provider
+
+_MAX_DETAIL = 300
+_HIDDEN = "[hidden]"
+_TEXT_KEYS = ("error", "detail", "message", "msg", "error_description", "title")
+
+_BY_STATUS = {
+    401: FailureKind.KEY,
+    402: FailureKind.CREDITS,
+    403: FailureKind.KEY,
+    404: FailureKind.NOT_FOUND,
+    405: FailureKind.NOT_FOUND,
+    408: FailureKind.TIMEOUT,
+    409: FailureKind.BUSY,
+    410: FailureKind.NOT_FOUND,
+    423: FailureKind.BUSY,
+    429: FailureKind.BUSY,
+    504: FailureKind.TIMEOUT,
+}
+
+_WORDS = {
+    FailureKind.KEY: "the key was refused",
+    FailureKind.CREDITS: "the account has no credits left or reached its limit",
+    FailureKind.NOT_FOUND: "the address or model does not exist there",
+    FailureKind.UNSAFE: "the answer is not safe to follow",
+    FailureKind.REFUSED: "the request was refused",
+    FailureKind.BUSY: "it has too many requests at the moment",
+    FailureKind.SERVER: "it failed on its side",
+    FailureKind.NETWORK: "the connection failed",
+    FailureKind.TIMEOUT: "it took too long",
+    FailureKind.ANSWER: "the answer cannot be used",
+    FailureKind.UNCLEAR: "the answer is not clearly a mask",
+}
+
+_NEXT_STEPS = {
+    FailureKind.KEY: "Put a valid key into {key}.",
+    FailureKind.CREDITS: "Top up the account, or choose another provider.",
+    FailureKind.NOT_FOUND: "Check the model, the endpoint and the URL in the profile.",
+    FailureKind.UNSAFE: "If the address is meant, put it into the provider's profile.",
+    FailureKind.REFUSED: "Change the inputs it names and run again.",
+    FailureKind.BUSY: "Wait a little and run again, with less concurrency.",
+    FailureKind.SERVER: "Run again later; the inputs may be at fault if it repeats.",
+    FailureKind.NETWORK: "Check the connection and run again.",
+    FailureKind.TIMEOUT: "Run again, with a longer timeout or a smaller image.",
+    FailureKind.ANSWER: "Run again with another force_new; if it repeats, the provider changed.",
+    FailureKind.UNCLEAR: "Choose another way to read it under answer.",
+}
+
+
+def explain(failure: Failure, provider: Provider) -> str:
+    """A sentence about a failure, without the provider's name in front."""
+    status = f" ({failure.status})" if failure.status else ""
+    detail = f": {failure.detail.rstrip('.')}" if failure.detail else ""
+    step = _NEXT_STEPS[failure.kind].format(key=key_names(provider))
+    return f"{_WORDS[failure.kind]}{status}{detail}. {step}"
+
+
+def key_names(provider: Provider) -> str:
+    """Where a provider's key can be put, for messages."""
+    names = [" + ".join(group) for group in provider.key_variables]
+    return " or ".join([*(f"the environment variable {name}" for name in names), "providers.toml"])
+
+
+def status_failure(answer: Answer, detail: str | None = None) -> Failure | None:
+    """The failure that an HTTP status stands for, None for 2xx."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    detail = error_text(answer) if detail is None else detail
+    if 300 <= status < 400:
+        target = answer.headers.get("location", "nowhere")
+        return Failure(FailureKind.UNSAFE, f"a redirect to {shorten(target)}", status)
+    fallback = FailureKind.SERVER if status >= 500 else FailureKind.REFUSED
+    kind = _BY_STATUS.get(status, fallback)
+    return Failure(kind, detail, status, may_repeat=status == 429, wait=retry_after(answer))
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that the header Retry-After asks for, as a number or a date; None without one."""
+    value = answer.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def error_text(answer: Answer) -> str:
+    """What an answer says about an error, of whatever shape, in at most 300 characters."""
+    text = answer.body[:20_000].decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return f"a web page ({shorten(html.unescape(title[1]))})" if title else "a web page"
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return shorten(text)
+    return shorten(_text_of(value))
+
+
+def shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_DETAIL else text[: _MAX_DETAIL - 3] + "..."
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Take secrets out of a text that others wrote."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, dict):
+        if "msg" in value and isinstance(value.get("loc"), list):
+            return f"{'.'.join(map(str, value['loc']))}: {value['msg']}"
+        found = (_text_of(value[key]) for key in _TEXT_KEYS if value.get(key))
+        return next((text for text in found if text), "")
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_text_of, value)))
+    return "" if value is None else str(value)
