@@ -9,8 +9,15 @@ from .combine import Combine
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
+from .remote_segment import RemoteProviderSegment
 
-NODES: list[type[io.ComfyNode]] = [LoadSAM, PointSegment, MaskRefine, Combine]
+NODES: list[type[io.ComfyNode]] = [
+    LoadSAM,
+    PointSegment,
+    RemoteProviderSegment,
+    MaskRefine,
+    Combine,
+]
 
 
 class SegmentAnywhereExtension(ComfyExtension):

@@ -24,10 +24,13 @@ from ..core.engines.families import Family, family_named
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
 from ..core.engines.sam3_text import ConceptDetector
+from ..core.providers.runs import Hooks
 from ..core.segmenter import Segmenter
 
 # The folders in which other packs keep these models, so that nothing has to be moved.
 MODEL_FOLDERS = ("sams", "sam2", "sam3")
+# Not served over HTTP, unlike the rest of the user folder.
+_USER_FOLDER = "segment_anywhere"
 # A preview is for the eye; a long batch would only fill the temp folder.
 _PREVIEW_FRAMES = 16
 Item = TypeVar("Item")
@@ -164,6 +167,22 @@ def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int
         show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     return report
+
+
+def user_folder() -> Path:
+    """Where settings with keys lie: ComfyUI's user folder, in a part that no route serves."""
+    return Path(folder_paths.get_system_user_directory(_USER_FOLDER))
+
+
+def remote_hooks(cls: type[io.ComfyNode], total: int) -> Hooks:
+    """How a run at a provider's is shown and stopped: the node's bar and text, the interrupt."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def report(done: int, total: int, text: str) -> None:
+        bar.update_absolute(done, total)
+        show_text(cls, text)
+
+    return Hooks(comfy.model_management.throw_exception_if_processing_interrupted, report)
 
 
 def frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:

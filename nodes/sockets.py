@@ -32,9 +32,12 @@ def segment_outputs() -> list[io.Output]:
 
 
 def segment_result(
-    cls: type[io.ComfyNode], image: Tensor, segments: Segments, text: str
+    cls: type[io.ComfyNode], image: Tensor, segments: Segments, text: str, *further: str
 ) -> io.NodeOutput:
-    """Make the four outputs, the preview and the node's line of text from a result."""
+    """Make the four outputs, the preview and the node's line of text from a result.
+
+    further: the values of the outputs that a node has besides the four.
+    """
     overlay = render.overlay(image, segments)
     host.show_text(cls, text)
     return io.NodeOutput(
@@ -42,6 +45,7 @@ def segment_result(
         segments,
         bounding_boxes(segments),
         host.to_output(overlay),
+        *further,
         ui=host.preview(overlay, text, cls),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -60,10 +60,12 @@ class Picture:
 class SegmentRequest:
     """What one paid call asks for.
 
-    objects: prompts in pixels of the picture. options: the provider's own inputs by name.
+    picture_url: where the provider can fetch the picture, "" to send its bytes. objects: prompts in
+    pixels of the picture. options: the provider's own inputs by name.
     """
 
     picture: Picture
+    picture_url: str = ""
     prompt: str = ""
     negative_prompt: str = ""
     objects: tuple[ObjectPrompt, ...] = ()
@@ -202,8 +204,20 @@ class CallInfo:
 
 @dataclass(frozen=True)
 class ParsedAnswer:
+    """The masks of an answer, in its order, and what it says about the call."""
+
     masks: tuple[FoundMask, ...] = ()
     info: CallInfo = CallInfo()
+
+    def with_files(self, files: Mapping[str, bytes]) -> ParsedAnswer:
+        """The same with pictures in place of their addresses."""
+        masks = tuple(
+            replace(mask, content=files[mask.content.address])
+            if isinstance(mask.content, Url)
+            else mask
+            for mask in self.masks
+        )
+        return replace(self, masks=masks)
 
 
 class FailureKind(str, Enum):
@@ -281,11 +295,15 @@ class Ticket:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """position: jobs before this one, None where not said. log: the newest line, "" if none."""
+    """position: jobs before this one, None where not said. log: the newest line, "" if none.
+
+    failure: why a job that is done has no result.
+    """
 
     is_done: bool
     position: int | None = None
     log: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -297,17 +315,37 @@ class Queue:
     cancel_request: Callable[[Ticket], HttpRequest]
     status_request: Callable[[Ticket], HttpRequest]
     result_request: Callable[[Ticket], HttpRequest]
-    upload_request: Callable[[Picture, Profile], HttpRequest]
-    read_upload: Callable[[Answer, Picture], tuple[HttpRequest, str]]
-    upload_from: int
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A provider's own storage for pictures that are too large to send within a request.
+
+    above: bytes from which on it is used. start_request asks for a place; read_place gives the
+    address to put the bytes to, and the one under which the provider will find them.
+    """
+
+    above: int
+    start_request: Callable[[Picture, Profile], HttpRequest]
+    read_place: Callable[[Answer], tuple[Url, Url]]
+
+
+def single_variant(options: Mapping[str, Any], profile: Profile) -> str:
+    """For providers with one endpoint."""
+    return ""
+
+
+def no_check(options: Mapping[str, Any], profile: Profile) -> None:
+    """For providers whose inputs cannot contradict each other."""
 
 
 @dataclass(frozen=True)
 class Provider:
     """One provider: its facts, and its functions.
 
-    key_variables: environment variables with the key, any of these; several names joined by ":"
-    make one key. variants: capabilities by endpoint or dialect, "" where there is only one.
+    key_variables: environment variables with the key, any of these; several names in a group are
+    joined by ":". variants: capabilities by endpoint or dialect, "" where there is only one.
+    key_hosts: further origins of the vendor's that get the key, while the URL is the vendor's.
     """
 
     key: str
@@ -320,16 +358,13 @@ class Provider:
     build_request: Callable[[SegmentRequest, Profile], HttpRequest]
     parse_answer: Callable[[Answer, SegmentRequest, Profile], ParsedAnswer]
     map_error: Callable[[Answer], Failure | None]
+    check_options: Callable[[Mapping[str, Any], Profile], None] = no_check
     limits: ImageLimits = ImageLimits()
     read_timeout: float = 180.0
     needs_key: bool = True
     key_hosts: tuple[str, ...] = ()
     queue: Queue | None = None
+    upload: Upload | None = None
 
     def capabilities(self, options: Mapping[str, Any], profile: Profile) -> Capabilities:
         return self.variants[self.variant(options, profile)]
-
-
-def single_variant(options: Mapping[str, Any], profile: Profile) -> str:
-    """For providers with one endpoint."""
-    return ""

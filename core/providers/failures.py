@@ -13,7 +13,7 @@ from typing import Any
 from .base import Answer, Failure, FailureKind, Provider
 
 _MAX_DETAIL = 300
-_HIDDEN = "[hidden]"
+HIDDEN = "[hidden]"
 _TEXT_KEYS = ("error", "detail", "message", "msg", "error_description", "title")
 
 _BY_STATUS = {
@@ -121,9 +121,8 @@ def shorten(text: str) -> str:
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Take secrets out of a text that others wrote."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, _HIDDEN)
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
     return text
 
 

@@ -1,0 +1,185 @@
+"""Keys and addresses of providers, from the environment and from providers.toml.
+
+providers.toml has a table for each provider, all entries of which are optional, and one below
+`custom` for each server of your own:
+
+    [segmind]
+    key = "SG_..."
+    url = "https://gateway.example.com"
+
+    [custom.gpu-box]
+    dialect = "roboflow"
+    url = "http://192.168.1.20:9001"
+    local = true
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yarl import URL
+
+from .addresses import is_loopback
+from .base import Profile, Provider, ProviderError
+from .failures import key_names
+
+FILE_NAME = "providers.toml"
+CUSTOM = "custom"
+_URL_VARIABLE = "SEGMENT_ANYWHERE_{}_URL"
+# Tables that are merged under a custom profile of the same name, so that each dialect works with no
+# file at all.
+BUILT_IN_PROFILES: Mapping[str, Mapping[str, str]] = {
+    "openai": {"dialect": "openai", "url": "http://127.0.0.1:8091"},
+    "huggingface": {
+        "dialect": "huggingface",
+        "url": "https://router.huggingface.co/hf-inference",
+        "model": "facebook/mask2former-swin-large-coco-panoptic",
+        "key_variable": "HF_TOKEN",
+    },
+    "roboflow": {
+        "dialect": "roboflow",
+        "url": "http://127.0.0.1:9001",
+        "key_variable": "ROBOFLOW_API_KEY",
+    },
+}
+_ENTRIES = {"key", "url", "headers", "body", "auth", "model", "dialect", "local", "key_variable"}
+
+
+def load_profile(
+    provider: Provider, name: str, folder: Path, environment: Mapping[str, str] = os.environ
+) -> Profile:
+    """The address and the key of a provider.
+
+    name: the profile of a custom server, "" for the others. folder: where providers.toml may lie.
+    The environment goes before the file, the file before the vendor's own address. Raises
+    ProviderError where a key is missing, the file is unreadable or readable by others, or an
+    address is no https (http is for this machine, and for profiles with local = true).
+    """
+    path = folder / FILE_NAME
+    settings = _table(provider, name, _read_file(path), path)
+    url = environment.get(_URL_VARIABLE.format(provider.key.upper()), "").strip()
+    url = (url or settings.pop("url", "") or provider.url).rstrip("/")
+    settings.pop("url", None)
+    own_key = settings.pop("key", "")
+    variable = settings.pop("key_variable", "")
+    groups = ((variable,),) if variable else provider.key_variables
+    key = _key_from(environment, groups) or own_key.strip()
+    profile = Profile(provider.key, name, url, key, settings)
+    _check_url(profile, provider)
+    _check_key(profile, provider)
+    return profile
+
+
+def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple:
+    """Changes when calls may go elsewhere or ask for something else: addresses, and the file.
+
+    No key is in it, nor anything made from one.
+    """
+    prefix, suffix = _URL_VARIABLE.split("{}")
+    urls = sorted(
+        (name, value)
+        for name, value in environment.items()
+        if name.startswith(prefix) and name.endswith(suffix)
+    )
+    try:
+        status = (folder / FILE_NAME).stat()
+    except OSError:
+        return (urls, None)
+    return (urls, (status.st_mtime_ns, status.st_size))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    mode = stat.S_IMODE(path.stat().st_mode)
+    # Windows keeps other people's hands off the user's folder by other means.
+    if os.name != "nt" and mode & 0o077:
+        raise ProviderError(
+            f"{path}: found mode {mode:04o}, so that others on this machine can read the keys in "
+            f"it; accepted is 0600. Run `chmod 600 '{path}'`."
+        )
+    try:
+        content = _parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        # The parser's message has a place, but no text of the file.
+        raise ProviderError(f"{path}: cannot be read as TOML ({error}). Correct it.") from None
+    return content
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _table(provider: Provider, name: str, content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    table = content.get(provider.key, {})
+    place = provider.key
+    if provider.key == CUSTOM:
+        own = table if isinstance(table, dict) else {}
+        names = sorted({*BUILT_IN_PROFILES, *own})
+        if name not in names:
+            raise ProviderError(
+                f"profile: found {name!r}; accepted are {', '.join(names)}. A server of your own "
+                f"gets a table [custom.NAME] with url and dialect in {path}."
+            )
+        table = {**BUILT_IN_PROFILES.get(name, {}), **own.get(name, {})}
+        place = f"custom.{name}"
+    _check_table(table, place, path)
+    return dict(table)
+
+
+def _check_table(table: Any, place: str, path: Path) -> None:
+    if not isinstance(table, dict):
+        raise ProviderError(f"{path}: [{place}] is no table. Write entries below [{place}].")
+    kinds = {"local": bool, "headers": dict, "body": dict}
+    for entry, value in table.items():
+        kind = kinds.get(entry, str)
+        if entry not in _ENTRIES or not isinstance(value, kind):
+            raise ProviderError(
+                f"{path}: the entry {entry} of [{place}] is not known or of the wrong type; "
+                f"accepted are {', '.join(sorted(_ENTRIES))}, of which headers and body are tables "
+                "and local is true or false. Correct it."
+            )
+
+
+def _key_from(environment: Mapping[str, str], groups: tuple[tuple[str, ...], ...]) -> str:
+    for group in groups:
+        values = [environment.get(name, "").strip() for name in group]
+        if all(values):
+            return ":".join(values)
+    return ""
+
+
+def _check_url(profile: Profile, provider: Provider) -> None:
+    try:
+        url = URL(profile.url)
+        is_complete = url.scheme in ("http", "https") and bool(url.host) and not url.user
+    except ValueError:
+        is_complete = False
+    allows_http = is_complete and (is_loopback(url) or profile.is_local)
+    if not is_complete or (url.scheme != "https" and not allows_http):
+        raise ProviderError(
+            f"{provider.title}: found the URL {profile.url!r}; accepted is https://..., and http "
+            "for this machine or with local = true in the profile. Correct "
+            f"{_URL_VARIABLE.format(provider.key.upper())} or providers.toml."
+        )
+
+
+def _check_key(profile: Profile, provider: Provider) -> None:
+    if not profile.key and provider.needs_key:
+        raise ProviderError(
+            f"{provider.title}: no key. Set {key_names(provider)} where ComfyUI starts, and "
+            "restart it; a key in a workflow would go to everybody who gets the workflow."
+        )
+    if not profile.key.isascii() or not profile.key.isprintable() or " " in profile.key:
+        raise ProviderError(
+            f"{provider.title}: the key has spaces, line breaks or letters that no key has. Copy "
+            "it again, without what stands around it."
+        )

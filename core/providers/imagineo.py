@@ -1,0 +1,109 @@
+"""ImagineoAI, /api/v1/edits/segment: words in, one picture out, which shows the mask in some way.
+
+Source: the vendor's "Segment Image" page. What it leaves open (the header of the key, the kind of
+picture) can be chosen: `auth` in the profile, `answer` on the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InputError
+from .answers import is_picture, picture_content, read_json, text, unusable
+from .base import (
+    Answer,
+    CallInfo,
+    Capabilities,
+    Failure,
+    FailureKind,
+    FormPart,
+    FoundMask,
+    HttpRequest,
+    ImageLimits,
+    ParsedAnswer,
+    Profile,
+    Provider,
+    Reading,
+    SegmentRequest,
+    single_variant,
+)
+from .failures import error_text, status_failure
+
+_AUTH_STYLES = ("bearer", "x-api-key", "both")
+_PATH = "/api/v1/edits/segment"
+
+
+def check_options(options: Mapping[str, Any], profile: Profile) -> None:
+    """Raise InputError for an unknown style of authentication."""
+    style = profile.setting("auth", "bearer")
+    if style not in _AUTH_STYLES:
+        raise InputError(
+            f"auth: found {style!r} in the profile; accepted are {', '.join(_AUTH_STYLES)}. "
+            "Correct it in providers.toml."
+        )
+
+
+def auth_headers(profile: Profile) -> dict[str, str]:
+    style = profile.setting("auth", "bearer")
+    bearer = {"Authorization": f"Bearer {profile.key}"} if style in ("bearer", "both") else {}
+    plain = {"X-API-Key": profile.key} if style in ("x-api-key", "both") else {}
+    return bearer | plain
+
+
+def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """JSON where the picture is known by its address or by a run, else a form with the file."""
+    url = profile.url + _PATH
+    run_id = text(request.option("run_id"))
+    if request.picture_url or run_id:
+        body: dict[str, Any] = {"prompt": request.prompt}
+        body |= {"imageUrl": request.picture_url} if request.picture_url else {}
+        body |= {"run_id": run_id} if run_id else {}
+        return HttpRequest("POST", url, json=body | profile.extra_body)
+    picture = request.picture
+    parts = [
+        FormPart("image", picture.data, picture.file_name, picture.mime),
+        FormPart("prompt", request.prompt),
+    ]
+    parts += [FormPart(name, str(value)) for name, value in profile.extra_body.items()]
+    return HttpRequest("POST", url, form=tuple(parts))
+
+
+def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    reading = Reading(request.option("answer", Reading.AUTO))
+    if is_picture(answer):
+        return ParsedAnswer((FoundMask(answer.body, reading, request.label),))
+    if answer.content_type != "application/json":
+        raise unusable(f"a picture is expected, found {answer.content_type or 'no type'}")
+    wrapper = read_json(answer)
+    inner = wrapper.get("data") if isinstance(wrapper, dict) else None
+    content = picture_content(inner if isinstance(inner, dict) else wrapper)
+    fields = {**wrapper, **(inner if isinstance(inner, dict) else {})}
+    run_id = text(fields.get("run_id") or fields.get("runId")) or None
+    return ParsedAnswer((FoundMask(content, reading, request.label),), CallInfo(run_id))
+
+
+def map_error(answer: Answer) -> Failure | None:
+    failure = status_failure(answer)
+    if failure is None and answer.content_type == "application/json":
+        wrapper = read_json(answer)
+        if isinstance(wrapper, dict) and (wrapper.get("success") is False or "error" in wrapper):
+            return Failure(FailureKind.REFUSED, error_text(answer), answer.status)
+    return failure
+
+
+PROVIDER = Provider(
+    key="imagineo",
+    title="ImagineoAI",
+    url="https://api.imagineoai.com",
+    key_variables=(("IMAGINEOAI_API_KEY",),),
+    variants={"": Capabilities(text=True)},
+    variant=single_variant,
+    auth_headers=auth_headers,
+    build_request=build_request,
+    parse_answer=parse_answer,
+    map_error=map_error,
+    check_options=check_options,
+    limits=ImageLimits(max_bytes=16 * 2**20),
+    read_timeout=120.0,
+)

@@ -1,0 +1,28 @@
+"""All providers by key, in the order in which the node shows them."""
+
+from __future__ import annotations
+
+from . import airefinery, custom, fal, imagineo, moark, segmind
+from .base import Capabilities, Provider
+
+PROVIDERS: dict[str, Provider] = {
+    module.PROVIDER.key: module.PROVIDER
+    for module in (imagineo, airefinery, segmind, moark, fal, custom)
+}
+
+
+def variant_title(provider: Provider, variant: str) -> str:
+    """How messages and tables name a provider, or one endpoint of it."""
+    return f"{provider.title} ({variant})" if variant else provider.title
+
+
+def who_can(feature: str) -> list[str]:
+    """Titles of all providers and endpoints with a capability (a field of Capabilities)."""
+    if feature not in Capabilities.__dataclass_fields__:
+        raise KeyError(feature)
+    return [
+        variant_title(provider, variant)
+        for provider in PROVIDERS.values()
+        for variant, capabilities in provider.variants.items()
+        if getattr(capabilities, feature)
+    ]

@@ -1,0 +1,323 @@
+"""A whole run: a batch of images to one provider, several at a time, and none paid twice.
+
+Whatever was paid stays in `PaidAnswers`: when some images fail, the next run sends only those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from ..prompts import ObjectPrompt
+from ..segments import Instance, Segments
+from ..tensors import image_size, rgb_frame
+from .ask import Ask, check, requests
+from .base import (
+    CallFailed,
+    CallInfo,
+    Failure,
+    FailureKind,
+    ParsedAnswer,
+    ProviderError,
+    SegmentRequest,
+)
+from .failures import explain
+from .images import encode_picture
+from .jobs import fetch
+from .masks import read_masks
+from .paid import PaidAnswer, PaidAnswers
+from .transport import Limits, Transport
+
+_T = TypeVar("_T")
+# How often the user's interrupt is looked for, and how often the text on the node changes.
+_SLICE = 0.1
+_REPORT_SECONDS = 0.5
+_PACKAGES = ("tenacity", "pycocotools")
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The host's side of a run.
+
+    pause is called many times a second and raises to stop the run; report gets (done, total, text).
+    """
+
+    pause: Callable[[], None]
+    report: Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """concurrency: calls at a time. timeout: seconds for one call with all that belongs to it."""
+
+    concurrency: int = 4
+    timeout: float = 300.0
+    transport: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """One call: for which frame, how long it took, whether it was sent, what the answer said."""
+
+    frame: int
+    seconds: float
+    is_new: bool
+    info: CallInfo
+
+
+@dataclass(frozen=True)
+class RunResult:
+    segments: Segments
+    calls: tuple[CallRecord, ...]
+    seconds: float
+
+
+@dataclass
+class _Board:
+    """What is going on at the moment, for the line of text on the node."""
+
+    title: str
+    total: int
+    done: int = 0
+    notes: dict[tuple[int, int], str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def text(self) -> str:
+        parts = [f"{self.title}: {self.done} of {self.total} images"]
+        parts += [note for _, note in sorted(self.notes.items())][:1]
+        return f"{', '.join(parts)}, {time.monotonic() - self.started:.0f} s"
+
+
+async def segment(
+    image: Tensor, ask: Ask, limits: RunLimits, hooks: Hooks, paid_answers: PaidAnswers
+) -> RunResult:
+    """Segment a batch of images, IMAGE [B, H, W, C], with a provider.
+
+    Raises InputError for prompts that the provider cannot take, before anything is sent, and
+    ProviderError, with what failed for which image and why, once all other images are done.
+    """
+    batch, height, width = image_size(image)
+    _check_packages()
+    check(ask)
+    board = _Board(ask.title, batch)
+    async with Transport(ask.provider, ask.profile, limits.transport) as transport:
+        run = _Run(image, ask, limits, transport, paid_answers, board)
+        frames = await _watched(run.frames(), hooks, board)
+    if run.failures:
+        raise ProviderError(_explain_all(run, ask, batch))
+    instances = [instance for frame in frames for instance in frame]
+    segments = Segments.from_instances(instances, (height, width), batch)
+    calls = tuple(sorted(run.calls, key=lambda call: call.frame))
+    return RunResult(segments, calls, time.monotonic() - board.started)
+
+
+def summary(ask: Ask, result: RunResult) -> dict[str, Any]:
+    """What the `info` output says, as JSON values; neither key nor address is in it."""
+    labels: dict[str, int] = {}
+    for label in result.segments.labels:
+        labels[label] = labels.get(label, 0) + 1
+    calls = []
+    for call in result.calls:
+        said = {name: value for name, value in asdict(call.info).items() if value is not None}
+        entry = {"frame": call.frame, "seconds": round(call.seconds, 3), "sent": call.is_new}
+        calls.append(entry | said)
+    return {
+        "provider": ask.provider.key,
+        "variant": ask.provider.variant(ask.options, ask.profile),
+        "seconds": round(result.seconds, 3),
+        "objects": len(result.segments),
+        "labels": labels,
+        "calls": calls,
+    }
+
+
+class _Run:
+    """The state of one run: slots, failures and what was paid."""
+
+    def __init__(
+        self,
+        image: Tensor,
+        ask: Ask,
+        limits: RunLimits,
+        transport: Transport,
+        paid_answers: PaidAnswers,
+        board: _Board,
+    ):
+        self.failures: dict[int, Failure] = {}
+        self.unsent: set[int] = set()
+        self.calls: list[CallRecord] = []
+        self._image = image
+        self._ask = ask
+        self._limits = limits
+        self._transport = transport
+        self._paid = paid_answers
+        self._board = board
+        # Two, for a frame may need several calls: pictures in memory, and calls under way.
+        self._frame_slots = asyncio.Semaphore(limits.concurrency)
+        self._call_slots = asyncio.Semaphore(limits.concurrency)
+
+    async def frames(self) -> list[list[Instance]]:
+        return await _gather([self._frame(index) for index in range(self._board.total)])
+
+    async def _frame(self, index: int) -> list[Instance]:
+        async with self._frame_slots:
+            asked = [bool(self._ask.objects[index]), self._ask.prompt]
+            if not any(asked) and not self._ask.capabilities.everything:
+                self._board.done += 1
+                return []
+            frame = await asyncio.to_thread(rgb_frame, self._image, index)
+            limits = self._ask.provider.limits
+            picture = await asyncio.to_thread(encode_picture, frame, limits)
+            size = (frame.shape[0], frame.shape[1])
+            calls = requests(self._ask, index, picture, size)
+            found = await _gather(
+                [self._call(index, place, call, frame) for place, call in enumerate(calls)]
+            )
+            self._board.done += 1
+        return [instance for instances in found for instance in instances]
+
+    async def _call(
+        self, index: int, place: int, request: SegmentRequest, frame: Tensor
+    ) -> list[Instance]:
+        """One call and its masks; a failure is noted, so that the other calls go on."""
+        slot = (index, place)
+        async with self._call_slots:
+            if any(failure.concerns_all for failure in self.failures.values()):
+                self.unsent.add(index)
+                return []
+            try:
+                work = self._fetch_and_read(slot, request, frame)
+                return await asyncio.wait_for(work, self._limits.timeout)
+            except CallFailed as error:
+                self.failures[index] = error.failure
+            except asyncio.TimeoutError:
+                detail = f"no result within {self._limits.timeout:g} s"
+                self.failures[index] = Failure(FailureKind.TIMEOUT, detail)
+            finally:
+                self._board.notes.pop(slot, None)
+        return []
+
+    async def _fetch_and_read(
+        self, slot: tuple[int, int], request: SegmentRequest, frame: Tensor
+    ) -> list[Instance]:
+        def note(text: str) -> None:
+            self._board.notes[slot] = text
+
+        ask = self._ask
+        started = time.monotonic()
+        fingerprint, paid, is_new = await fetch(
+            ask.provider, self._transport, request, ask.profile, ask.salt, self._paid, note
+        )
+        parsed = ask.provider.parse_answer(paid.answer, request, ask.profile)
+        seconds = time.monotonic() - started
+        self.calls.append(CallRecord(slot[0], seconds, is_new, parsed.info))
+        try:
+            return await asyncio.to_thread(_read, parsed, paid, request, frame, slot[0])
+        except CallFailed as error:
+            # A picture that is broken is not worth keeping; one that is unclear may be read anew.
+            if error.failure.kind is not FailureKind.UNCLEAR:
+                self._paid.drop(fingerprint)
+            raise
+
+
+def _read(
+    parsed: ParsedAnswer, paid: PaidAnswer, request: SegmentRequest, frame: Tensor, index: int
+) -> list[Instance]:
+    instances = []
+    for found in parsed.with_files(paid.files).masks:
+        for mask in read_masks(found, frame):
+            label = found.label or _label(mask, request)
+            instances.append(Instance(mask, found.score, label, index))
+    return instances
+
+
+def _label(mask: Tensor, request: SegmentRequest) -> str:
+    """The object whose click lies in the mask, where the provider gives no name."""
+    sy, sx = mask.shape[0] / request.picture.size[0], mask.shape[1] / request.picture.size[1]
+
+    def is_clicked(each: ObjectPrompt) -> bool:
+        return any(
+            mask[int(point.y * sy), int(point.x * sx)] >= 128
+            for point in each.points
+            if point.positive
+        )
+
+    return next((each.label for each in request.objects if is_clicked(each)), request.label)
+
+
+async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Results in order; when cancelled, all that was begun is cleaned up before this returns."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, board: _Board) -> _T:
+    """Run work, and look for the user's interrupt meanwhile."""
+    task = asyncio.ensure_future(work)
+    reported = 0.0
+    try:
+        while not task.done():
+            hooks.pause()
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                hooks.report(board.done, board.total, board.text())
+            await asyncio.wait({task}, timeout=_SLICE)
+        hooks.report(board.done, board.total, board.text())
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _explain_all(run: _Run, ask: Ask, batch: int) -> str:
+    """One message for all failures, equal ones together."""
+    by_reason: dict[str, list[int]] = {}
+    for index, failure in sorted(run.failures.items()):
+        by_reason.setdefault(explain(failure, ask.provider), []).append(index)
+    if batch == 1:
+        return f"{ask.title}: {next(iter(by_reason))}"
+    reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
+    failed = f"{len(run.failures)} of {batch} images failed."
+    return " ".join([f"{ask.title}: {failed}", *reasons, *_what_else(run)])
+
+
+def _what_else(run: _Run) -> list[str]:
+    """What became of the images that did not fail."""
+    unsent = run.unsent - run.failures.keys()
+    done = {call.frame for call in run.calls} - run.failures.keys() - unsent
+    texts = []
+    if unsent:
+        texts.append(f"{len(unsent)} were not sent, for they would have failed too.")
+    if done:
+        texts.append(f"The results of {len(done)} are kept: run again to send what is missing.")
+    return texts
+
+
+def _ranges(numbers: list[int]) -> str:
+    """0, 3-5 for [0, 3, 4, 5]."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _check_packages() -> None:
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ProviderError(
+            f"Remote providers need {' and '.join(missing)}. Run `pip install "
+            f"{' '.join(missing)}` with the Python that runs ComfyUI, and restart it."
+        )

@@ -1,0 +1,273 @@
+"""fal: the queue (submit, status, result, cancel), the storage, and four endpoints."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+from .base import KEY, ProviderServer, Rejected, rejected
+from .faults import Fault
+from .vision import b64, find_objects, object_at, object_in, open_image, picture
+
+EVF_SAM = "fal-ai/evf-sam"
+SAM2 = "fal-ai/sam2/image"
+SAM2_AUTO = "fal-ai/sam2/auto-segment"
+SAM3 = "fal-ai/sam-3/image"
+_TYPES = {
+    "prompt": str,
+    "negative_prompt": str,
+    "image_url": str,
+    "semantic_type": bool,
+    "mask_only": bool,
+    "use_grounding_dino": bool,
+    "revert_mask": bool,
+    "blur_mask": int,
+    "expand_mask": int,
+    "fill_holes": bool,
+}
+
+
+@dataclass
+class Job:
+    """A job: what it makes, how often its status was asked for, whether it was cancelled."""
+
+    endpoint: str
+    fields: dict[str, Any]
+    looks: int = 0
+    is_cancelled: bool = False
+
+
+@dataclass
+class FalServer(ProviderServer):
+    """mode: url, data_uri, half_size, or what goes wrong with the job: never_completes,
+    completed_with_error, off_origin, bad_status.
+
+    waits: status answers before COMPLETED: queued, then running.
+    """
+
+    mode: str = "url"
+    waits: int = 3
+    jobs: dict[str, Job] = field(default_factory=dict)
+    result_faults: list[Fault | None] = field(default_factory=list)
+    status_faults: list[Fault | None] = field(default_factory=list)
+    uploads: int = 0
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        for endpoint in (EVF_SAM, SAM2, SAM2_AUTO, SAM3):
+            router.add_post(f"/{endpoint}", self.paid(self._submitter(endpoint)))
+        # Requests live below owner and alias: a third part of the name is left out.
+        base = "/fal-ai/{alias}/requests/{id}"
+        router.add_get(f"{base}/status", self.get_status)
+        router.add_get(base, self.get_result)
+        router.add_put(f"{base}/cancel", self.put_cancel)
+        router.add_post("/storage/upload/initiate", self.post_upload)
+        router.add_put("/files/{name}", self.put_file)
+        router.add_post("/{tail:.*}", self.unknown)
+
+    def check_key(self, request: web.Request) -> None:
+        if request.headers.get("Authorization") != f"Key {KEY}":
+            raise rejected(401, {"detail": "Cannot access application. Authentication is required"})
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        return web.json_response({"detail": f"Application {request.path} not found"}, status=404)
+
+    def _submitter(self, endpoint: str) -> Any:
+        def submit(fields: Any) -> web.Response:
+            fields = fields if isinstance(fields, dict) else {}
+            _check_input(endpoint, fields)
+            request_id = f"00000000-0000-4000-8000-{len(self.jobs):012d}"
+            self.jobs[request_id] = Job(endpoint, fields)
+            body = {"request_id": request_id, "status": "IN_QUEUE", "queue_position": 0}
+            return web.json_response(body | self._urls(request_id))
+
+        return submit
+
+    def _urls(self, request_id: str) -> dict[str, str]:
+        alias = "/".join(self.jobs[request_id].endpoint.split("/")[:2])
+        host = "http://127.0.0.2:9" if self.mode == "off_origin" else self.url
+        base = f"{host}/{alias}/requests/{request_id}"
+        return {
+            "response_url": base,
+            "status_url": f"{base}/status",
+            "cancel_url": f"{base}/cancel",
+        }
+
+    def _job(self, request: web.Request) -> Job:
+        self.check_key(request)
+        if request.match_info["id"] not in self.jobs:
+            raise rejected(404, {"detail": "Request not found"})
+        return self.jobs[request.match_info["id"]]
+
+    async def get_status(self, request: web.Request) -> web.StreamResponse:
+        try:
+            job = self._job(request)
+        except Rejected as error:
+            return error.response
+        fault = self.status_faults.pop(0) if self.status_faults else None
+        if fault:
+            return await fault(request, lambda: self._status(request, job))
+        return await self._status(request, job)
+
+    async def _status(self, request: web.Request, job: Job) -> web.Response:
+        job.looks += 1
+        request_id = request.match_info["id"]
+        body: dict[str, Any] = {"request_id": request_id, **self._urls(request_id)}
+        has_logs = request.query.get("logs") in ("1", "true")
+        if self.mode == "bad_status":
+            return web.json_response(body | {"status": "LOST"})
+        if self.mode == "never_completes" or job.looks <= self.waits:
+            if job.looks < self.waits:
+                body |= {"status": "IN_QUEUE", "queue_position": max(0, 3 - job.looks)}
+            else:
+                lines = [{"message": "segmenting", "level": "INFO", "timestamp": "t"}]
+                body |= {"status": "IN_PROGRESS", "logs": lines if has_logs else None}
+            return web.json_response(body, status=202)
+        body |= {"status": "COMPLETED", "logs": [], "metrics": {"inference_time": 0.4}}
+        if self.mode == "completed_with_error":
+            body |= {"error": "Runner ran out of memory", "error_type": "runner_server_error"}
+        return web.json_response(body)
+
+    async def get_result(self, request: web.Request) -> web.StreamResponse:
+        try:
+            job = self._job(request)
+        except Rejected as error:
+            return error.response
+        if job.looks <= self.waits:
+            return web.json_response({"detail": "Request is still in progress"}, status=400)
+
+        async def good() -> web.Response:
+            headers = {
+                "x-fal-request-id": request.match_info["id"],
+                "x-fal-billable-units": "1",
+            }
+            try:
+                return web.json_response(self._output(job), headers=headers)
+            except Rejected as error:
+                return error.response
+
+        fault = self.result_faults.pop(0) if self.result_faults else None
+        return await (fault(request, good) if fault else good())
+
+    async def put_cancel(self, request: web.Request) -> web.Response:
+        try:
+            job = self._job(request)
+        except Rejected as error:
+            return error.response
+        if job.looks > self.waits and self.mode != "never_completes":
+            return web.json_response({"status": "ALREADY_COMPLETED"}, status=400)
+        job.is_cancelled = True
+        return web.json_response({"status": "CANCELLATION_REQUESTED"}, status=202)
+
+    async def post_upload(self, request: web.Request) -> web.Response:
+        try:
+            self.check_key(request)
+        except Rejected as error:
+            return error.response
+        self.uploads += 1
+        address = self.store(b"", "bin")
+        return web.json_response({"upload_url": address, "file_url": address})
+
+    async def put_file(self, request: web.Request) -> web.Response:
+        if "Authorization" in request.headers:
+            self.leaks.append(request.path)
+        self.files[request.match_info["name"]] = await request.read()
+        return web.Response()
+
+    def _source(self, url: str) -> Image.Image:
+        try:
+            if url.startswith("data:"):
+                return open_image(base64.b64decode(url.partition(",")[2], validate=True))
+            return open_image(self.files[url.rpartition("/")[2]])
+        except (ValueError, KeyError) as error:
+            raise _invalid("image_url", "Could not load the image", "image_load_error") from error
+
+    def _output(self, job: Job) -> dict[str, Any]:
+        fields = job.fields
+        image = self._source(fields["image_url"])
+        if job.endpoint == SAM2_AUTO:
+            masks = find_objects(image)
+            whole = np.any(masks, axis=0) if masks else np.zeros(image.size[::-1], bool)
+            files = [self._file(mask) for mask in masks]
+            return {"combined_mask": self._file(whole), "individual_masks": files}
+        if job.endpoint == SAM2:
+            mask = _by_shapes(image, fields.get("prompts", []), fields.get("box_prompts", []))
+            return {"image": self._file(mask)}
+        if job.endpoint == SAM3:
+            return self._sam3(image, fields)
+        return {"image": self._file(_evf_mask(image, fields))}
+
+    def _sam3(self, image: Image.Image, fields: dict[str, Any]) -> dict[str, Any]:
+        shapes = (fields.get("point_prompts", []), fields.get("box_prompts", []))
+        masks = [_by_shapes(image, *shapes)] if any(shapes) else find_objects(image)
+        masks = masks[: fields.get("max_masks", 3)]
+        if not fields.get("return_multiple_masks", False):
+            masks = masks[:1]
+        scores = [round(0.9 - 0.1 * index, 2) for index in range(len(masks))]
+        shown = [np.asarray(image) if fields.get("apply_mask", True) else mask for mask in masks]
+        extra = {"scores": scores} if fields.get("include_scores") else {}
+        return {"masks": [self._file(mask) for mask in shown], **extra}
+
+    def _file(self, mask: np.ndarray) -> dict[str, Any]:
+        if self.mode == "half_size":
+            mask = mask[::2, ::2]
+        data = picture(mask)
+        url = f"data:image/png;base64,{b64(data)}" if self.mode == "data_uri" else self.store(data)
+        return {
+            "url": url,
+            "content_type": "image/png",
+            "file_name": "mask.png",
+            "file_size": len(data),
+        }
+
+
+def _check_input(endpoint: str, fields: dict[str, Any]) -> None:
+    required = ("prompt", "image_url") if endpoint == EVF_SAM else ("image_url",)
+    for name in required:
+        if name not in fields:
+            raise _invalid(name, "Field required", "missing")
+    if endpoint != EVF_SAM:
+        return
+    for name, value in fields.items():
+        if name in _TYPES and type(value) is not _TYPES[name]:
+            raise _invalid(name, f"Input should be a valid {_TYPES[name].__name__}", "type_error")
+    if fields.get("blur_mask", 1) % 2 == 0:
+        raise _invalid("blur_mask", "Value must be odd", "value_error")
+
+
+def _evf_mask(image: Image.Image, fields: dict[str, Any]) -> np.ndarray:
+    """One referent, or all with semantic_type; the further options as documented."""
+    masks = find_objects(image) or [np.zeros(image.size[::-1], bool)]
+    mask = np.any(masks, axis=0) if fields.get("semantic_type") else masks[0]
+    if fields.get("negative_prompt"):
+        mask = mask & ~masks[-1] if len(masks) > 1 else mask
+    mask = ~mask if fields.get("revert_mask") else mask
+    grown = mask.astype(np.uint8) * 255
+    if fields.get("expand_mask"):
+        side = 2 * fields["expand_mask"] + 1
+        grown = cv2.dilate(grown, np.ones((side, side), np.uint8))
+    if fields.get("blur_mask"):
+        grown = cv2.GaussianBlur(grown, (fields["blur_mask"],) * 2, 0)
+    if not fields.get("mask_only", True):
+        return np.where(grown[..., None] > 127, np.asarray(image), 0).astype(np.uint8)
+    return grown
+
+
+def _by_shapes(image: Image.Image, points: list[dict], boxes: list[dict]) -> np.ndarray:
+    # The JavaScript types have the label as text, the Python ones as a number.
+    positive = [(p["x"], p["y"]) for p in points if int(p.get("label", 1))]
+    negative = [(p["x"], p["y"]) for p in points if not int(p.get("label", 1))]
+    mask = object_at(image, positive)
+    for box in boxes:
+        mask = mask | object_in(image, (box["x_min"], box["y_min"], box["x_max"], box["y_max"]))
+    return mask & ~object_at(image, negative) if negative else mask
+
+
+def _invalid(name: str, text: str, kind: str) -> Exception:
+    detail = {"loc": ["body", name], "msg": text, "type": kind, "ctx": {}, "input": None}
+    return rejected(422, {"detail": [detail]})
