@@ -200,11 +200,11 @@ class Transport:
 
     def _wait(self, state: object) -> float:
         """Seconds to the next attempt: what the provider asks for, else growing, with jitter."""
-        from tenacity import wait_exponential_jitter
+        from tenacity import wait_exponential, wait_random
 
         failure = state.outcome.exception().failure
         first = self._limits.first_wait
-        own = wait_exponential_jitter(initial=first, max=30 * first, jitter=first)(state)
+        own = (wait_exponential(multiplier=first, max=30 * first) + wait_random(0, first))(state)
         wait = own if failure.wait is None else failure.wait + own - first
         log.info(
             "%s: %s; next attempt in %.1f s", self._provider.title, failure.kind.value, max(wait, 0)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # The servers are a package of their own, as `python -m tests.providers.servers` has them.
 sys.path.insert(0, str(ROOT))
 
+from segment_anywhere.core.prompts import ObjectPrompt, Point  # noqa: E402
 from segment_anywhere.core.providers import jobs  # noqa: E402
 from segment_anywhere.core.providers.ask import Ask  # noqa: E402
 from segment_anywhere.core.providers.base import Profile  # noqa: E402
@@ -80,16 +81,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def ask_for(
-    server: ProviderServer, key: str, options: dict | None = None, objects=None, **profile: Any
+    server: ProviderServer,
+    key: str,
+    options: dict | None = None,
+    objects=None,
+    secret: str = KEY,
+    **profile: Any,
 ) -> Ask:
     """An Ask that goes to a loopback server; AI Refinery gets a click on the square."""
-    from segment_anywhere.core.prompts import ObjectPrompt, Point
-
     if objects is None:
         click = ObjectPrompt("object 0", (Point(30, 20),))
         objects = [[click]] if key == "airefinery" else [[]]
-    settings = {name: value for name, value in profile.items() if name != "key"}
-    own = Profile(key, "test", server.url, profile.get("key", KEY), settings)
+    own = Profile(key, "test", server.url, secret, profile)
     return Ask(PROVIDERS[key], own, OPTIONS[key] if options is None else options, objects)
 
 

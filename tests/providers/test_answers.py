@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.providers.base import ImageLimits
+from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.registry import PROVIDERS
 
 from .conftest import SIZE, SQUARE, ask_for, run, square_image, square_mask
 
@@ -153,23 +157,18 @@ def test_soft_edges_stay_soft(serve):
 
 
 def test_a_large_image_is_scaled_down_and_its_mask_back_up(serve):
-    image = torch.nn.functional.interpolate(
-        square_image().permute(0, 3, 1, 2), scale_factor=100, mode="nearest"
-    ).permute(0, 2, 3, 1)[:, :, :, :3]
-    click = ObjectPrompt("object 0", (Point(3000, 2000),))
+    """Longer than the longest side that is sent, 4096 pixels."""
+    image = square_image().repeat_interleave(2, dim=1).repeat_interleave(100, dim=2)
+    click = ObjectPrompt("object 0", (Point(3000, 40),))
     server = serve("airefinery")
     segments = run(ask_for(server, "airefinery", {}, [[click]]), image).segments
-    assert segments.size == (4800, 6400)
-    assert segments.boxes[0].tolist() == pytest.approx([v * 100 for v in SQUARE], abs=60)
+    assert segments.size == (96, 6400)
+    assert segments.boxes[0].tolist() == pytest.approx([2000, 20, 5000, 70], abs=8)
     (point,) = server.received[0].fields["segment_prompt"][0]
-    assert point == pytest.approx([3000 * 0.64, 2000 * 0.64], abs=1)
+    assert point == pytest.approx([3000 * 0.64, 40 * 0.64], abs=1)
 
 
 def test_fal_uploads_what_is_too_large_for_a_request(serve, monkeypatch):
-    from dataclasses import replace
-
-    from segment_anywhere.core.providers.registry import PROVIDERS
-
     server = serve("fal")
     ask = ask_for(server, "fal")
     small = replace(PROVIDERS["fal"], upload=replace(PROVIDERS["fal"].upload, above=10))
@@ -182,9 +181,6 @@ def test_fal_uploads_what_is_too_large_for_a_request(serve, monkeypatch):
 
 @pytest.mark.parametrize("key", ["imagineo", "moark", "fal"])
 def test_a_picture_by_its_address(serve, key):
-    from segment_anywhere.core.providers.base import ImageLimits
-    from segment_anywhere.core.providers.images import encode_picture
-
     server = serve(key)
     url = server.store(encode_picture(square_image()[0], ImageLimits()).data)
     segments = run(ask_for(server, key, {"prompt": "a", "image_url": url})).segments
@@ -193,9 +189,6 @@ def test_a_picture_by_its_address(serve, key):
 
 
 def test_imagineo_segments_an_earlier_run(serve):
-    from segment_anywhere.core.providers.base import ImageLimits
-    from segment_anywhere.core.providers.images import encode_picture
-
     server = serve("imagineo")
     server.runs["run-7"] = encode_picture(square_image()[0], ImageLimits()).data
     segments = run(ask_for(server, "imagineo", {"prompt": "a", "run_id": "run-7"})).segments
@@ -204,8 +197,6 @@ def test_imagineo_segments_an_earlier_run(serve):
 
 
 def test_airefinery_takes_the_path_of_older_sdks(serve):
-    from dataclasses import replace
-
     server = serve("airefinery")
     ask = ask_for(server, "airefinery")
     old = replace(ask.profile, url=f"{server.url}/inference")

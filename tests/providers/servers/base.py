@@ -42,7 +42,7 @@ class ProviderServer:
 
     mode: how a good answer is written. faults: replace the answers of the next paid requests, one
     each; None among them lets one through. received: all paid requests. billed: how many of them
-    got a good answer. leaks: requests for files that carried the key.
+    got a good answer. most_at_once: of paid requests. leaks: requests for files with the key.
     """
 
     mode: str = ""
@@ -52,6 +52,8 @@ class ProviderServer:
     file_faults: deque[Fault | None] = field(default_factory=deque)
     received: list[Received] = field(default_factory=list)
     billed: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
     leaks: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -68,6 +70,8 @@ class ProviderServer:
         """A handler for a paid route: key, body, fault or answer, bill."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             try:
                 self.check_key(request)
                 fields, kind = await read_fields(request)
@@ -83,6 +87,8 @@ class ProviderServer:
                 return await (fault(request, good) if fault else good())
             except Rejected as rejected:
                 return rejected.response
+            finally:
+                self.at_once -= 1
 
         return handle
 
