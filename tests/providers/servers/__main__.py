@@ -38,7 +38,7 @@ def main() -> None:
             for offset, (key, cls) in enumerate(SERVERS.items())
         }
         for name, value in environment(servers).items():
-            print(f"export {name}={value}")
+            print(f"export {name}={value}", flush=True)
         print("# Serving until Ctrl+C. Start ComfyUI with the lines above in its environment.")
         try:
             threading.Event().wait()
