@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,7 +23,7 @@ HOW_TO_GET_ONE = (
     "pack's into its .venv, and set COMFYUI_PATH to it"
 )
 # What the pack needs beyond ComfyUI's own requirements; without it, every run would fail.
-NEEDED_MODULES = ("cv2", "safetensors", "transformers")
+NEEDED_MODULES = ("cv2", "pycocotools", "safetensors", "tenacity", "transformers")
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 _INTERPRETERS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe")
@@ -92,13 +93,21 @@ class ComfyServer:
     """A ComfyUI process. Everything it reads and writes is below `base`.
 
     base: an existing empty folder; fill its `models` and `custom_nodes` before `start`.
-    packs: folder names below custom_nodes to load, beside this pack's.
+    packs: folder names below custom_nodes to load, beside this pack's. variables: to add to its
+    environment.
     """
 
-    def __init__(self, install: Install, base: Path, packs: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        install: Install,
+        base: Path,
+        packs: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.install = install
         self.base = base
         self.packs = (PACK_NAME, *packs)
+        self.variables = variables or {}
         self.log_path = base / "comfyui.log"
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +131,7 @@ class ComfyServer:
         self._process = subprocess.Popen(
             self._command(web_root),
             cwd=self.install.root,
-            env=_environment(),
+            env={**_environment(), **self.variables},
             stdin=subprocess.PIPE,
             stdout=self._log_file,
             stderr=subprocess.STDOUT,

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from conftest import FIXTURES, ROOT
 from layouts import write_layouts
 from PIL import Image
 from sam3_layouts import write_sam3_layouts
+
+from tests.providers.servers import SERVERS, ProviderServer, serving
+from tests.providers.servers.__main__ import environment
 
 from .api import Api
 from .comfy_server import (
@@ -32,8 +36,29 @@ _LOG = pytest.StashKey[tuple[ComfyServer, int]]()
 
 
 @pytest.fixture(scope="session")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI with this pack, the small models, and a pack like ours beside it."""
+def all_providers() -> Iterator[dict[str, ProviderServer]]:
+    """A loopback server of every remote provider."""
+    with ExitStack() as stack:
+        yield {key: stack.enter_context(serving(cls())) for key, cls in SERVERS.items()}
+
+
+@pytest.fixture
+def providers(all_providers: dict[str, ProviderServer]) -> dict[str, ProviderServer]:
+    """The same, as if they had just begun."""
+    for key, server in all_providers.items():
+        fresh = SERVERS[key](url=server.url)
+        vars(server).update(vars(fresh))
+    return all_providers
+
+
+@pytest.fixture(scope="session")
+def comfy(
+    tmp_path_factory: pytest.TempPathFactory, all_providers: dict[str, ProviderServer]
+) -> Iterator[ComfyServer]:
+    """A running ComfyUI with this pack, the small models, and a pack like ours beside it.
+
+    Its remote providers are the loopback servers.
+    """
     try:
         install = find_install()
         base = tmp_path_factory.mktemp("comfy")
@@ -47,7 +72,9 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
             shutil.copytree(TINY, models / "sam2" / "sam2_tiny")
         write_neighbour(base / "custom_nodes")
         write_census(base / "custom_nodes")
-        server = ComfyServer(install, base, packs=(NEIGHBOUR, CENSUS))
+        server = ComfyServer(
+            install, base, packs=(NEIGHBOUR, CENSUS), variables=environment(all_providers)
+        )
         server.start()
     except ComfyMissing as reason:
         pytest.skip(str(reason))

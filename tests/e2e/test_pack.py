@@ -14,7 +14,7 @@ from .graphs import BUILT_IN, node, point_segment
 pytestmark = pytest.mark.xdist_group("comfyui")
 
 SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
-NODE_IDS = ["SegmentAnywhereLoadSAM", "SegmentAnywherePoint"]
+NODE_IDS = ["SegmentAnywhereLoadSAM", "SegmentAnywherePoint", "SegmentAnywhereRemote"]
 WORKFLOWS = sorted(path.name for path in (ROOT / "workflows").glob("*.json"))
 
 

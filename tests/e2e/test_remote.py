@@ -1,0 +1,225 @@
+"""Remote Provider Segment on a real ComfyUI, against the loopback servers of all providers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections import deque
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from tests.providers.servers import KEY, SERVERS, faults
+
+from .api import Events
+from .graphs import node
+
+pytestmark = pytest.mark.xdist_group("comfyui")
+
+FLOWER = "[[310, 215]]"
+# Another number sends a request anew, so that no test is answered from another's memory.
+_numbers = itertools.count(1)
+
+
+def workflow(key: str, image: str) -> dict:
+    """A provider's own workflow, on an uploaded image; node 2 is ours, 9 shows the info."""
+    graph = json.loads((ROOT / "workflows" / "api" / f"remote_{key}.json").read_text())
+    graph["1"]["inputs"]["image"] = image
+    graph["2"]["inputs"]["force_new"] = next(_numbers)
+    if key == "airefinery":
+        graph["2"]["inputs"]["provider.points"] = FLOWER
+    return graph
+
+
+def batch(key: str, image: str, amount: int) -> dict:
+    """The same on equal frames that differ by a pixel's brightness, so that each is sent."""
+    graph = workflow(key, image)
+    graph["many"] = node("RepeatImageBatch", image=["1", 0], amount=amount)
+    graph["2"]["inputs"]["image"] = ["many", 0]
+    return graph
+
+
+def flower_share(api, run) -> float:
+    """How much of the mask is the dahlia around (310, 215), which is almost a circle."""
+    mask = api.masks(run, "4")[0] > 0.5
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    flower = np.hypot(x - 308, y - 223) < 137
+    return (mask & flower).sum() / flower.sum()
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_each_providers_workflow(api, dahlia, providers, key):
+    run = api.succeed(workflow(key, dahlia))
+    assert flower_share(api, run) > 0.9
+    info = json.loads(run.text("9"))
+    assert info["provider"] == key
+    assert info["objects"] == sum(info["labels"].values()) >= 1
+    assert providers[key].billed == 1
+    assert providers[key].leaks == []
+    assert "sent" in run.text("2")
+
+
+def test_local_and_remote_side_by_side(api, dahlia, providers):
+    graph = json.loads((ROOT / "workflows" / "api" / "local_and_remote.json").read_text())
+    graph["1"]["inputs"]["image"] = dahlia
+    graph["3"]["inputs"]["points"] = graph["4"]["inputs"]["provider.points"] = FLOWER
+    run = api.succeed(graph)
+    local, remote = (api.masks(run, name)[0] > 0.5 for name in ("8", "10"))
+    assert (local & remote).sum() / (local | remote).sum() > 0.9
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_the_same_again_sends_nothing(api, dahlia, providers, key):
+    """Neither where ComfyUI knows the result, nor where only the pack knows the answer."""
+    graph = workflow(key, dahlia)
+    api.succeed(graph)
+    assert "2" in api.succeed(graph).cached
+    graph["2"]["inputs"]["concurrency"] = 2
+    again = api.succeed(graph)
+    assert "2" not in again.cached
+    assert "from memory" in again.text("2")
+    assert providers[key].billed == 1
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_an_interrupt(api, dahlia, providers, key):
+    server = providers[key]
+    server.faults.append(faults.hang)
+    prompt_id = api.queue(workflow(key, dahlia))
+    _wait_until(lambda: server.received)
+    started = time.monotonic()
+    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+    run = api.wait(prompt_id, 20)
+    assert time.monotonic() - started < 1.5
+    assert run.messages["execution_interrupted"]["node_id"] == "2"
+    assert "execution_error" not in run.messages
+    api.succeed(workflow(key, dahlia))
+
+
+def test_an_interrupt_cancels_a_job_in_the_queue(api, dahlia, providers):
+    server = providers["fal"]
+    server.mode = "never_completes"
+    with Events(api) as events:
+        prompt_id = api.queue(workflow("fal", dahlia))
+        _wait_until(lambda: any(job.looks > 3 for job in server.jobs.values()))
+        api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+        run = api.wait(prompt_id, 20)
+        assert events.of_type("progress_state")
+    assert "execution_interrupted" in run.messages
+    assert [job.is_cancelled for job in server.jobs.values()] == [True]
+
+
+FAULTS = {
+    "404": (faults.status(404, '{"detail": "no such model"}'), "does not exist"),
+    "422": (faults.status(422, '{"detail": "too small"}'), "refused"),
+    "429": (faults.status(429, "{}", Retry_After="900"), "too many requests"),
+    "500": (faults.status(500, '{"error": "cuda"}'), "failed on its side"),
+    "502": (faults.status(502, faults.HTML_502, "text/html"), "web page"),
+    "reset": (faults.reset, "may have been billed"),
+    "empty": (faults.body(b"", "application/json"), "cannot be used"),
+    "half": (faults.body(b'{"data": [', "application/json"), "cannot be used"),
+    "SVG": (faults.body(faults.SVG, "image/svg+xml"), "cannot be used"),
+    "huge": (faults.huge, "more than 96 MiB"),
+    "hang": (faults.hang, "no result within 5 s"),
+}
+
+
+@pytest.mark.parametrize("key", SERVERS)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_an_error_at_the_node(api, dahlia, providers, key, name):
+    if name == "hang" and key != "fal":
+        pytest.skip("one five-second wait is enough")
+    fault, words = FAULTS[name]
+    providers[key].faults = deque([fault] * 8)
+    graph = workflow(key, dahlia)
+    graph["2"]["inputs"]["timeout"] = 5 if name == "hang" else 60
+    run = api.run(graph)
+    assert run.status == "error"
+    assert run.messages["execution_error"]["node_id"] == "2"
+    assert words in run.error
+    assert len(providers[key].received) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "inputs", "words"),
+    [
+        ("moark", {"positive_coords": ["on", 0]}, "does not take points"),
+        ("imagineo", {"bboxes": ["box", 0]}, "does not take boxes"),
+        ("fal", {"provider.blur_mask": 4}, "blur_mask: found 4"),
+        ("custom", {"provider.profile": "nowhere"}, "profile: found 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused(api, dahlia, providers, key, inputs, words):
+    graph = workflow(key, dahlia)
+    graph["2"]["inputs"].update(inputs)
+    graph["on"] = node("PrimitiveStringMultiline", value='[{"x": 70, "y": 50}]')
+    graph["box"] = node("PrimitiveBoundingBox", x=36, y=16, width=68, height=68)
+    run = api.run(graph)
+    assert words in run.error
+    assert providers[key].received == []
+
+
+def test_an_unknown_provider(api, dahlia):
+    graph = workflow("moark", dahlia)
+    graph["2"]["inputs"] = {"image": ["1", 0], "provider": "nobody"}
+    try:
+        message = api.run(graph).error
+    except Exception as refused:
+        message = str(refused)
+    assert "provider" in message
+
+
+def test_two_nodes_at_once(api, dahlia, providers):
+    """Two providers of one graph work side by side; equal requests of two nodes are one."""
+    for server in providers.values():
+        server.delay = 0.3
+    graph = workflow("fal", dahlia)
+    graph["other"] = workflow("segmind", dahlia)["2"]
+    graph["twin"] = {**graph["2"], "inputs": {**graph["2"]["inputs"], "concurrency": 1}}
+    for name in ("other", "twin"):
+        graph[f"{name} image"] = node("MaskToImage", mask=[name, 0])
+        graph[f"{name} shown"] = node("PreviewImage", images=[f"{name} image", 0])
+    run = api.succeed(graph)
+    assert api.masks(run, "other shown").any()
+    assert np.array_equal(api.masks(run, "twin shown"), api.masks(run, "4"))
+    assert (providers["fal"].billed, providers["segmind"].billed) == (1, 1)
+
+
+def test_equal_frames_of_a_batch_are_one_call(api, dahlia, providers):
+    run = api.succeed(batch("segmind", dahlia, 3))
+    assert api.masks(run, "4").shape[0] == 3
+    assert providers["segmind"].billed == 1
+
+
+def test_no_secret_anywhere(api, dahlia, providers, comfy):
+    """After runs that fail with the key in the provider's own words: nothing holds it."""
+    with Events(api) as events:
+        for key, server in providers.items():
+            server.faults = deque([faults.status(401, json.dumps({"error": f"bad key {KEY}"}))])
+            run = api.run(workflow(key, dahlia))
+            assert run.status == "error"
+            assert "bad key [hidden]" in run.error or key == "custom"
+            api.succeed(workflow(key, dahlia))
+        seen = json.dumps(events._events)
+    for path in ("/history", "/queue", "/object_info", "/system_stats", "/api/jobs"):
+        seen += api.http.get(path).decode(errors="replace")
+    assert "SegmentAnywhereRemote" in seen
+    assert KEY not in seen
+    holders = [
+        path
+        for path in comfy.base.rglob("*")
+        if path.is_file()
+        and comfy.base / "custom_nodes" not in path.parents
+        and KEY.encode() in path.read_bytes()
+    ]
+    assert holders == []
+    assert "Authorization" not in comfy.log()
+
+
+def _wait_until(condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
