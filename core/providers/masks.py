@@ -121,7 +121,7 @@ def _luma(image: Image.Image, is_jpeg: bool) -> NDArray[np.uint8]:
     if is_jpeg:
         return np.where(grey > 127, np.uint8(255), np.uint8(0))
     # Some masks hold 0 and 1, or 0 and a class number.
-    values = np.unique(grey)
+    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
     if values.size == 2 and values[0] == 0:
         return np.where(grey > 0, np.uint8(255), np.uint8(0))
     return grey * np.uint8(255) if values.max() == 1 else grey

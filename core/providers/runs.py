@@ -38,6 +38,8 @@ _T = TypeVar("_T")
 # How often the user's interrupt is looked for, and how often the text on the node changes.
 _SLICE = 0.1
 _REPORT_SECONDS = 0.5
+# Pictures encoded at a time; more would only keep the first one from being sent.
+_ENCODERS = 2
 _PACKAGES = ("tenacity", "pycocotools")
 
 
@@ -158,8 +160,10 @@ class _Run:
         self._transport = transport
         self._paid = paid_answers
         self._board = board
-        # Two, for a frame may need several calls: pictures in memory, and calls under way.
-        self._frame_slots = asyncio.Semaphore(limits.concurrency)
+        # Frames in memory: those under way, and the next ones, which are encoded meanwhile.
+        self._frame_slots = asyncio.Semaphore(2 * limits.concurrency)
+        self._encoder_slots = asyncio.Semaphore(_ENCODERS)
+        # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
 
     async def frames(self) -> list[list[Instance]]:
@@ -171,9 +175,10 @@ class _Run:
             if not any(asked) and not self._ask.capabilities.everything:
                 self._board.done += 1
                 return []
-            frame = await asyncio.to_thread(rgb_frame, self._image, index)
-            limits = self._ask.provider.limits
-            picture = await asyncio.to_thread(encode_picture, frame, limits)
+            async with self._encoder_slots:
+                frame = await asyncio.to_thread(rgb_frame, self._image, index)
+                limits = self._ask.provider.limits
+                picture = await asyncio.to_thread(encode_picture, frame, limits)
             size = (frame.shape[0], frame.shape[1])
             calls = requests(self._ask, index, picture, size)
             found = await _gather(

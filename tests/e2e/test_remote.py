@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections import deque
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -163,12 +164,9 @@ def test_what_cannot_be_taken_is_refused(api, dahlia, providers, key, inputs, wo
 
 def test_an_unknown_provider(api, dahlia):
     graph = workflow("moark", dahlia)
-    graph["2"]["inputs"] = {"image": ["1", 0], "provider": "nobody"}
-    try:
-        message = api.run(graph).error
-    except Exception as refused:
-        message = str(refused)
-    assert "provider" in message
+    graph["2"]["inputs"]["provider"] = "nobody"
+    run = api.run(graph)
+    assert "provider: found None; accepted are imagineo, airefinery" in run.error
 
 
 def test_two_nodes_at_once(api, dahlia, providers):
@@ -193,29 +191,59 @@ def test_equal_frames_of_a_batch_are_one_call(api, dahlia, providers):
     assert providers["segmind"].billed == 1
 
 
+def test_a_profile_of_ones_own(api, dahlia, providers, comfy):
+    """Its key comes from providers.toml, which no route of ComfyUI hands out."""
+    providers["custom"].needs_key = True
+    graph = workflow("custom", dahlia)
+    assert "the key was refused (401)" in api.run(graph).error
+    path = _write_profile(comfy, providers["custom"].url)
+    graph["2"]["inputs"]["provider.profile"] = "gpu-box"
+    api.succeed(graph)
+    assert providers["custom"].billed == 1
+    for name in ("../__segment_anywhere/providers.toml", "__segment_anywhere/providers.toml"):
+        assert api.status(f"/userdata/{quote(name, safe='')}") in (400, 403, 404)
+    path.chmod(0o644)
+    graph["2"]["inputs"]["force_new"] = next(_numbers)
+    assert "found mode 0644" in api.run(graph).error
+    assert providers["custom"].billed == 1
+
+
 def test_no_secret_anywhere(api, dahlia, providers, comfy):
     """After runs that fail with the key in the provider's own words: nothing holds it."""
+    kept = _write_profile(comfy, providers["custom"].url)
     with Events(api) as events:
         for key, server in providers.items():
             server.faults = deque([faults.status(401, json.dumps({"error": f"bad key {KEY}"}))])
-            run = api.run(workflow(key, dahlia))
-            assert run.status == "error"
-            assert "bad key [hidden]" in run.error or key == "custom"
-            api.succeed(workflow(key, dahlia))
+            graph = workflow(key, dahlia)
+            if key == "custom":
+                graph["2"]["inputs"]["provider.profile"] = "gpu-box"
+            assert "bad key [hidden]" in api.run(graph).error
+            graph["saved"] = node("SaveImage", images=["2", 3], filename_prefix=f"secret_{key}")
+            api.succeed(graph)
         seen = json.dumps(events._events)
     for path in ("/history", "/queue", "/object_info", "/system_stats", "/api/jobs"):
         seen += api.http.get(path).decode(errors="replace")
     assert "SegmentAnywhereRemote" in seen
     assert KEY not in seen
-    holders = [
-        path
-        for path in comfy.base.rglob("*")
-        if path.is_file()
-        and comfy.base / "custom_nodes" not in path.parents
-        and KEY.encode() in path.read_bytes()
-    ]
-    assert holders == []
+    files = {path: path.read_bytes() for path in comfy.base.rglob("*") if _is_of_a_run(path, comfy)}
+    pictures = [path for path in files if path.name.startswith("secret_")]
+    # The graph is in the pictures in plain letters, so a key in it would be found.
+    assert all(b"SegmentAnywhereRemote" in files[path] for path in pictures)
+    assert len(pictures) == len(SERVERS)
+    assert [path for path, data in files.items() if KEY.encode() in data] == [kept]
     assert "Authorization" not in comfy.log()
+
+
+def _is_of_a_run(path, comfy) -> bool:
+    return path.is_file() and comfy.base / "custom_nodes" not in path.parents
+
+
+def _write_profile(comfy, url: str):
+    path = comfy.base / "user" / "__segment_anywhere" / "providers.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'[custom.gpu-box]\nurl = "{url}"\nkey = "{KEY}"\n')
+    path.chmod(0o600)
+    return path
 
 
 def _wait_until(condition, seconds: float = 20.0) -> None:

@@ -1,0 +1,152 @@
+"""Calls to a provider, against a loopback server that answers after a fixed delay.
+
+    python benchmarks/bench_remote.py [--delay 0.3] [--repeats 9]
+
+The server keeps to Segmind's contract and answers with a mask made beforehand, so that only the
+client is measured. The peer of the batch is what the delay alone takes; of a single call, encoding
+the image and a bare aiohttp request; of the run lengths, pycocotools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import gzip
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import cv2
+import numpy as np
+import torch
+from harness import HEAD, ROOT, Row, alternate, random_frames
+from pycocotools import mask as coco
+from segment_anywhere.core import rle
+from segment_anywhere.core.providers.ask import Ask
+from segment_anywhere.core.providers.base import Profile
+from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.registry import PROVIDERS
+from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+
+sys.path.insert(0, str(ROOT))
+
+from aiohttp import web  # noqa: E402
+
+from tests.providers.servers import KEY, serving  # noqa: E402
+from tests.providers.servers.segmind import SegmindServer  # noqa: E402
+from tests.providers.servers.vision import picture  # noqa: E402
+
+SEGMIND = PROVIDERS["segmind"]
+HOOKS = Hooks(lambda: None, lambda done, total, text: None)
+FRAMES, CONCURRENCY = 8, 4
+SMALL, ONE_MEGAPIXEL, FULL_HD = (480, 640), (1024, 1024), (1080, 1920)
+
+
+@dataclass
+class FixedServer(SegmindServer):
+    """A Segmind that has its answer ready."""
+
+    answer: bytes = b""
+
+    def segment(self, fields: Any) -> web.Response:
+        return web.Response(body=self.answer, content_type="image/png")
+
+
+def ellipse(size: tuple[int, int]) -> np.ndarray:
+    """A mask with a smooth outline, [H, W] uint8 of 0 and 1."""
+    centre, axes = (size[1] // 2, size[0] // 2), (size[1] // 3, size[0] // 3)
+    return cv2.ellipse(np.zeros(size, np.uint8), centre, axes, 20, 0, 360, 1, cv2.FILLED)
+
+
+def images(count: int, size: tuple[int, int]) -> torch.Tensor:
+    """IMAGE [count, H, W, 3]."""
+    return torch.from_numpy(np.stack(random_frames(count, *size))).float() / 255
+
+
+def run(server: FixedServer, image: torch.Tensor, paid: PaidAnswers) -> None:
+    profile = Profile("segmind", "", server.url, KEY)
+    ask = Ask(SEGMIND, profile, {"prompt": "ellipse"}, [[]] * len(image))
+
+    async def work() -> None:
+        # Without the result: asyncio.run would make a text of its tensors.
+        await segment(image, ask, RunLimits(CONCURRENCY), HOOKS, paid)
+
+    asyncio.run(work())
+
+
+async def bare_call(server: FixedServer, frame: torch.Tensor) -> bytes:
+    """The same image and body with nothing but aiohttp."""
+    encoded = base64.b64encode(encode_picture(frame, SEGMIND.limits).data).decode()
+    body = {"image": encoded, "prompt": "ellipse", "base64": False, "overlay_mask": False}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{server.url}/v1/sam-v2-image", json=body, headers={"x-api-key": KEY}
+        ) as response,
+    ):
+        return await response.read()
+
+
+def batch_rows(size: tuple[int, int], delay: float, repeats: int) -> list[Row]:
+    """Eight frames at a time, and the same frames again."""
+    image, paid = images(FRAMES, size), PaidAnswers()
+    with serving(FixedServer(delay=delay, answer=picture(ellipse(size) > 0))) as server:
+        (fresh,) = alternate(repeats, lambda _: run(server, image, PaidAnswers()))
+        run(server, image, paid)
+        sent = len(server.received)
+        (warm,) = alternate(repeats, lambda _: run(server, image, paid))
+        again = len(server.received) - sent
+    name = f"{FRAMES} frames of {size[1]}x{size[0]}, {CONCURRENCY} at a time"
+    return [
+        Row(name, fresh, delay * 1000 * FRAMES / CONCURRENCY),
+        Row("the same again, from memory", warm),
+        Row("requests sent for that", again, unit=""),
+    ]
+
+
+def call_rows(delay: float, repeats: int) -> list[Row]:
+    """One call, beside a bare request."""
+    image = images(1, ONE_MEGAPIXEL)
+    with serving(FixedServer(delay=delay, answer=picture(ellipse(ONE_MEGAPIXEL) > 0))) as server:
+        ours, bare = alternate(
+            repeats,
+            lambda _: run(server, image, PaidAnswers()),
+            lambda _: asyncio.run(bare_call(server, image[0])),
+        )
+    return [
+        Row("one call with 1 MP, encoding included", ours, bare),
+        Row("of that, what we add", ours - bare),
+    ]
+
+
+def decode_row(repeats: int) -> Row:
+    """Run lengths of 1080p as MoArk sends them, beside pycocotools on the bare string."""
+    packed = coco.encode(np.asfortranarray(ellipse(FULL_HD)))
+    wrapped = base64.b64encode(gzip.compress(packed["counts"]))
+    ours, peer = alternate(
+        repeats, lambda _: rle.decode(wrapped, FULL_HD), lambda _: coco.decode(packed)
+    )
+    return Row("run lengths of 1920x1080 to a mask", ours, peer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--delay", type=float, default=0.3, help="seconds for each answer")
+    parser.add_argument("--repeats", type=int, default=9)
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    print(f"{'':<44}{HEAD}")
+    for size in (SMALL, ONE_MEGAPIXEL):
+        for row in batch_rows(size, chosen.delay, chosen.repeats):
+            print(row, flush=True)
+    for row in call_rows(chosen.delay, chosen.repeats):
+        print(row, flush=True)
+    print(decode_row(10 * chosen.repeats))
+
+
+if __name__ == "__main__":
+    main()
