@@ -138,11 +138,12 @@ class HttpRequest:
     def fingerprint(self) -> str:
         """SHA-256 over everything that the provider will see, the key aside."""
         digest = hashlib.sha256()
-        parts = [(part.name, part.file_name, part.mime, part.value) for part in self.form]
-        head = (self.method, self.url, sorted(self.headers.items()), len(parts))
-        for piece in (head, json.dumps(self.json, sort_keys=True), self.data, *parts):
-            encoded = piece if isinstance(piece, bytes) else repr(piece).encode()
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        head = (self.method, self.url, sorted(self.headers.items()), len(self.form))
+        parts = [each for p in self.form for each in (p.name, p.file_name, p.mime, p.value)]
+        for piece in (repr(head), json.dumps(self.json, sort_keys=True), self.data or b"", *parts):
+            encoded = piece.encode() if isinstance(piece, str) else piece
+            digest.update(len(encoded).to_bytes(8, "big"))
+            digest.update(encoded)
         return digest.hexdigest()
 
 

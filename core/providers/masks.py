@@ -113,18 +113,24 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _luma(image: Image.Image, is_jpeg: bool) -> NDArray[np.uint8]:
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, np.float32)
-        grey = (grey * (255.0 / max(float(grey.max()), 1.0))).clip(0, 255).astype(np.uint8)
-    else:
-        grey = np.asarray(image.convert("L"))
+    grey = _grey(image)
+    pixels = np.asarray(grey)
     if is_jpeg:
-        return np.where(grey > 127, np.uint8(255), np.uint8(0))
+        return np.where(pixels > 127, np.uint8(255), np.uint8(0))
     # Some masks hold 0 and 1, or 0 and a class number.
-    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
-    if values.size == 2 and values[0] == 0:
-        return np.where(grey > 0, np.uint8(255), np.uint8(0))
-    return grey * np.uint8(255) if values.max() == 1 else grey
+    values = [value for value, count in enumerate(grey.histogram()) if count]
+    if len(values) == 2 and values[0] == 0:
+        return np.where(pixels > 0, np.uint8(255), np.uint8(0))
+    return pixels * np.uint8(255) if values[-1] == 1 else pixels
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Brightness in eight bits; what has more of them is spread over the range that it uses."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image.convert("L")
+    wide = np.asarray(image, np.float32)
+    spread = wide * (255.0 / max(float(wide.max()), 1.0))
+    return Image.fromarray(spread.clip(0, 255).astype(np.uint8))
 
 
 def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:

@@ -11,9 +11,8 @@ import torch
 from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.providers.base import ImageLimits
 from segment_anywhere.core.providers.images import encode_picture
-from segment_anywhere.core.providers.registry import PROVIDERS
 
-from .conftest import SIZE, SQUARE, ask_for, run, square_image, square_mask
+from .conftest import SIZE, SQUARE, always_uploading, ask_for, run, square_image, square_mask
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 SMALL = ObjectPrompt("object 1", (Point(8, 40),))
@@ -168,11 +167,9 @@ def test_a_large_image_is_scaled_down_and_its_mask_back_up(serve):
     assert point == pytest.approx([3000 * 0.64, 40 * 0.64], abs=1)
 
 
-def test_fal_uploads_what_is_too_large_for_a_request(serve, monkeypatch):
+def test_fal_uploads_what_is_too_large_for_a_request(serve):
     server = serve("fal")
-    ask = ask_for(server, "fal")
-    small = replace(PROVIDERS["fal"], upload=replace(PROVIDERS["fal"].upload, above=10))
-    result = run(replace(ask, provider=small))
+    result = run(always_uploading(ask_for(server, "fal")))
     assert server.uploads == 1
     assert server.received[0].fields["image_url"].startswith(f"{server.url}/files/")
     assert len(result.segments) == 1

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 import pytest
+from segment_anywhere.core.providers import runs
 from segment_anywhere.core.providers.base import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
@@ -264,7 +265,9 @@ def test_nobody_is_there(serve):
         run(replace(ask, profile=away))
 
 
-def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve):
+def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkeypatch):
+    # One at a time, so that the faults meet the frames in order.
+    monkeypatch.setattr(runs, "_ENCODERS", 1)
     server, paid = serve("segmind"), PaidAnswers()
     broken = faults.status(500, '{"error": "cuda"}')
     server.faults = deque([None, broken, None, None, broken, None])

@@ -18,7 +18,7 @@ from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summ
 
 from tests.providers.servers import KEY, SERVERS, faults
 
-from .conftest import QUICK, ask_for, run, square_image
+from .conftest import QUICK, always_uploading, ask_for, run, square_image
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 NEGATIVE = ObjectPrompt("object 0", (Point(30, 20), Point(5, 5, False)))
@@ -44,11 +44,12 @@ class Stopper:
             raise Interrupted
 
 
-def interrupted(server, key, condition, batch=1, paid=None):
+def interrupted(server, key, condition, batch=1, paid=None, ask=None):
     """Run until the condition holds; returns the seconds from then to the end."""
     stopper = Stopper(condition)
+    ask = ask or ask_for(server, key)
     with pytest.raises(Interrupted):
-        run(ask_for(server, key), square_image(batch), hooks=stopper.hooks, paid=paid)
+        run(ask, square_image(batch), hooks=stopper.hooks, paid=paid)
     return time.monotonic() - stopper.at
 
 
@@ -63,6 +64,22 @@ def test_an_interrupt_before_anything_is_sent(serve):
     server = serve("fal")
     assert interrupted(server, "fal", lambda: True) < 1
     assert server.billed == 0
+
+
+def test_an_interrupt_during_the_upload(serve):
+    server = serve("fal")
+    server.file_faults.append(faults.hang)
+    ask = always_uploading(ask_for(server, "fal"))
+    assert interrupted(server, "fal", lambda: server.uploads, ask=ask) < 1
+    assert server.received == []
+
+
+def test_an_interrupt_while_the_result_is_fetched(serve):
+    """The job is done then: there is nothing to cancel."""
+    server = serve("fal")
+    server.result_faults.append(faults.hang)
+    assert interrupted(server, "fal", lambda: server.jobs and not server.result_faults) < 1
+    assert [job.is_cancelled for job in server.jobs.values()] == [False]
 
 
 def test_an_interrupt_during_the_submission_cancels_the_job_that_comes_of_it(serve):

@@ -173,11 +173,16 @@ class FalServer(ProviderServer):
         address = self.store(b"", "bin")
         return web.json_response({"upload_url": address, "file_url": address})
 
-    async def put_file(self, request: web.Request) -> web.Response:
+    async def put_file(self, request: web.Request) -> web.StreamResponse:
         if "Authorization" in request.headers:
             self.leaks.append(request.path)
-        self.files[request.match_info["name"]] = await request.read()
-        return web.Response()
+
+        async def good() -> web.Response:
+            self.files[request.match_info["name"]] = await request.read()
+            return web.Response()
+
+        fault = self.file_faults.popleft() if self.file_faults else None
+        return await (fault(request, good) if fault else good())
 
     def _source(self, url: str) -> Image.Image:
         try:
