@@ -104,7 +104,7 @@ def check(provider: Provider, folder: Path, out: Path) -> Check:
         return Check(provider, False, str(error), _answers(paid))
     _write_picture(result, out / f"{provider.key}.png")
     told = json.dumps(summary(ask, result), indent=2, ensure_ascii=False)
-    text = f"{len(result.segments)} objects in {result.seconds:.1f} s"
+    text = f"objects found: {len(result.segments)}, in {result.seconds:.1f} s"
     return Check(provider, True, text, f"{told}\n\n{_answers(paid)}")
 
 
