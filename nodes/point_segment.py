@@ -13,7 +13,14 @@ from ..core.segmenter import MaskChoice
 from ..core.segments import Instance, Segments
 from ..core.tensors import image_size
 from . import host
-from .sockets import CATEGORY, SegmentModelSocket, describe, segment_outputs, segment_result
+from .sockets import (
+    CATEGORY,
+    SegmentModelSocket,
+    describe,
+    prompt_sockets,
+    segment_outputs,
+    segment_result,
+)
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
 
@@ -50,24 +57,7 @@ class PointSegment(io.ComfyNode):
                     "largest, the smallest, or all of them, best first. The built-in engine has "
                     "one.",
                 ),
-                io.String.Input(
-                    "positive_coords",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Points on the object, as KJNodes' Points Editor sends them.",
-                ),
-                io.String.Input(
-                    "negative_coords",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Points off the object, as KJNodes' Points Editor sends them.",
-                ),
-                io.BoundingBox.Input(
-                    "bboxes",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Boxes around objects: one, a list for all images, or one per image.",
-                ),
+                *prompt_sockets(),
                 io.Mask.Input(
                     "mask",
                     optional=True,

@@ -107,6 +107,14 @@ def _fal() -> list[io.Input]:
             tooltip="What to take away from it. evf-sam only.",
         ),
         _points(),
+        *_evf_sam(),
+        _image_url(),
+    ]
+
+
+def _evf_sam() -> list[io.Input]:
+    """What only one endpoint of fal takes."""
+    return [
         io.Boolean.Input(
             "semantic_type",
             default=False,
@@ -133,7 +141,6 @@ def _fal() -> list[io.Input]:
             tooltip="Widens the mask, in pixels of the image that is sent. 0 is off.",
         ),
         io.Boolean.Input("fill_holes", default=False, tooltip="Fills holes in the mask."),
-        _image_url(),
     ]
 
 

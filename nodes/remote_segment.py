@@ -19,7 +19,7 @@ from ..core.providers.runs import RunLimits, RunResult, segment, summary
 from ..core.tensors import image_size
 from . import host
 from .remote_inputs import provider_input
-from .sockets import CATEGORY, describe, segment_outputs, segment_result
+from .sockets import CATEGORY, describe, prompt_sockets, segment_outputs, segment_result
 
 NO_PROMPT = "no prompt: nothing was sent"
 
@@ -64,24 +64,7 @@ class RemoteProviderSegment(io.ComfyNode):
                     tooltip="Equal requests of a session are answered from memory, for free. "
                     "Another number here sends them anew.",
                 ),
-                io.String.Input(
-                    "positive_coords",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Points on the object, as KJNodes' Points Editor sends them.",
-                ),
-                io.String.Input(
-                    "negative_coords",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Points off the object, as KJNodes' Points Editor sends them.",
-                ),
-                io.BoundingBox.Input(
-                    "bboxes",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Boxes around objects: one, a list for all images, or one per image.",
-                ),
+                *prompt_sockets(),
             ],
             outputs=[
                 *segment_outputs(),

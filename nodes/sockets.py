@@ -17,6 +17,30 @@ SegmentModelSocket = io.Custom("SEGMENT_MODEL")
 SegmentsSocket = io.Custom("SEGMENTS")
 
 
+def prompt_sockets() -> list[io.Input]:
+    """Points and boxes from other nodes; `PromptInputs` reads them."""
+    return [
+        io.String.Input(
+            "positive_coords",
+            optional=True,
+            force_input=True,
+            tooltip="Points on the object, as KJNodes' Points Editor sends them.",
+        ),
+        io.String.Input(
+            "negative_coords",
+            optional=True,
+            force_input=True,
+            tooltip="Points off the object, as KJNodes' Points Editor sends them.",
+        ),
+        io.BoundingBox.Input(
+            "bboxes",
+            optional=True,
+            force_input=True,
+            tooltip="Boxes around objects: one, a list for all images, or one per image.",
+        ),
+    ]
+
+
 def segment_outputs() -> list[io.Output]:
     """The four outputs of every segment node."""
     return [

@@ -21,7 +21,6 @@ from .base import (
     Provider,
     Reading,
     SegmentRequest,
-    single_variant,
 )
 from .failures import status_failure
 from .images import pixel
@@ -79,7 +78,6 @@ PROVIDER = Provider(
     url="https://api.airefinery.accenture.com",
     key_variables=(("AIR_API_KEY",), ("AIREFINERY_API_KEY",)),
     variants={"": Capabilities(points=True, joins_objects=True, several=True, scores=True)},
-    variant=single_variant,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

@@ -354,11 +354,11 @@ class Provider:
     url: str
     key_variables: tuple[tuple[str, ...], ...]
     variants: Mapping[str, Capabilities]
-    variant: Callable[[Mapping[str, Any], Profile], str]
     auth_headers: Callable[[Profile], dict[str, str]]
     build_request: Callable[[SegmentRequest, Profile], HttpRequest]
     parse_answer: Callable[[Answer, SegmentRequest, Profile], ParsedAnswer]
     map_error: Callable[[Answer], Failure | None]
+    variant: Callable[[Mapping[str, Any], Profile], str] = single_variant
     check_options: Callable[[Mapping[str, Any], Profile], None] = no_check
     limits: ImageLimits = ImageLimits()
     read_timeout: float = 180.0

@@ -26,7 +26,6 @@ from .base import (
     Provider,
     Reading,
     SegmentRequest,
-    single_variant,
 )
 from .failures import error_text, status_failure
 
@@ -98,7 +97,6 @@ PROVIDER = Provider(
     url="https://api.imagineoai.com",
     key_variables=(("IMAGINEOAI_API_KEY",),),
     variants={"": Capabilities(text=True)},
-    variant=single_variant,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

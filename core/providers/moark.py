@@ -19,7 +19,6 @@ from .base import (
     Profile,
     Provider,
     SegmentRequest,
-    single_variant,
 )
 from .failures import error_text, status_failure
 
@@ -77,7 +76,6 @@ PROVIDER = Provider(
     url="https://ai.gitee.com",
     key_variables=(("GITEE_AI_API_KEY",), ("MOARK_API_KEY",)),
     variants={"": Capabilities(text=True, everything=True, several=True, scores=True)},
-    variant=single_variant,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

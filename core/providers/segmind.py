@@ -26,7 +26,6 @@ from .base import (
     Provider,
     Reading,
     SegmentRequest,
-    single_variant,
 )
 from .failures import error_text, status_failure
 from .images import pixel
@@ -119,7 +118,6 @@ PROVIDER = Provider(
     url="https://api.segmind.com",
     key_variables=(("SEGMIND_API_KEY",),),
     variants={"": Capabilities(text=True, points=True, negative_points=True)},
-    variant=single_variant,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,
