@@ -113,9 +113,18 @@ def test_a_template_is_served_and_uses_what_is_there(api, info, name):
             continue
         outputs = [output["type"] for output in each["outputs"]]
         assert outputs == info[each["type"]]["output"]
-        inputs = info[each["type"]]["input"]
-        known = {**inputs["required"], **inputs.get("optional", {})}
-        assert {one["name"] for one in each["inputs"]} <= known.keys()
+        assert {one["name"] for one in each["inputs"]} <= input_names(info[each["type"]]["input"])
+
+
+def input_names(inputs: dict, prefix: str = "") -> set[str]:
+    """The names of all inputs; those below the options of a dynamic combo have its name before."""
+    names = set()
+    for name, (_, *settings) in {**inputs["required"], **inputs.get("optional", {})}.items():
+        names.add(prefix + name)
+        for option in settings[0].get("options", []) if settings else []:
+            if isinstance(option, dict):
+                names |= input_names({"required": {}, **option["inputs"]}, f"{name}.")
+    return names
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
