@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -135,12 +136,17 @@ class HttpRequest:
     data: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def json_body(self) -> bytes:
+        """The JSON as it is sent; made once, for it may be megabytes long."""
+        return json.dumps(self.json).encode()
+
     def fingerprint(self) -> str:
         """SHA-256 over everything that the provider will see, the key aside."""
         digest = hashlib.sha256()
         head = (self.method, self.url, sorted(self.headers.items()), len(self.form))
         parts = [each for p in self.form for each in (p.name, p.file_name, p.mime, p.value)]
-        for piece in (repr(head), json.dumps(self.json, sort_keys=True), self.data or b"", *parts):
+        for piece in (repr(head), self.json_body, self.data or b"", *parts):
             encoded = piece.encode() if isinstance(piece, str) else piece
             digest.update(len(encoded).to_bytes(8, "big"))
             digest.update(encoded)

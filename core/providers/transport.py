@@ -145,14 +145,15 @@ class Transport:
         """One request, one answer, no repetition; connection errors become CallFailed."""
         headers = {**auth, **request.headers}
         is_free = request.method in _FREE_METHODS
-        body = {"data": _form(request.form)} if request.form else {"data": request.data}
+        data = _form(request.form) if request.form else request.data
         if request.json is not None:
-            body = {"json": request.json}
+            data = request.json_body
+            headers = {"Content-Type": "application/json", **headers}
         try:
             async with session.request(
-                request.method, url, headers=headers, allow_redirects=False, **body
+                request.method, url, headers=headers, allow_redirects=False, data=data
             ) as response:
-                data = await self._read(response)
+                received = await self._read(response)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
             raise self._broken(error, may_repeat=False) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -163,7 +164,7 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken(error, may_repeat=is_free, sent=not is_free) from None
         log.debug("%s %s%s: %s", request.method, url.host, url.path, response.status)
-        return self._clean(response, data)
+        return self._clean(response, received)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         limit = self._limits.answer_bytes
