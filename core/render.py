@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import colorsys
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .matting import foreground_colours
-from .segments import Segments
+from .segments import Segments, mask_areas
 from .tensors import FrameArea, rgb_frame
 
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart; black left out.
@@ -22,6 +24,11 @@ PALETTE = (
     (0, 114, 178),
 )
 _OPACITY = 0.45
+_REGION_OPACITY = 0.55
+# Hues follow the golden section, which keeps neighbours apart (Knuth, TAOCP 3, 6.4); saturation and
+# value take turns, so that hues that come close still differ.
+_HUE_STEP = 0.618033988749895
+_SATURATIONS, _VALUES = (0.85, 0.5, 0.7), (1.0, 0.85, 0.65, 0.95)
 _LINE_SHARE = 1 / 400
 _FONT_SHARE = 1 / 32
 _MIN_FONT = 11
@@ -55,6 +62,48 @@ def cutout(image: Tensor, mask: Tensor) -> Tensor:
             cut[index, rows, :, :3] = colours
         cut[index, ..., 3] = mask[index]
     return cut
+
+
+def label_map(segments: Segments) -> Tensor:
+    """Every region in a colour of its own, on black: [B, H, W, 3] float32 on the CPU.
+
+    Colours go with the object's place in its frame, see `region_colours`; where objects overlap,
+    the smaller one is on top. The values are whole 8-bit steps, so that they survive a PNG.
+    """
+    maps = torch.zeros((segments.batch, *segments.size, 3), dtype=torch.uint8)
+    areas = mask_areas(segments.masks)
+    for frame in range(segments.batch):
+        members = (segments.frames == frame).nonzero()[:, 0]
+        colours = torch.tensor(region_colours(len(members)), dtype=torch.uint8)
+        for place in areas[members].argsort(descending=True, stable=True).tolist():
+            maps[frame][segments.masks[members[place]] >= 128] = colours[place]
+    return maps.float().div_(255.0)
+
+
+def region_colours(count: int) -> list[tuple[int, int, int]]:
+    """RGB colours of 8 bits, no two equal and none black; the first ones depend on no later one."""
+    colours: dict[tuple[int, int, int], None] = {}
+    place = 0
+    while len(colours) < count:
+        saturation = _SATURATIONS[place % len(_SATURATIONS)]
+        value = _VALUES[place % len(_VALUES)]
+        rgb = colorsys.hsv_to_rgb(place * _HUE_STEP % 1.0, saturation, value)
+        colours[tuple(round(channel * 255) for channel in rgb)] = None
+        place += 1
+    return list(colours)
+
+
+def region_overlay(image: Tensor, segments: Segments, opacity: float = _REGION_OPACITY) -> Tensor:
+    """Tint images with their label map: [B, H, W, 3] float32 on the CPU.
+
+    For results of so many regions that boxes and labels would cover the picture.
+    """
+    drawn = label_map(segments)
+    for index in range(segments.batch):
+        frame = rgb_frame(image, index).cpu()
+        inside = drawn[index].any(dim=-1, keepdim=True)
+        drawn[index] = torch.where(inside, frame.lerp(drawn[index], opacity), frame)
+    return drawn
 
 
 def _draw_frame(frame: Tensor, segments: Segments, members: list[int], opacity: float) -> Tensor:

@@ -72,6 +72,11 @@ class Segmenter:
             for instance in self._instances(prompt, proposed, choice, embedding.size, index)
         ]
 
+    def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
+        """All candidates for each object, as the engine gives them."""
+        self.counters.decodes += 1
+        return self.engine.decode(embedding, prompts, multimask=True)
+
     def _decode(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], choice: MaskChoice
     ) -> list[Candidates]:

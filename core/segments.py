@@ -87,6 +87,24 @@ def mask_boxes(masks: Tensor) -> Tensor:
     return boxes
 
 
+def mask_areas(masks: Tensor) -> Tensor:
+    """Areas of [N, H, W] uint8 masks in pixels, counted from 128 up: [N] int64."""
+    areas = [int((mask >= 128).sum()) for mask in masks]
+    return torch.tensor(areas, dtype=torch.int64)
+
+
+def take(segments: Segments, rows: Sequence[int]) -> Segments:
+    """The objects of these rows, in this order; the images stay, also those left without any."""
+    return replace(
+        segments,
+        masks=segments.masks[list(rows)],
+        boxes=segments.boxes[list(rows)],
+        scores=segments.scores[list(rows)],
+        labels=[segments.labels[row] for row in rows],
+        frames=segments.frames[list(rows)],
+    )
+
+
 def union_masks(segments: Segments) -> Tensor:
     """The union (maximum) of each frame's masks: [B, H, W] float32, 0..1, on the CPU."""
     union = torch.zeros((segments.batch, *segments.size), dtype=torch.uint8)

@@ -58,6 +58,9 @@ class Engine(Protocol):
     ) -> list[Candidates]:
         """Propose masks for each object; multimask asks for several where the model has them."""
 
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Bring logits [K, h, w] to the image's size: [K, H, W] float32."""
+
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [K, h, w] to the image's size and threshold them: [K, H, W] bool."""
 

@@ -33,6 +33,8 @@ class Family:
     module: the one of this package with the functions `from_official(state, dtype)` and
     `from_transformers(config, state, dtype)`. is_official: whether a state dict's keys are those
     of the family's official checkpoints. model_types: what transformers calls it in config.json.
+    grid_side: clicks along each side of an image that are worth their time when all regions are
+    asked for.
     """
 
     name: str
@@ -41,13 +43,15 @@ class Family:
     module: str = ""
     is_official: Callable[[Mapping[str, Any]], bool] | None = None
     model_types: tuple[str, ...] = ()
+    grid_side: int = 32
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
 
 
 FAMILIES = (
-    Family("grabcut", "GrabCut", Capabilities(negative_boxes=True)),
+    # GrabCut takes a good part of a second for each click.
+    Family("grabcut", "GrabCut", Capabilities(negative_boxes=True), grid_side=8),
     Family("sam", "SAM", module="sam", is_official=sam_layout.is_sam, model_types=("sam",)),
     Family(
         "sam_hq",

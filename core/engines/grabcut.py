@@ -111,9 +111,13 @@ class GrabCutEngine:
         rgb = embedding.features[0].cpu().numpy()
         return [_segment(rgb, prompt, embedding.size) for prompt in prompts]
 
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits [K, h, w] -> [K, H, W] float32, bilinear."""
+        return F.interpolate(logits[:, None], size=size, mode="bilinear")[:, 0]
+
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits [K, h, w] -> [K, H, W] bool: bilinear, above 0."""
-        return F.interpolate(logits[:, None], size=size, mode="bilinear")[:, 0] > 0
+        return self.to_logits(logits, size) > 0
 
     def activation_bytes(self) -> int:
         """No device memory: all work is done by the CPU."""

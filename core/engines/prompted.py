@@ -56,6 +56,7 @@ class PromptedEngine:
         number would change the attention's result. A mask alone is given the box around it: in
         training, masks came with other prompts.
         """
+        embedding = embedding.to(self._device)
         prompts = [_with_box(prompt) for prompt in prompts]
         groups: dict[Hashable, list[int]] = {}
         for index, prompt in enumerate(prompts):
