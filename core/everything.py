@@ -83,6 +83,15 @@ class GridSettings:
     def points_in_layer(self, layer: int) -> int:
         return int(self.points_per_side / self.crop_points_divisor**layer)
 
+    def check(self) -> None:
+        """Raise InputError where a layer would have no points."""
+        if self.points_in_layer(self.crop_layers) < 1:
+            raise InputError(
+                f"crop_points_divisor: {self.points_per_side} points a side, divided by "
+                f"{self.crop_points_divisor} for each of {self.crop_layers} crop layers, leave "
+                "none. Lower crop_points_divisor or crop_layers, or raise points_per_side."
+            )
+
 
 @dataclass(frozen=True)
 class _Proposals:
@@ -117,7 +126,7 @@ def segment_everything(
     called after each of the `count_steps` calls of the decoder. Raises InputError where a layer
     has no points.
     """
-    _check(settings)
+    settings.check()
     size = (frame.shape[0], frame.shape[1])
     crops = make_crops(size, settings.crop_layers)
     length = _run_length(segmenter.engine)
@@ -173,15 +182,6 @@ def make_crops(size: tuple[int, int], layers: int) -> list[Crop]:
 def _run_length(engine: Engine) -> int:
     """Clicks that an engine is given at a time; one without weights takes them one by one."""
     return 1 if engine.module is None else _POINTS_PER_RUN
-
-
-def _check(settings: GridSettings) -> None:
-    if settings.points_in_layer(settings.crop_layers) < 1:
-        raise InputError(
-            f"crop_points_divisor: {settings.points_per_side} points a side, divided by "
-            f"{settings.crop_points_divisor} for each of {settings.crop_layers} crop layers, "
-            "leave none. Lower crop_points_divisor or crop_layers, or raise points_per_side."
-        )
 
 
 def _runs(per_side: int, size: tuple[int, int], length: int) -> Iterator[list[ObjectPrompt]]:

@@ -93,16 +93,16 @@ def region_colours(count: int) -> list[tuple[int, int, int]]:
     return list(colours)
 
 
-def region_overlay(image: Tensor, segments: Segments, opacity: float = _REGION_OPACITY) -> Tensor:
-    """Tint images with their label map: [B, H, W, 3] float32 on the CPU.
+def tint(image: Tensor, label_map: Tensor, opacity: float = _REGION_OPACITY) -> Tensor:
+    """Images under the colours of their label map: [B, H, W, 3] float32 on the CPU.
 
     For results of so many regions that boxes and labels would cover the picture.
     """
-    drawn = label_map(segments)
-    for index in range(segments.batch):
+    drawn = torch.empty(label_map.shape)
+    for index, colours in enumerate(label_map):
         frame = rgb_frame(image, index).cpu()
-        inside = drawn[index].any(dim=-1, keepdim=True)
-        drawn[index] = torch.where(inside, frame.lerp(drawn[index], opacity), frame)
+        inside = colours.any(dim=-1, keepdim=True)
+        drawn[index] = torch.where(inside, frame.lerp(colours, opacity), frame)
     return drawn
 
 

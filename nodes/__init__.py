@@ -10,6 +10,8 @@ from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
 from .remote_segment import RemoteProviderSegment
+from .segment_everything import SegmentEverything
+from .select_segments import SelectSegments
 
 NODES: list[type[io.ComfyNode]] = [
     LoadSAM,
@@ -17,6 +19,8 @@ NODES: list[type[io.ComfyNode]] = [
     RemoteProviderSegment,
     MaskRefine,
     Combine,
+    SelectSegments,
+    SegmentEverything,
 ]
 
 

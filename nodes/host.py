@@ -185,6 +185,17 @@ def remote_hooks(cls: type[io.ComfyNode], total: int) -> Hooks:
     return Hooks(comfy.model_management.throw_exception_if_processing_interrupted, report)
 
 
+def progress(total: int) -> Callable[[], None]:
+    """A callback to call after each of `total` units of work; stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def step() -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return step
+
+
 def frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between."""
     batch, _, _ = tensors.image_size(image)

@@ -62,7 +62,30 @@ def segment_result(
 
     further: the values of the outputs that a node has besides the four.
     """
-    overlay = render.overlay(image, segments)
+    return _result(cls, segments, text, render.overlay(image, segments), *further)
+
+
+def region_outputs() -> list[io.Output]:
+    """The outputs of a node that finds regions rather than objects: the four and a label map."""
+    label_map = io.Image.Output(
+        "label_map",
+        tooltip="Every region in a colour of its own on black, the smaller one on top.",
+    )
+    return [*segment_outputs(), label_map]
+
+
+def region_result(
+    cls: type[io.ComfyNode], image: Tensor, segments: Segments, text: str
+) -> io.NodeOutput:
+    """As `segment_result`, with the label map, and an overlay without boxes and labels."""
+    label_map = render.label_map(segments)
+    overlay = render.tint(image, label_map)
+    return _result(cls, segments, text, overlay, host.to_output(label_map))
+
+
+def _result(
+    cls: type[io.ComfyNode], segments: Segments, text: str, overlay: Tensor, *further: str | Tensor
+) -> io.NodeOutput:
     host.show_text(cls, text)
     return io.NodeOutput(
         host.to_output(union_masks(segments)),

@@ -1,0 +1,155 @@
+"""Segment Everything: all regions of an image, without a prompt."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core.everything import GridSettings, count_steps, segment_everything
+from ..core.segments import Instance, Segments
+from ..core.tensors import image_size, rgb_frame
+from . import host
+from .sockets import CATEGORY, SegmentModelSocket, region_outputs, region_result
+
+
+class SegmentEverything(io.ComfyNode):
+    """Clicks on every point of a grid and keeps the masks that are good and differ."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        defaults = GridSettings()
+        return io.Schema(
+            node_id="SegmentAnywhereEverything",
+            display_name="Segment Everything",
+            category=CATEGORY,
+            description="Finds all regions of an image without a prompt: a grid of clicks on one "
+            "encoded image. With a label map that has a colour for every region.",
+            search_aliases=["segment everything", "automatic mask", "amg", "sam grid", "label map"],
+            inputs=[
+                SegmentModelSocket.Input("model", tooltip="From Load SAM."),
+                io.Image.Input("image", tooltip="One image or a batch."),
+                io.Int.Input(
+                    "points_per_side",
+                    default=0,
+                    min=0,
+                    max=128,
+                    tooltip="Clicks along each side of the image; more find smaller regions and "
+                    "take longer by their square. 0 suits the model: 32, or 8 for the built-in "
+                    "engine, which takes a good part of a second for each click.",
+                ),
+                io.Float.Input(
+                    "score_threshold",
+                    default=defaults.score_threshold,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Keep masks that the model scores above this. Lower finds more.",
+                ),
+                io.Float.Input(
+                    "stability_threshold",
+                    default=defaults.stability_threshold,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Keep masks whose outline hardly moves when it is drawn a little "
+                    "tighter or wider (an IoU). Lower finds more, with vaguer outlines.",
+                ),
+                io.Int.Input(
+                    "min_area",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    tooltip="Fill holes, remove islands and leave out regions of fewer pixels. 0 "
+                    "is off.",
+                ),
+                io.Int.Input(
+                    "crop_layers",
+                    default=0,
+                    min=0,
+                    max=4,
+                    tooltip="Search again in 4 overlapping parts of the image, with 2 in 16 more, "
+                    "and so on: finds small things in large images and takes that much longer.",
+                ),
+                io.Int.Input(
+                    "crop_points_divisor",
+                    default=defaults.crop_points_divisor,
+                    min=1,
+                    max=8,
+                    advanced=True,
+                    tooltip="Each crop layer has this many times fewer points per side than the "
+                    "one before.",
+                ),
+                io.Float.Input(
+                    "stability_offset",
+                    default=defaults.stability_offset,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How much tighter and wider the outline is drawn for the stability, in "
+                    "logits.",
+                ),
+                io.Float.Input(
+                    "overlap_threshold",
+                    default=defaults.overlap_threshold,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Regions whose boxes overlap more than this (an IoU) count as one; the "
+                    "best score stays.",
+                ),
+            ],
+            outputs=region_outputs(),
+            hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: host.SegmentModel,
+        image: Tensor,
+        points_per_side: int = 0,
+        score_threshold: float = GridSettings.score_threshold,
+        stability_threshold: float = GridSettings.stability_threshold,
+        min_area: int = GridSettings.min_area,
+        crop_layers: int = GridSettings.crop_layers,
+        crop_points_divisor: int = GridSettings.crop_points_divisor,
+        stability_offset: float = GridSettings.stability_offset,
+        overlap_threshold: float = GridSettings.overlap_threshold,
+    ) -> io.NodeOutput:
+        batch, height, width = image_size(image)
+        settings = GridSettings(
+            points_per_side=points_per_side or model.family.grid_side,
+            score_threshold=score_threshold,
+            stability_threshold=stability_threshold,
+            stability_offset=stability_offset,
+            overlap_threshold=overlap_threshold,
+            min_area=min_area,
+            crop_layers=crop_layers,
+            crop_points_divisor=crop_points_divisor,
+        )
+        settings.check()
+        segmenter = model.segmenter()
+        step = host.progress(batch * count_steps(segmenter.engine, (height, width), settings))
+        instances: list[Instance] = []
+        for index in range(batch):
+            frame = rgb_frame(image, index)
+            instances += segment_everything(segmenter, frame, settings, index, step)
+        segments = Segments.from_instances(instances, (height, width), batch)
+        return region_result(cls, image, segments, _describe(segments, settings))
+
+
+def _describe(segments: Segments, settings: GridSettings) -> str:
+    """One line for the node: how many regions, from how many clicks; where none, what to do."""
+    side = settings.points_per_side
+    if not len(segments):
+        return (
+            f"no region passed, of {side} x {side} clicks: lower score_threshold or "
+            "stability_threshold"
+        )
+    count = len(segments)
+    text = "1 region" if count == 1 else f"{count} regions"
+    text += f" from {side} x {side} clicks"
+    return text if segments.batch == 1 else f"{text}, in {segments.batch} images"

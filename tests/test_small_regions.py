@@ -1,0 +1,57 @@
+"""Small holes and islands, as the official generators treat them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from segment_anywhere.core.small_regions import clean_masks, fill_holes, remove_islands
+
+
+def _mask(*rows: str) -> np.ndarray:
+    return np.array([[letter == "#" for letter in row] for row in rows])
+
+
+RING = _mask("........", ".####...", ".#..#...", ".#..#...", ".####...", ".......#")
+
+
+@pytest.mark.parametrize(("min_area", "added"), [(1, 0), (4, 0), (5, 4), (100, 36)])
+def test_holes_below_the_area_are_filled(min_area, added):
+    """The background is a hole like any other, as in the official code."""
+    filled = fill_holes(RING, min_area)
+    assert filled.sum() - RING.sum() == (added if min_area < 100 else (~RING).sum())
+    assert (filled | RING == filled).all()
+
+
+@pytest.mark.parametrize(("min_area", "left"), [(1, 13), (2, 12), (12, 12), (13, 12), (99, 12)])
+def test_islands_below_the_area_go_but_never_all(min_area, left):
+    assert remove_islands(RING, min_area).sum() == left
+
+
+def test_corners_connect():
+    diagonal = np.eye(5, dtype=bool)
+    assert remove_islands(diagonal, 5).sum() == 5
+
+
+def test_nothing_stays_nothing():
+    assert not remove_islands(np.zeros((4, 4), bool), 3).any()
+    masks, rows = clean_masks(torch.zeros((0, 4, 4), dtype=torch.uint8), 3, 0.7)
+    assert masks.shape == (0, 4, 4)
+    assert rows.tolist() == []
+
+
+def test_of_duplicates_the_one_that_needed_no_mending_stays():
+    whole = np.zeros((20, 20), bool)
+    whole[2:18, 2:18] = True
+    holed = whole.copy()
+    holed[5:7, 5:7] = False
+    small = np.zeros((20, 20), bool)
+    small[0, :3] = True
+    given = torch.from_numpy(np.stack((holed, whole, small))).to(torch.uint8) * 255
+    before = given.clone()
+    masks, rows = clean_masks(given, 5, 0.7)
+    assert rows.tolist() == [1]
+    assert torch.equal(masks[0], given[1])
+    assert torch.equal(given, before)
+    masks, rows = clean_masks(given[:1], 5, 0.7)
+    assert torch.equal(masks[0], given[1])
