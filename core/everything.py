@@ -139,13 +139,14 @@ def segment_everything(
             step()
         found.append(_without_duplicates(_join(runs), settings.overlap_threshold))
     kept = _without_duplicates_between(found, crops, settings.overlap_threshold)
-    pairs = zip(kept, crops, strict=True)
-    masks = torch.cat([_masks(segmenter.engine, each, crop, size) for each, crop in pairs])
+    masks = _masks(segmenter.engine, kept, crops, size)
     scores = torch.cat([each.scores for each in kept])
     if settings.min_area:
         masks, rows = clean_masks(masks, settings.min_area, settings.overlap_threshold)
         scores = scores[rows]
+    # Ranked as estimated, reported as an IoU can be.
     order = scores.argsort(descending=True, stable=True).tolist()
+    scores = scores.clamp(0.0, 1.0)
     filled = [row for row in order if masks[row].any()]
     return [
         Instance(masks[row], float(scores[row]), f"region {number}", index)
@@ -293,12 +294,15 @@ def _without_duplicates_between(
     return [each.take(own.nonzero()[:, 0]) for each, own in zip(found, rows, strict=True)]
 
 
-def _masks(engine: Engine, proposals: _Proposals, crop: Crop, size: tuple[int, int]) -> Tensor:
-    """Masks of the image's size: [K, H, W] uint8 on the CPU, 0 outside the crop."""
-    masks = torch.zeros((len(proposals.scores), *size), dtype=torch.uint8)
-    inside = masks[:, crop.rows, crop.columns]
+def _masks(
+    engine: Engine, kept: list[_Proposals], crops: list[Crop], size: tuple[int, int]
+) -> Tensor:
+    """Masks of the image's size, 0 outside their crop: [K, H, W] uint8 on the CPU."""
+    masks = torch.zeros((sum(len(each.scores) for each in kept), *size), dtype=torch.uint8)
     start = 0
-    for part in _parts(proposals.logits, crop.size):
-        inside[start : start + len(part)] = engine.to_masks(part, crop.size).to(torch.uint8) * 255
-        start += len(part)
+    for proposals, crop in zip(kept, crops, strict=True):
+        inside = masks[:, crop.rows, crop.columns]
+        for part in _parts(proposals.logits, crop.size):
+            inside[start : start + len(part)] = engine.to_masks(part, crop.size).byte() * 255
+            start += len(part)
     return masks

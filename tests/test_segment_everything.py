@@ -63,14 +63,11 @@ def test_nothing_found_keeps_every_image_and_says_what_to_do(tiny):
 
 
 def test_the_grid_suits_the_model_unless_told_otherwise(tiny):
-    fast = {"score_threshold": 1.0}
-    assert "32 x 32 clicks" in _run(tiny, _images(3), points_per_side=0, **fast).ui["text"][0]
+    """Seen in what the crops refuse, so that nothing has to run."""
     grabcut = LoadSAM.execute("grabcut (built in)", "auto").args[0]
-    small = torch.zeros(1, 24, 24, 3)
-    small[:, 6:18, 6:18] = 1.0
-    text = _run(grabcut, small, points_per_side=0).ui["text"][0]
-    assert "8 x 8 clicks" in text
-    assert "region" in text
+    for model, side in ((tiny, 32), (grabcut, 8)):
+        with pytest.raises(InputError, match=f"divisor: {side} points a side"):
+            _run(model, _images(3), points_per_side=0, crop_layers=2, crop_points_divisor=8)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -154,7 +154,7 @@ def load_transformers(model: SAM2Base, weights: Mapping[str, Tensor]) -> None:
     ):
         if known.all():
             tensor.copy_(values.reshape(tensor.shape))
-        elif key.startswith(("image_encoder", "sam_mask_decoder")) and not known.all():
+        elif key.startswith(("image_encoder", "sam_mask_decoder")):
             raise ValueError(f"no weights for {key}")
 
 
