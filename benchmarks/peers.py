@@ -1,14 +1,17 @@
-"""The official predictors, run in the official way; each is there if its package is installed."""
+"""The official predictors and mask generator, run in the official way; each is there if its package
+is installed."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from harness import ROOT
 
 
 class Peer(Protocol):
@@ -70,3 +73,27 @@ def sam(package: str, size: str) -> MakePeer | None:
         return _Predictor(module.SamPredictor(model), device, autocast=False)
 
     return make
+
+
+Generate = Callable[[np.ndarray], list[dict[str, Any]]]
+
+
+def sam2_generator(config: str, path: Path, settings: dict[str, Any]) -> Generate | None:
+    """SAM2AutomaticMaskGenerator of the package sam2, on the CPU."""
+    if importlib.util.find_spec("sam2") is None:
+        return None
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+    from sam2.build_sam import build_sam2
+
+    model = build_sam2(f"configs/sam2.1/{config}.yaml", str(path), device="cpu")
+    return SAM2AutomaticMaskGenerator(model, **settings).generate
+
+
+def trained_generator(settings: dict[str, Any]) -> Generate | None:
+    """The same around the small trained model of the tests, as their reference script builds it."""
+    if importlib.util.find_spec("sam2") is None:
+        return None
+    sys.path.append(str(ROOT / "tests" / "parity"))
+    import make_everything_reference as reference
+
+    return reference.make_generator(reference.build_model(), settings).generate

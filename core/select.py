@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .prompts import split_phrases
 from .segments import Segments, mask_areas, take
 
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
@@ -48,18 +49,12 @@ class Selection:
     reverse: bool = False
 
 
-def parse_labels(text: str) -> tuple[str, ...]:
-    """Labels separated by commas or newlines."""
-    return tuple(label for part in re.split(r"[,\n]", text) if (label := part.strip()))
-
-
 def parse_indices(text: str) -> tuple[range, ...]:
     """Read a list of indices from 0 and of ranges that include both ends, such as `0, 2-4`.
 
     Raises InputError naming the part that is neither.
     """
-    parts = [part.strip() for part in re.split(r"[,\n]", text)]
-    return tuple(_parse_range(part) for part in parts if part)
+    return tuple(_parse_range(part) for part in split_phrases(text))
 
 
 def _parse_range(part: str) -> range:

@@ -17,7 +17,6 @@ class SegmentEverything(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        defaults = GridSettings()
         return io.Schema(
             node_id="SegmentAnywhereEverything",
             display_name="Segment Everything",
@@ -28,77 +27,8 @@ class SegmentEverything(io.ComfyNode):
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
                 io.Image.Input("image", tooltip="One image or a batch."),
-                io.Int.Input(
-                    "points_per_side",
-                    default=0,
-                    min=0,
-                    max=128,
-                    tooltip="Clicks along each side of the image; more find smaller regions and "
-                    "take longer by their square. 0 suits the model: 32, or 8 for the built-in "
-                    "engine, which takes a good part of a second for each click.",
-                ),
-                io.Float.Input(
-                    "score_threshold",
-                    default=defaults.score_threshold,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Keep masks that the model scores above this. Lower finds more.",
-                ),
-                io.Float.Input(
-                    "stability_threshold",
-                    default=defaults.stability_threshold,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Keep masks whose outline hardly moves when it is drawn a little "
-                    "tighter or wider (an IoU). Lower finds more, with vaguer outlines.",
-                ),
-                io.Int.Input(
-                    "min_area",
-                    default=0,
-                    min=0,
-                    max=2**31 - 1,
-                    tooltip="Fill holes, remove islands and leave out regions of fewer pixels. 0 "
-                    "is off.",
-                ),
-                io.Int.Input(
-                    "crop_layers",
-                    default=0,
-                    min=0,
-                    max=4,
-                    tooltip="Search again in 4 overlapping parts of the image, with 2 in 16 more, "
-                    "and so on: finds small things in large images and takes that much longer.",
-                ),
-                io.Int.Input(
-                    "crop_points_divisor",
-                    default=defaults.crop_points_divisor,
-                    min=1,
-                    max=8,
-                    advanced=True,
-                    tooltip="Each crop layer has this many times fewer points per side than the "
-                    "one before.",
-                ),
-                io.Float.Input(
-                    "stability_offset",
-                    default=defaults.stability_offset,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="How much tighter and wider the outline is drawn for the stability, in "
-                    "logits.",
-                ),
-                io.Float.Input(
-                    "overlap_threshold",
-                    default=defaults.overlap_threshold,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Regions whose boxes overlap more than this (an IoU) count as one; the "
-                    "best score stays.",
-                ),
+                *_search_inputs(),
+                *_rare_inputs(),
             ],
             outputs=region_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -139,6 +69,87 @@ class SegmentEverything(io.ComfyNode):
             instances += segment_everything(segmenter, frame, settings, index, step)
         segments = Segments.from_instances(instances, (height, width), batch)
         return region_result(cls, image, segments, _describe(segments, settings))
+
+
+def _search_inputs() -> list[io.Input]:
+    """What to ask and what to keep."""
+    return [
+        io.Int.Input(
+            "points_per_side",
+            default=0,
+            min=0,
+            max=128,
+            tooltip="Clicks along each side of the image; more find smaller regions and "
+            "take longer by their square. 0 suits the model: 32, or 8 for the built-in "
+            "engine, which takes a good part of a second for each click.",
+        ),
+        io.Float.Input(
+            "score_threshold",
+            default=GridSettings.score_threshold,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Keep masks that the model scores above this. Lower finds more.",
+        ),
+        io.Float.Input(
+            "stability_threshold",
+            default=GridSettings.stability_threshold,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Keep masks whose outline hardly moves when it is drawn a little "
+            "tighter or wider (an IoU). Lower finds more, with vaguer outlines.",
+        ),
+        io.Int.Input(
+            "min_area",
+            default=0,
+            min=0,
+            max=2**31 - 1,
+            tooltip="Fill holes, remove islands and leave out regions of fewer pixels. 0 is off.",
+        ),
+        io.Int.Input(
+            "crop_layers",
+            default=0,
+            min=0,
+            max=4,
+            tooltip="Search again in 4 overlapping parts of the image, with 2 in 16 more, "
+            "and so on: finds small things in large images and takes that much longer.",
+        ),
+    ]
+
+
+def _rare_inputs() -> list[io.Input]:
+    """Settings that few people change; the editor folds them away."""
+    return [
+        io.Int.Input(
+            "crop_points_divisor",
+            default=GridSettings.crop_points_divisor,
+            min=1,
+            max=8,
+            advanced=True,
+            tooltip="Each crop layer has this many times fewer points per side than the "
+            "one before.",
+        ),
+        io.Float.Input(
+            "stability_offset",
+            default=GridSettings.stability_offset,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            advanced=True,
+            tooltip="How much tighter and wider the outline is drawn for the stability, in logits.",
+        ),
+        io.Float.Input(
+            "overlap_threshold",
+            default=GridSettings.overlap_threshold,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Regions whose boxes overlap more than this (an IoU) count as one; the "
+            "best score stays.",
+        ),
+    ]
 
 
 def _describe(segments: Segments, settings: GridSettings) -> str:

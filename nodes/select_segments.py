@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..core.annotations import to_json
 from ..core.errors import InputError
+from ..core.prompts import split_phrases
 from ..core.segments import Segments, bounding_boxes, union_masks
-from ..core.select import Selection, SortBy, parse_indices, parse_labels, select
+from ..core.select import Selection, SortBy, parse_indices, select
 from . import host
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -53,54 +54,9 @@ class SelectSegments(io.ComfyNode):
                 io.Boolean.Input(
                     "reverse", default=False, tooltip="The other way round: smallest area first."
                 ),
-                io.Float.Input(
-                    "min_score",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Drop objects that the model scored lower.",
-                ),
-                io.Float.Input(
-                    "max_score",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Drop objects that the model scored higher.",
-                ),
-                io.Int.Input(
-                    "min_area",
-                    default=0,
-                    min=0,
-                    max=_NO_LIMIT,
-                    tooltip="Drop objects with fewer pixels.",
-                ),
-                io.Int.Input(
-                    "max_area",
-                    default=0,
-                    min=0,
-                    max=_NO_LIMIT,
-                    tooltip="Drop objects with more pixels; 0 is no limit.",
-                ),
+                *_limits(),
             ],
-            outputs=[
-                io.Mask.Output("mask", tooltip="The union of the chosen, one mask per image."),
-                SegmentsSocket.Output("segments", tooltip="The chosen, for further nodes."),
-                io.Mask.Output(
-                    "instances",
-                    tooltip="One mask for each of the chosen, image by image; one empty mask where "
-                    "nothing was chosen.",
-                ),
-                io.BoundingBox.Output(
-                    "bboxes", tooltip="A box around each, one list per image, with score and label."
-                ),
-                io.Int.Output("count", tooltip="How many were chosen, in all images together."),
-                io.String.Output(
-                    "json",
-                    tooltip="A list of frame, label, score, box, area and mask (COCO run lengths).",
-                ),
-            ],
+            outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
         )
@@ -127,7 +83,7 @@ class SelectSegments(io.ComfyNode):
         max_area: int = 0,
     ) -> io.NodeOutput:
         selection = Selection(
-            labels=parse_labels(labels),
+            labels=split_phrases(labels),
             indices=parse_indices(indices),
             min_score=min_score,
             max_score=max_score,
@@ -149,6 +105,63 @@ class SelectSegments(io.ComfyNode):
             to_json(chosen),
             ui=host.preview(mask[..., None].expand(-1, -1, -1, 3), text, cls),
         )
+
+
+def _limits() -> list[io.Input]:
+    """The inputs that filter by number, limits included."""
+    return [
+        io.Float.Input(
+            "min_score",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Drop objects that the model scored lower.",
+        ),
+        io.Float.Input(
+            "max_score",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Drop objects that the model scored higher.",
+        ),
+        io.Int.Input(
+            "min_area",
+            default=0,
+            min=0,
+            max=_NO_LIMIT,
+            tooltip="Drop objects with fewer pixels.",
+        ),
+        io.Int.Input(
+            "max_area",
+            default=0,
+            min=0,
+            max=_NO_LIMIT,
+            tooltip="Drop objects with more pixels; 0 is no limit.",
+        ),
+    ]
+
+
+def _outputs() -> list[io.Output]:
+    """What other nodes and other programs can use of the chosen."""
+    return [
+        io.Mask.Output("mask", tooltip="The union of the chosen, one mask per image."),
+        SegmentsSocket.Output("segments", tooltip="The chosen, for further nodes."),
+        io.Mask.Output(
+            "instances",
+            tooltip="One mask for each of the chosen, image by image; one empty mask where "
+            "nothing was chosen.",
+        ),
+        io.BoundingBox.Output(
+            "bboxes", tooltip="A box around each, one list per image, with score and label."
+        ),
+        io.Int.Output("count", tooltip="How many were chosen, in all images together."),
+        io.String.Output(
+            "json",
+            tooltip="A list of frame, label, score, box, area and mask (COCO run lengths).",
+        ),
+    ]
 
 
 def _instances(chosen: Segments) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.prompts import Box, Point, Prompts, group_by_object
+from segment_anywhere.core.prompts import Box, Point, Prompts, group_by_object, split_phrases
 
 MASK = torch.ones(10, 10)
 
@@ -83,3 +83,17 @@ def test_negative_points_refine_a_mask():
 )
 def test_what_counts_as_a_single_click(prompts, mask, single):
     assert group_by_object(prompts, mask)[0].is_single_click is single
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        (" dog, red   car\n\ncat,", ("dog", "red car", "cat")),
+        ("犬，猫", ("犬", "猫")),
+        ("Dog, dog, DOG", ("Dog",)),
+        (" ,\n", ()),
+        ("", ()),
+    ],
+)
+def test_phrases(text, phrases):
+    assert split_phrases(text) == phrases

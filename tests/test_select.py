@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.segments import Instance, Segments
-from segment_anywhere.core.select import Selection, SortBy, parse_indices, parse_labels, select
+from segment_anywhere.core.select import Selection, SortBy, parse_indices, select
 
 SIZE = (40, 60)
 
@@ -48,7 +48,7 @@ def _chosen(**selection) -> str:
         ("0", [0]),
         ("0, 2-4", [0, 2, 3, 4]),
         ("0,2 - 4,", [0, 2, 3, 4]),
-        ("7-7\n3", [7, 3]),
+        ("7-7\n3，3", [7, 3]),
         ("007", [7]),
     ],
 )
@@ -90,11 +90,6 @@ def test_any_text_is_read_or_refused(text):
     except InputError:
         return
     assert all(each.start >= 0 and len(each) >= 1 for each in ranges)
-
-
-def test_labels_are_split_at_commas_and_newlines():
-    assert parse_labels(" dog, red car\n\ncat,") == ("dog", "red car", "cat")
-    assert parse_labels(" \n") == ()
 
 
 @pytest.mark.parametrize(
