@@ -235,19 +235,28 @@ def _stable(
 ) -> tuple[Tensor, Tensor]:
     """Which of the masks [K, h, w] are stable: [K] bool; and their boxes: [K, 4] float32."""
     large = engine.to_logits(logits, size)
-    boxes = _inclusive_boxes(large > 0)
+    boxes = _inclusive_boxes(large)
     if settings.stability_threshold <= 0:
         return torch.ones(len(logits), dtype=torch.bool, device=logits.device), boxes
     # One of the two masks always lies within the other.
-    inner = (large > settings.stability_offset).sum(dim=(1, 2))
-    outer = (large > -settings.stability_offset).sum(dim=(1, 2))
+    inner = _areas(large > settings.stability_offset)
+    outer = _areas(large > -settings.stability_offset)
     return inner / outer >= settings.stability_threshold, boxes
 
 
-def _inclusive_boxes(masks: Tensor) -> Tensor:
-    """Boxes of [K, H, W] bool: first and last column and row, [K, 4] float32; 0 for none."""
+def _areas(masks: Tensor) -> Tensor:
+    """Pixels of each of [K, H, W] bool: [K] int64."""
+    # One by one: a CPU takes seven times as long to sum them over two dimensions.
+    return torch.stack([torch.count_nonzero(mask) for mask in masks])
+
+
+def _inclusive_boxes(logits: Tensor) -> Tensor:
+    """Boxes of what is above 0 in [K, H, W]: first and last column and row, [K, 4] float32.
+
+    0 where nothing is.
+    """
     edges = []
-    for inside in (masks.any(dim=1), masks.any(dim=2)):
+    for inside in (logits.amax(dim=1) > 0, logits.amax(dim=2) > 0):
         marks = inside.to(torch.uint8)
         first = marks.argmax(dim=1)
         last = marks.shape[1] - 1 - marks.flip(1).argmax(dim=1)

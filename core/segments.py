@@ -89,7 +89,7 @@ def mask_boxes(masks: Tensor) -> Tensor:
 
 def mask_areas(masks: Tensor) -> Tensor:
     """Areas of [N, H, W] uint8 masks in pixels, counted from 128 up: [N] int64."""
-    areas = [int((mask >= 128).sum()) for mask in masks]
+    areas = [int(torch.count_nonzero(mask >= 128)) for mask in masks]
     return torch.tensor(areas, dtype=torch.int64)
 
 
