@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from .engines.base import Candidates, Embedding, Engine
+from .engines.base import Candidates, Detections, Detector, Embedding, Encoder, Engine
 from .engines.embeddings import EmbeddingCache, frame_key
 from .errors import EngineError
 from .prompts import ObjectPrompt
@@ -36,10 +36,10 @@ class Counters:
     decodes: int = 0
 
 
-class Segmenter:
-    """One engine with its embedding cache. Not thread-safe, nor is the host's management."""
+class Embedder:
+    """One model with its embedding cache. Not thread-safe, nor is the host's management."""
 
-    def __init__(self, engine: Engine, cache_bytes: int = CACHE_BYTES):
+    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
         self.engine = engine
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
@@ -55,6 +55,12 @@ class Segmenter:
             self.cache.put(key, embedding)
         return embedding
 
+
+class Segmenter(Embedder):
+    """An engine that decodes prompts, with its embedding cache."""
+
+    engine: Engine
+
     def segment(
         self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
     ) -> list[Instance]:
@@ -64,12 +70,21 @@ class Segmenter:
         none where the model finds nothing. A frame without prompts is embedded all the same, so
         that the first prompt is fast.
         """
+        return [
+            instance
+            for instances in self.segment_each(frame, prompts, choice, index)
+            for instance in instances
+        ]
+
+    def segment_each(
+        self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
+    ) -> list[list[Instance]]:
+        """As `segment`, with a list for each prompt."""
         embedding = self.embed(frame)
         candidates = self._decode(embedding, prompts, choice)
         return [
-            instance
+            self._instances(prompt, proposed, choice, embedding.size, index)
             for prompt, proposed in zip(prompts, candidates, strict=True)
-            for instance in self._instances(prompt, proposed, choice, embedding.size, index)
         ]
 
     def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
@@ -120,6 +135,18 @@ class Segmenter:
             for mask, score in zip(masks, scores, strict=True)
             if mask.any()
         ]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What understands words, with the model that embeds images for it."""
+
+    embedder: Embedder
+    detector: Detector
+
+    def find(self, frame: Tensor, phrases: Sequence[str], threshold: float) -> list[Detections]:
+        """What each phrase names in a frame ([H, W, 3] float32, 0..1), phrase by phrase."""
+        return self.detector.detect(self.embedder.embed(frame), phrases, threshold)
 
 
 def _check_finite(embedding: Embedding) -> None:

@@ -12,15 +12,17 @@ from .point_segment import PointSegment
 from .remote_segment import RemoteProviderSegment
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
+from .text_segment import TextSegment
 
 NODES: list[type[io.ComfyNode]] = [
     LoadSAM,
     PointSegment,
+    TextSegment,
+    SegmentEverything,
     RemoteProviderSegment,
+    SelectSegments,
     MaskRefine,
     Combine,
-    SelectSegments,
-    SegmentEverything,
 ]
 
 

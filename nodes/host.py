@@ -12,28 +12,33 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import folder_paths
+import torch
 from comfy_api.latest import io, ui
 from server import PromptServer
 from torch import Tensor, nn
 
 from ..core import tensors
-from ..core.engines.base import Engine
+from ..core.engines.base import Encoder
 from ..core.engines.checkpoints import WEIGHT_SUFFIXES, find_family, load_engine, weights_state
 from ..core.engines.clip_tokens import load_tokenizer
+from ..core.engines.detectors import load_detector
 from ..core.engines.families import Family, family_named
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
 from ..core.engines.sam3_text import ConceptDetector
 from ..core.providers.runs import Hooks
-from ..core.segmenter import Segmenter
+from ..core.segmenter import Embedder, Finder, Segmenter
 
 # The folders in which other packs keep these models, so that nothing has to be moved.
-MODEL_FOLDERS = ("sams", "sam2", "sam3")
+SAM_FOLDERS = ("sams", "sam2", "sam3")
+DETECTOR_FOLDERS = ("grounding-dino", "owlv2", "clipseg")
+MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"
 # A preview is for the eye; a long batch would only fill the temp folder.
 _PREVIEW_FRAMES = 16
 Item = TypeVar("Item")
+Handle = TypeVar("Handle", bound="ModelHandle")
 
 
 class _Holder(nn.Module):
@@ -44,8 +49,8 @@ class _Holder(nn.Module):
         self.model = model
 
 
-class SegmentModel:
-    """What a SEGMENT_MODEL wire carries. Nothing is loaded until a segment node asks for it.
+class ModelHandle:
+    """Weights under ComfyUI's memory management. Nothing is loaded until a node asks for it.
 
     patcher: ComfyUI's handle on the weights, None before loading and for engines without weights.
     """
@@ -53,55 +58,92 @@ class SegmentModel:
     def __init__(self, path: Path | None, precision: Precision):
         self._path = path
         self._precision = precision
-        self._segmenter: Segmenter | None = None
-        self._concepts: ConceptDetector | None = None
+        self._embedder: Embedder | None = None
         self.patcher: comfy.model_patcher.ModelPatcher | None = None
+
+    @property
+    def engine(self) -> Encoder | None:
+        return self._embedder.engine if self._embedder else None
+
+    def ready(self) -> Embedder:
+        """The model ready for use on its device; loads it the first time."""
+        if self._embedder is None:
+            self._embedder = self._load()
+            module = self._embedder.engine.module
+            self.patcher = _patcher(module) if module is not None else None
+        if self.patcher is not None:
+            # Every time, and whole: another node may have evicted the model, and plain modules
+            # cannot run half on the GPU.
+            comfy.model_management.load_models_gpu(
+                [self.patcher],
+                memory_required=self._embedder.engine.activation_bytes(),
+                force_full_load=True,
+            )
+            _finish_load(self.patcher)
+        return self._embedder
+
+    def _load(self) -> Embedder:
+        raise NotImplementedError
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return encoder_dtype(self._precision, comfy.model_management.get_torch_device())
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        """Lets the host count the embeddings when it decides what to evict."""
+        return self._embedder.cache.tensors() if self._embedder else []
+
+
+class DetectorModel(ModelHandle):
+    """A model that understands words and nothing else."""
+
+    def _load(self) -> Embedder:
+        return Embedder(load_detector(self._path, self._dtype))
+
+
+class SegmentModel(ModelHandle):
+    """What a SEGMENT_MODEL wire carries."""
+
+    def __init__(self, path: Path | None, precision: Precision):
+        super().__init__(path, precision)
+        self._concepts: ConceptDetector | None = None
+        self._detector: DetectorModel | None = None
 
     @cached_property
     def family(self) -> Family:
         """What kind of model this is, by the keys of its file; reads no weights."""
         return family_named("grabcut") if self._path is None else find_family(self._path)
 
-    @property
-    def engine(self) -> Engine | None:
-        return self._segmenter.engine if self._segmenter else None
-
     def segmenter(self) -> Segmenter:
         """The model ready for use on its device; loads it the first time."""
-        if self._segmenter is None:
-            engine = self._load_engine()
-            self.patcher = _patcher(engine.module) if engine.module is not None else None
-            self._segmenter = Segmenter(engine)
-        if self.patcher is not None:
-            # Every time, and whole: another node may have evicted the model, and plain modules
-            # cannot run half on the GPU.
-            comfy.model_management.load_models_gpu(
-                [self.patcher],
-                memory_required=self._segmenter.engine.activation_bytes(),
-                force_full_load=True,
-            )
-            _finish_load(self.patcher)
-        return self._segmenter
+        return self.ready()
 
-    def concepts(self) -> ConceptDetector:
-        """SAM 3's text head, ready for use on its device, with the features of known phrases.
+    def finder(self, path: Path | None) -> Finder:
+        """What understands words, ready for use on its device.
 
-        Raises CheckpointError where the weights have no text head, or no vocabulary is found.
+        path: a detector's folder, read at this model's precision; None for this model's own text
+        head, which SAM 3 has. A detector stays as long as this model does, or until another one is
+        asked for, so that it is not read anew for every run. Raises CheckpointError for a folder
+        that cannot be read, for weights without text head, and where no vocabulary is found.
         """
-        engine = self.segmenter().engine
+        if path is not None:
+            self._detector = _shared(DetectorModel, path, self._precision)
+            embedder = self._detector.ready()
+            return Finder(embedder, embedder.engine)
+        embedder = self.segmenter()
         if self._concepts is None:
-            self._concepts = ConceptDetector(engine, load_tokenizer(_tokenizer_folders(self._path)))
-        return self._concepts
+            tokenizer = load_tokenizer(_tokenizer_folders(self._path))
+            self._concepts = ConceptDetector(embedder.engine, tokenizer)
+        return Finder(embedder, self._concepts)
 
-    def _load_engine(self) -> Engine:
+    def _load(self) -> Segmenter:
         if self._path is None:
-            return GrabCutEngine()
-        device = comfy.model_management.get_torch_device()
-        return load_engine(self._path, encoder_dtype(self._precision, device))
+            return Segmenter(GrabCutEngine())
+        return Segmenter(load_engine(self._path, self._dtype))
 
     def _comfy_cache_tensors(self) -> list[Tensor]:
-        """Lets the host count the embeddings when it decides what to evict."""
-        return self._segmenter.cache.tensors() if self._segmenter else []
+        own = super()._comfy_cache_tensors()
+        return own + (self._detector._comfy_cache_tensors() if self._detector else [])
 
 
 def _tokenizer_folders(path: Path) -> list[Path]:
@@ -110,7 +152,7 @@ def _tokenizer_folders(path: Path) -> list[Path]:
     return [beside, Path(comfy.model_management.__file__).parent / "sd1_tokenizer"]
 
 
-_models: weakref.WeakValueDictionary[tuple, SegmentModel] = weakref.WeakValueDictionary()
+_models: weakref.WeakValueDictionary[tuple, ModelHandle] = weakref.WeakValueDictionary()
 
 
 def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
@@ -118,10 +160,14 @@ def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
 
     All loader nodes that ask for the same file at the same precision get the same handle.
     """
-    key = (path, precision, weights_state(path)) if path else (None,)
+    return _shared(SegmentModel, path, precision)
+
+
+def _shared(kind: type[Handle], path: Path | None, precision: Precision) -> Handle:
+    key = (kind, path, precision, weights_state(path)) if path else (kind,)
     model = _models.get(key)
     if model is None:
-        model = _models[key] = SegmentModel(path, precision)
+        model = _models[key] = kind(path, precision)
     return model
 
 
@@ -196,20 +242,24 @@ def progress(total: int) -> Callable[[], None]:
     return step
 
 
-def frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between."""
+def frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between.
+
+    step, steps: which of how many passes over the images this is, for the progress.
+    """
     batch, _, _ = tensors.image_size(image)
-    return counted(((index, tensors.rgb_frame(image, index)) for index in range(batch)), batch)
+    loaded = ((index, tensors.rgb_frame(image, index)) for index in range(batch))
+    return counted(loaded, batch, step, steps)
 
 
-def counted(items: Iterable[Item], total: int) -> Iterator[Item]:
+def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
     """The same items, with progress on the node's bar and a chance to interrupt before each."""
-    bar = comfy.utils.ProgressBar(total)
+    bar = comfy.utils.ProgressBar(steps * total)
     remaining = iter(items)
     for done in range(1, total + 1):
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield next(remaining)
-        bar.update_absolute(done, total)
+        bar.update_absolute(step * total + done, steps * total)
 
 
 def to_output(tensor: Tensor) -> Tensor:

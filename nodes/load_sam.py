@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.engines.downloads import download
 from ..core.engines.precision import Precision
 from ..core.errors import InputError
 from . import host, model_files
@@ -62,9 +61,5 @@ class LoadSAM(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, precision: str) -> io.NodeOutput:
-        source = model_files.resolve(model)
-        path = source.path
-        if source.entry is not None:
-            folder = host.model_folder_paths(source.entry.folder)[0]
-            path = download(source.entry, folder, host.download_progress(source.entry.name, cls))
+        path = model_files.fetch(model_files.resolve(model), cls)
         return io.NodeOutput(host.segment_model(path, Precision(precision)))

@@ -1,4 +1,4 @@
-"""The choices of Load SAM: the built-in engine, files and folders on disk, the catalogue."""
+"""The choices of the model lists: what needs no file, what lies on disk, what can be downloaded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.engines.catalogue import CATALOGUE, Entry
+from comfy_api.latest import io
+
+from ..core.engines.catalogue import CATALOGUE, DETECTORS, Entry
 from ..core.engines.checkpoints import WEIGHT_SUFFIXES, weights_state
+from ..core.engines.downloads import download
 from ..core.errors import InputError
 from . import host
 
 BUILT_IN = "grabcut (built in)"
+AUTO = "auto"
 log = logging.getLogger(__name__)
 
 
@@ -24,58 +28,86 @@ class ModelSource:
     entry: Entry | None = None
 
 
-def options() -> list[str]:
-    """What the model combo shows: built in, then local models, then what can be downloaded.
+@dataclass(frozen=True)
+class Shelf:
+    """Where a list of models comes from.
+
+    input: the combo's name. first: the choice that needs no file. folders: ComfyUI's model folders.
+    takes_files: whether a weights file is a model, or only a folder with a config.json.
+    """
+
+    input: str
+    first: str
+    folders: tuple[str, ...]
+    catalogue: tuple[Entry, ...]
+    takes_files: bool
+
+
+SAM_MODELS = Shelf("model", BUILT_IN, host.SAM_FOLDERS, CATALOGUE, takes_files=True)
+DETECTOR_MODELS = Shelf("detector", AUTO, host.DETECTOR_FOLDERS, DETECTORS, takes_files=False)
+
+
+def options(shelf: Shelf = SAM_MODELS) -> list[str]:
+    """What a combo shows: what needs no file, local models, then what can be downloaded.
 
     A model is `folder/name` in either state; the mark that says "download" is no part of it, so a
     saved workflow stays valid once the file is there.
     """
-    local = _local_models()
-    missing = [_marked(entry) for entry in _open_entries() if _name(entry) not in local]
-    return [BUILT_IN, *local, *missing]
+    local = local_models(shelf)
+    missing = [_marked(entry) for entry in _open_entries(shelf) if _name(entry) not in local]
+    return [shelf.first, *local, *missing]
 
 
-def resolve(choice: str) -> ModelSource:
+def resolve(choice: str, shelf: Shelf = SAM_MODELS) -> ModelSource:
     """Find what a combo value stands for; a file on disk wins over the catalogue.
 
-    Raises InputError for a value that is neither built in, nor on disk, nor in the catalogue, and
+    Raises InputError for a value that is neither the first, nor on disk, nor in the catalogue, and
     for a gated file that is not on disk.
     """
-    if choice == BUILT_IN:
+    if choice == shelf.first:
         return ModelSource()
-    local = _local_models()
+    local = local_models(shelf)
     if choice in local:
         return ModelSource(path=local[choice])
-    for entry in CATALOGUE:
+    for entry in shelf.catalogue:
         if choice in (_name(entry), _marked(entry)):
             path = local.get(_name(entry))
             if path is None and entry.gated:
                 raise InputError(_gated(entry))
             return ModelSource(path=path) if path else ModelSource(entry=entry)
     raise InputError(
-        f"model: {choice} is not on this machine and not in the download list. Put the file into "
-        f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options())}."
+        f"{shelf.input}: {choice} is not on this machine and not in the download list. Put it into "
+        f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options(shelf))}."
     )
 
 
-def fingerprint(choice: str) -> tuple:
+def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
+    """The path of a model, downloaded if need be; None for a choice that needs no file."""
+    entry = source.entry
+    if entry is None:
+        return source.path
+    folder = host.model_folder_paths(entry.folder)[0]
+    return download(entry, folder, host.download_progress(entry.name, cls))
+
+
+def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:
     """Changes when the files behind a choice do."""
-    source = resolve(choice)
+    source = resolve(choice, shelf)
     return (choice, weights_state(source.path) if source.path else None)
 
 
-def downloads() -> str:
+def downloads(shelf: Shelf = SAM_MODELS) -> str:
     """Names, sizes and licences of what can be downloaded, as one line for people."""
-    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries()]
+    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries(shelf)]
     return ", ".join(texts)
 
 
-def _open_entries() -> list[Entry]:
-    return [entry for entry in CATALOGUE if not entry.gated]
+def _open_entries(shelf: Shelf) -> list[Entry]:
+    return [entry for entry in shelf.catalogue if not entry.gated]
 
 
 def _gated(entry: Entry) -> str:
-    other = next(each for each in _open_entries() if each.family == entry.family)
+    other = next(each for each in _open_entries(SAM_MODELS) if each.family == entry.family)
     return (
         f"model: {_name(entry)} is not on this machine, and its publisher gives it only to users "
         f"it has admitted. Ask at https://huggingface.co/{entry.repository} and put the file into "
@@ -91,12 +123,14 @@ def _marked(entry: Entry) -> str:
     return f"{_name(entry)} (download, {entry.size_text})"
 
 
-def _local_models() -> dict[str, Path]:
+def local_models(shelf: Shelf) -> dict[str, Path]:
     """Weights files and transformers folders by their combo name, in the order of the folders."""
     models: dict[str, Path] = {}
-    for folder in host.MODEL_FOLDERS:
+    for folder in shelf.folders:
         for root in host.model_folder_paths(folder):
             for path in _models_below(root):
+                if path.is_file() and not shelf.takes_files:
+                    continue
                 models.setdefault(f"{folder}/{path.relative_to(root).as_posix()}", path)
     return models
 

@@ -9,21 +9,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from segment_anywhere.core.engines.catalogue import CATALOGUE, Entry
+from segment_anywhere.core.engines.catalogue import CATALOGUE, DETECTORS, Entry, RemoteFile
 from segment_anywhere.core.engines.downloads import download, url
 from segment_anywhere.core.engines.families import family_named
 from segment_anywhere.core.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 20_000
+FILE = RemoteFile("weights/test.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 ENTRY = Entry(
     family="sam2",
     title="SAM",
     variant="test",
     folder="sam2",
     repository="someone/sam-test",
-    path="weights/test.pt",
-    size=len(CONTENT),
-    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    files=(FILE,),
     licence="Apache-2.0",
 )
 
@@ -147,7 +146,7 @@ def test_a_refusal_says_what_to_do_by_hand(status, hub, tmp_path):
         download(ENTRY, tmp_path, _ignore)
     message = str(caught.value)
     assert f"answered {status}" in message
-    assert url(ENTRY) in message
+    assert url(ENTRY, FILE) in message
     assert str(tmp_path / "test.pt") in message
     assert "grabcut (built in)" in message
 
@@ -181,7 +180,7 @@ def test_the_hubs_own_cache_is_used(hub, tmp_path):
 
 def test_a_full_disk_is_noticed_before_the_download(hub, tmp_path):
     with pytest.raises(DownloadError, match="the disk lacks room"):
-        download(replace(ENTRY, size=2**60), tmp_path, _ignore)
+        download(replace(ENTRY, files=(replace(FILE, size=2**60),)), tmp_path, _ignore)
     assert hub.requests == []
 
 
@@ -198,7 +197,8 @@ def test_an_endpoint_without_scheme(hub, tmp_path, monkeypatch):
 
 
 def test_without_a_published_hash_the_size_is_checked(hub, tmp_path):
-    assert download(replace(ENTRY, sha256=None), tmp_path, _ignore).read_bytes() == CONTENT
+    entry = replace(ENTRY, files=(replace(FILE, sha256=None),))
+    assert download(entry, tmp_path, _ignore).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.file)
@@ -206,13 +206,26 @@ def test_the_catalogue_is_complete(entry):
     assert entry.size > 10**6
     assert entry.licence
     assert family_named(entry.family).module
-    assert entry.sha256 is None or len(entry.sha256) == 64
+    (file,) = entry.files
+    assert file.sha256 is None or len(file.sha256) == 64
     assert Path(entry.file).suffix in (".pt", ".pth", ".safetensors")
+
+
+@pytest.mark.parametrize("entry", DETECTORS, ids=lambda entry: entry.file)
+def test_a_detectors_folder_is_complete(entry):
+    """Weights, tokenizer, how images are made, and last what makes the folder count as a model."""
+    names = [file.name for file in entry.files]
+    assert names[0] == "model.safetensors" and names[-1] == "config.json"
+    assert {"tokenizer.json", "vocab.json"} & set(names)
+    assert "preprocessor_config.json" in names
+    assert family_named(entry.family).capabilities.words
+    assert all(len(file.sha256) == 64 and file.size > 0 for file in entry.files)
+    assert len(entry.revision) == 40
 
 
 def test_the_default_hub_is_the_public_one(monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    assert url(CATALOGUE[0]) == (
+    assert url(CATALOGUE[0], CATALOGUE[0].files[0]) == (
         "https://huggingface.co/facebook/sam2.1-hiera-tiny/resolve/main/sam2.1_hiera_tiny.pt"
     )
 
@@ -220,4 +233,57 @@ def test_the_default_hub_is_the_public_one(monkeypatch):
 def test_files_outside_the_hub_have_their_own_address(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     entry = replace(ENTRY, repository="https://files.example/models")
-    assert url(entry) == "https://files.example/models/weights/test.pt"
+    assert url(entry, FILE) == "https://files.example/models/weights/test.pt"
+
+
+FOLDER = replace(
+    ENTRY,
+    title="Detector",
+    folder="clipseg",
+    repository="someone/detector-test",
+    revision="c0ffee",
+    files=tuple(replace(FILE, path=path) for path in ("model.safetensors", "config.json")),
+)
+
+
+def test_a_folder_arrives_whole_and_counts_as_a_model_last(hub, tmp_path):
+    seen = []
+    path = download(FOLDER, tmp_path, lambda done, total: seen.append((done, total)))
+    assert path == tmp_path / "detector-test"
+    assert sorted(file.name for file in path.iterdir()) == ["config.json", "model.safetensors"]
+    assert [each for each, _ in hub.requests] == [
+        f"/someone/detector-test/resolve/c0ffee/{name}"
+        for name in ("model.safetensors", "config.json")
+    ]
+    assert seen == sorted(seen) and seen[-1] == (FOLDER.size, FOLDER.size)
+
+
+def test_a_folder_goes_on_where_it_stopped(hub, tmp_path):
+    place = tmp_path / "detector-test"
+    place.mkdir()
+    (place / "model.safetensors").write_bytes(CONTENT)
+    download(FOLDER, tmp_path, _ignore)
+    assert [path.rsplit("/", 1)[-1] for path, _ in hub.requests] == ["config.json"]
+
+
+def test_a_folder_of_the_hubs_cache_is_used_where_it_lies(hub, tmp_path):
+    repository = tmp_path / "hub" / "hub" / "models--someone--detector-test"
+    snapshot = repository / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(CONTENT)
+    assert download(FOLDER, tmp_path, _ignore) == tmp_path / "detector-test"
+    (snapshot / "config.json").write_bytes(CONTENT)
+    hub.requests.clear()
+    assert download(FOLDER, tmp_path, _ignore) == snapshot
+    assert hub.requests == []
+
+
+def test_a_folder_that_cannot_be_fetched_names_all_its_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    message = (
+        f"Detector test could not be downloaded: HF_HUB_OFFLINE is set.*save it as "
+        f"{tmp_path}/detector-test/model.safetensors .the whole folder: model.safetensors, "
+        "config.json., or choose another detector in Text Segment"
+    )
+    with pytest.raises(DownloadError, match=message):
+        download(FOLDER, tmp_path, _ignore)

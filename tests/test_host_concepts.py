@@ -34,11 +34,10 @@ def _add_vocabulary(folder):
 def test_words_and_clicks_share_a_handle(folder):
     _add_vocabulary(folder)
     model = host.segment_model(folder, "fp32")
-    concepts = model.concepts()
-    assert host.segment_model(folder, "fp32").concepts() is concepts
-    embedding = model.segmenter().embed(FRAME)
-    (found,) = concepts.detect(embedding, ["dog"], 0.0)
-    masks = model.engine.to_masks(found.logits[:2], embedding.size)
+    finder = model.finder(None)
+    assert host.segment_model(folder, "fp32").finder(None) == finder
+    (found,) = finder.find(FRAME, ["dog"], 0.0)
+    masks = model.engine.to_masks(found.logits[:2], (40, 60))
     assert masks.shape == (2, 40, 60)
     assert Instance((masks[0] * 255).to(torch.uint8), float(found.scores[0]), "dog", 0)
     assert model.segmenter().counters.encodes == 1
@@ -50,6 +49,6 @@ def test_the_vocabulary_of_comfyui_comes_second(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(host.comfy.model_management, "__file__", str(comfy / "x.py"))
     model = host.segment_model(folder, "fp32")
     with pytest.raises(CheckpointError, match=f"no tokenizer.*{folder}, {comfy}/sd1_tokenizer"):
-        model.concepts()
+        model.finder(None)
     _add_vocabulary(comfy / "sd1_tokenizer")
-    assert model.concepts()
+    assert model.finder(None)

@@ -20,7 +20,7 @@ _HEAD = "| Family | Model | Prompts | Licence | Download |\n|---|---|---|---|---
 def models_table(catalogue: types.ModuleType, families: types.ModuleType) -> str:
     """The table in Markdown: the built-in engine, then the catalogue in its order."""
     rows = [_row("GrabCut", "built in", _prompts(families, "grabcut"), "Apache-2.0", "none")]
-    for entry in catalogue.CATALOGUE:
+    for entry in (*catalogue.CATALOGUE, *catalogue.DETECTORS):
         size = entry.size_text
         source = f"{size}, by hand: [gated]({_page(entry)})" if entry.gated else size
         prompts = _prompts(families, entry.family)
@@ -40,6 +40,7 @@ def _prompts(families: types.ModuleType, name: str) -> str:
         "boxes (also negative)": able.boxes and able.negative_boxes,
         "boxes": able.boxes and not able.negative_boxes,
         "mask": able.masks,
+        "words": able.words,
     }
     return ", ".join(kind for kind, is_taken in kinds.items() if is_taken)
 

@@ -1,9 +1,10 @@
-"""The protocol of all engines: encode an image once, decode prompts as often as needed."""
+"""The protocols of all models: encode an image once, decode prompts or words as often as needed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Protocol
 
 import torch
@@ -42,8 +43,40 @@ class Candidates:
     scores: Tensor
 
 
-class Engine(Protocol):
-    """A local model. Engines hold no images and no state between calls."""
+@dataclass(frozen=True)
+class Detections:
+    """What was found of one phrase in an image, best first. Tensors on any device.
+
+    scores: [N] float32, 0..1. boxes: [N, 4] float32, xyxy in pixels of the image, inside it.
+    logits: [N, h, w] float32, above 0 inside, over the whole image at the model's own resolution;
+    None from a model that finds boxes only. best: the highest score, kept or not; 0 where the model
+    proposes nothing.
+    """
+
+    scores: Tensor
+    boxes: Tensor
+    logits: Tensor | None
+    best: float
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def first(self, count: int | None) -> Detections:
+        """The best so many, None for all."""
+        logits = None if self.logits is None else self.logits[:count]
+        return replace(self, scores=self.scores[:count], boxes=self.boxes[:count], logits=logits)
+
+
+class MaskDetail(Enum):
+    """What a detector's own masks are worth: it has none, a heat map's outlines, or a SAM's."""
+
+    NONE = 0
+    ROUGH = 1
+    EXACT = 2
+
+
+class Encoder(Protocol):
+    """What all local models share. They hold no images and no results between calls."""
 
     family: str
     """The name of its `families.Family`."""
@@ -52,6 +85,27 @@ class Engine(Protocol):
 
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""
+
+    def activation_bytes(self) -> int:
+        """An estimate of the memory that encoding one frame takes beside the weights."""
+
+
+class Detector(Protocol):
+    """What understands words. It reads embeddings that an encoder made."""
+
+    mask_detail: MaskDetail
+
+    def detect(
+        self, embedding: Embedding, phrases: Sequence[str], threshold: float
+    ) -> list[Detections]:
+        """Find what each phrase names with a score of at least the threshold, phrase by phrase.
+
+        Raises InputError for a phrase that holds no words or is too long for the model.
+        """
+
+
+class Engine(Encoder, Protocol):
+    """A model that understands points, boxes and masks."""
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
@@ -63,6 +117,3 @@ class Engine(Protocol):
 
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [K, h, w] to the image's size and threshold them: [K, H, W] bool."""
-
-    def activation_bytes(self) -> int:
-        """An estimate of the memory that encoding one frame takes beside the weights."""

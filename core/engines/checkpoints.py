@@ -176,7 +176,7 @@ def _broken(path: Path, error: Exception) -> str:
 
 
 def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
-    config = _read_config(path / "config.json")
+    config = read_config(path / "config.json")
     family = family_of_type(config.get("model_type"))
     if family is None:
         known = ", ".join(name for each in FAMILIES for name in each.model_types)
@@ -202,7 +202,8 @@ def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
         ) from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a folder's JSON file; CheckpointError where it is unreadable or no object."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -10,10 +10,11 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DownloadError
-from .catalogue import Entry
+from .catalogue import Entry, RemoteFile
 
 log = logging.getLogger(__name__)
 
@@ -34,106 +35,143 @@ Progress = Callable[[int, int], None]
 
 
 def download(entry: Entry, folder: Path, progress: Progress) -> Path:
-    """Fetch an entry's file into a folder and return its path.
+    """Fetch an entry into a folder and return the path of its file, or of the folder it is.
 
-    A file in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies. HF_ENDPOINT names
-    another hub; HF_HUB_OFFLINE forbids the network. The bytes go to a `.part` file, which a later
-    call continues, and get their name once size and SHA-256 are right. Raises DownloadError, saying
-    what to fetch by hand and where to put it.
+    What is in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies, and what is in the
+    folder already is not fetched again. HF_ENDPOINT names another hub; HF_HUB_OFFLINE forbids the
+    network. The bytes of a file go to a `.part` file, which a later call continues, and get their
+    name once size and SHA-256 are right. Raises DownloadError, saying what to fetch by hand and
+    where to put it.
     """
-    cached = _hub_cache(entry)
-    if cached is not None:
-        return cached
-    target = folder / entry.file
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
-        raise _error(entry, target, "HF_HUB_OFFLINE is set")
-    address = url(entry)
-    if not address.startswith(("https://", "http://")):
-        raise _error(entry, target, f"HF_ENDPOINT must begin with https://, found {address}")
-    part = target.with_name(target.name + ".part")
-    try:
-        _make_room(entry, part, target)
-        log.info("downloading %s to %s", address, target)
-        _fetch(entry, part, progress)
-        _verify(entry, part, target)
-        part.replace(target)
-    except urllib.error.HTTPError as error:
-        raise _error(entry, target, f"the server answered {error.code} {error.reason}") from error
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        ConnectionError,
-        TimeoutError,
-    ) as error:
-        reason = getattr(error, "reason", None) or error
-        raise _error(entry, target, f"the connection failed ({reason})") from error
-    except OSError as error:
-        raise _error(entry, target, f"the file cannot be written ({error})") from error
-    return target
+    cached = [_hub_cache(entry, file) for file in entry.files]
+    if None not in cached:
+        return cached[0].parent if entry.is_folder else cached[0]
+    place = folder / entry.file if entry.is_folder else folder
+    done = 0
+    for file in entry.files:
+        one = _Download(entry, file, place / file.name)
+        if not one.target.is_file():
+            one.run(_shifted(progress, done, entry.size))
+        done += file.size
+    return folder / entry.file
 
 
-def _make_room(entry: Entry, part: Path, target: Path) -> None:
-    part.parent.mkdir(parents=True, exist_ok=True)
-    done = part.stat().st_size if part.exists() else 0
-    if shutil.disk_usage(part.parent).free < entry.size - done + _SPARE_DISK:
-        raise _error(entry, target, f"the disk lacks room for {entry.size:,} bytes")
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one file as progress of the whole entry."""
+    return lambda done, _: progress(before + done, total)
 
 
-def url(entry: Entry) -> str:
-    """Where an entry's file is fetched from."""
+def url(entry: Entry, file: RemoteFile) -> str:
+    """Where a file of an entry is fetched from."""
     if entry.repository.startswith("https://"):
-        return f"{entry.repository}/{entry.path}"
+        return f"{entry.repository}/{file.path}"
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
-    return f"{endpoint}/{entry.repository}/resolve/main/{entry.path}"
+    return f"{endpoint}/{entry.repository}/resolve/{entry.revision}/{file.path}"
 
 
-def _hub_cache(entry: Entry) -> Path | None:
+def _hub_cache(entry: Entry, file: RemoteFile) -> Path | None:
     if entry.repository.startswith("https://"):
         return None
     from huggingface_hub import try_to_load_from_cache
 
     home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
     cache = os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
-    found = try_to_load_from_cache(entry.repository, entry.path, cache_dir=cache)
+    found = try_to_load_from_cache(
+        entry.repository, file.path, cache_dir=cache, revision=entry.revision
+    )
     return Path(found) if isinstance(found, str) else None
 
 
-def _fetch(entry: Entry, part: Path, progress: Progress) -> None:
-    done = part.stat().st_size if part.exists() else 0
-    if done >= entry.size:
-        return
-    headers = {"User-Agent": "segment-anywhere"}
-    if done:
-        headers["Range"] = f"bytes={done}-"
-    request = urllib.request.Request(url(entry), headers=headers)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        # A server that ignores the range, or mistakes it, sends the whole file again.
-        start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
-        resumed = response.status == http.client.PARTIAL_CONTENT and start == str(done)
-        done = done if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            while done <= entry.size and (chunk := response.read1(_CHUNK)):
-                file.write(chunk)
-                done += len(chunk)
-                progress(min(done, entry.size), entry.size)
+@dataclass(frozen=True)
+class _Download:
+    """One file on its way to `target`."""
 
+    entry: Entry
+    file: RemoteFile
+    target: Path
 
-def _verify(entry: Entry, part: Path, target: Path) -> None:
-    size = part.stat().st_size
-    with part.open("rb") as file:
-        is_page = file.read(1) == b"<"
-    if is_page:
-        part.unlink()
-        raise _error(entry, target, "the server sent a web page instead of the file")
-    if size < entry.size:
-        raise _error(
-            entry,
-            target,
-            f"the connection ended after {size:,} of {entry.size:,} bytes; queue again to continue",
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(self.target.name + ".part")
+
+    @property
+    def url(self) -> str:
+        return url(self.entry, self.file)
+
+    def run(self, progress: Progress) -> None:
+        if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+            raise self._error("HF_HUB_OFFLINE is set")
+        if not self.url.startswith(("https://", "http://")):
+            raise self._error(f"HF_ENDPOINT must begin with https://, found {self.url}")
+        try:
+            self._make_room()
+            log.info("downloading %s to %s", self.url, self.target)
+            self._fetch(progress)
+            self._verify()
+            self.part.replace(self.target)
+        except urllib.error.HTTPError as error:
+            raise self._error(f"the server answered {error.code} {error.reason}") from error
+        except _NETWORK_ERRORS as error:
+            reason = getattr(error, "reason", None) or error
+            raise self._error(f"the connection failed ({reason})") from error
+        except OSError as error:
+            raise self._error(f"the file cannot be written ({error})") from error
+
+    def _make_room(self) -> None:
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        needed = self.file.size - self._bytes_there()
+        if shutil.disk_usage(self.part.parent).free < needed + _SPARE_DISK:
+            raise self._error(f"the disk lacks room for {self.file.size:,} bytes")
+
+    def _bytes_there(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _fetch(self, progress: Progress) -> None:
+        done, size = self._bytes_there(), self.file.size
+        if done >= size:
+            return
+        headers = {"User-Agent": "segment-anywhere"}
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        request = urllib.request.Request(self.url, headers=headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            # A server that ignores the range, or mistakes it, sends the whole file again.
+            start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
+            resumed = response.status == http.client.PARTIAL_CONTENT and start == str(done)
+            done = done if resumed else 0
+            with self.part.open("ab" if resumed else "wb") as file:
+                while done <= size and (chunk := response.read1(_CHUNK)):
+                    file.write(chunk)
+                    done += len(chunk)
+                    progress(min(done, size), size)
+
+    def _verify(self) -> None:
+        size, wanted = self.part.stat().st_size, self.file
+        with self.part.open("rb") as file:
+            is_page = file.read(1) == b"<"
+        if is_page:
+            self.part.unlink()
+            raise self._error("the server sent a web page instead of the file")
+        if size < wanted.size:
+            raise self._error(
+                f"the connection ended after {size:,} of {wanted.size:,} bytes; queue again to "
+                "continue"
+            )
+        if size > wanted.size or (wanted.sha256 and file_sha256(self.part) != wanted.sha256):
+            self.part.unlink()
+            raise self._error("what arrived is not the published file (size or SHA-256)")
+
+    def _error(self, reason: str) -> DownloadError:
+        other = '"grabcut (built in)" in Load SAM to go on without any download'
+        others = ""
+        if self.entry.is_folder:
+            other = "another detector in Text Segment"
+            names = ", ".join(file.name for file in self.entry.files)
+            others = f" (the whole folder: {names})"
+        return DownloadError(
+            f"{self.entry.name} could not be downloaded: {reason}. Fetch {self.url} by hand and "
+            f"save it as {self.target}{others}, or choose {other}."
         )
-    if size > entry.size or (entry.sha256 and file_sha256(part) != entry.sha256):
-        part.unlink()
-        raise _error(entry, target, "what arrived is not the published file (size or SHA-256)")
 
 
 def file_sha256(path: Path) -> str:
@@ -143,10 +181,3 @@ def file_sha256(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _error(entry: Entry, target: Path, reason: str) -> DownloadError:
-    return DownloadError(
-        f"{entry.name} could not be downloaded: {reason}. Fetch {url(entry)} by hand and save it "
-        f'as {target}, or choose "grabcut (built in)" in Load SAM to go on without any download.'
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +24,7 @@ class Capabilities:
     boxes: bool = True
     negative_boxes: bool = False
     masks: bool = True
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Family:
     """A kind of model.
 
     module: the one of this package with the functions `from_official(state, dtype)` and
-    `from_transformers(config, state, dtype)`. is_official: whether a state dict's keys are those
+    `from_transformers(config, state, dtype)`; a detector's has `MODEL_CLASS`, of transformers, and
+    `from_folder(folder, dtype)`. is_official: whether a state dict's keys are those
     of the family's official checkpoints. model_types: what transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
     asked for.
@@ -77,6 +79,7 @@ FAMILIES = (
     Family(
         "sam3",
         "SAM 3 / 3.1",
+        Capabilities(words=True),
         module="sam3",
         is_official=sam3_layout.is_official,
         model_types=("sam3_video", "sam3_tracker", "sam3_tracker_video", "sam3"),
@@ -84,9 +87,24 @@ FAMILIES = (
 )
 
 
+_WORDS_ALONE = Capabilities(points=False, boxes=False, masks=False, words=True)
+DETECTOR_FAMILIES = (
+    Family(
+        "grounding_dino",
+        "Grounding DINO",
+        _WORDS_ALONE,
+        module="grounding_dino",
+        model_types=("grounding-dino", "mm-grounding-dino"),
+    ),
+    Family("owlv2", "OWLv2", _WORDS_ALONE, module="owlv2", model_types=("owlv2",)),
+    Family("clipseg", "CLIPSeg", _WORDS_ALONE, module="clipseg", model_types=("clipseg",)),
+)
+"""Models that understand words and nothing else, so that Load SAM cannot offer them."""
+
+
 def family_named(name: str) -> Family:
-    """The family of this name."""
-    return next(each for each in FAMILIES if each.name == name)
+    """The family of this name, a detector's too."""
+    return next(each for each in (*FAMILIES, *DETECTOR_FAMILIES) if each.name == name)
 
 
 def family_of_keys(keys: Mapping[str, Any]) -> Family | None:
@@ -95,9 +113,9 @@ def family_of_keys(keys: Mapping[str, Any]) -> Family | None:
     return next((each for each in loadable if each.is_official(keys)), None)
 
 
-def family_of_type(model_type: str | None) -> Family | None:
+def family_of_type(model_type: str | None, among: Sequence[Family] = FAMILIES) -> Family | None:
     """The family of a transformers folder, by the model type in its config.json."""
-    return next((each for each in FAMILIES if model_type in each.model_types), None)
+    return next((each for each in among if model_type in each.model_types), None)
 
 
 def check_prompts(family: Family, frames: Sequence[Sequence[ObjectPrompt]]) -> None:
@@ -112,7 +130,7 @@ def check_prompts(family: Family, frames: Sequence[Sequence[ObjectPrompt]]) -> N
             "negative_boxes": bool(prompt.negative_boxes),
             "masks": prompt.mask is not None,
         }
-        for kind in (kind.name for kind in fields(Capabilities) if used[kind.name]):
+        for kind in (kind for kind, is_used in used.items() if is_used):
             if not getattr(family.capabilities, kind):
                 takers = [each.title for each in FAMILIES if getattr(each.capabilities, kind)]
                 raise InputError(

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, EngineError
-from .base import Embedding
+from .base import Detections, Embedding, MaskDetail
 from .clip_tokens import ClipTokenizer
 from .sam3 import Sam3Engine
 
@@ -27,30 +27,18 @@ _KEPT_PHRASES = 512
 _PADDING = 0
 
 
-@dataclass(frozen=True)
-class Detections:
-    """What was found for one phrase, best first.
-
-    scores: [N] float32, 0..1, the presence of the concept in the image taken in. boxes: [N, 4]
-    float32, xyxy in pixels of the image. logits: [N, h, w] float32, above 0 inside, at the model's
-    own resolution. All on the model's device. best: the highest score, kept or not.
-    """
-
-    scores: Tensor
-    boxes: Tensor
-    logits: Tensor
-    best: float
-
-
 class ConceptDetector:
     """The text head of an engine. Keeps the features of phrases, on the CPU, and no images."""
+
+    mask_detail = MaskDetail.EXACT
 
     def __init__(self, engine: Sam3Engine, tokenizer: ClipTokenizer):
         """Raises CheckpointError for weights without a text head and for another vocabulary."""
         if not engine.has_text_head:
             raise CheckpointError(
                 "SAM 3: these weights hold the tracker alone, without the text head. Choose the "
-                "whole model in Load SAM: a single file, or a folder of model type sam3_video."
+                "whole model in Load SAM, a single file or a folder of model type sam3_video, or a "
+                "detector in Text Segment."
             )
         entries = engine.module.text_encoder.embeddings.token_embedding.num_embeddings
         if len(tokenizer) != entries:
@@ -73,6 +61,10 @@ class ConceptDetector:
         prompts = [self._phrase(phrase) for phrase in phrases]
         scene = _Scene(self._engine, embedding)
         return [_detect(scene, prompt.to(scene.coarse.device), threshold) for prompt in prompts]
+
+    def refine(self, embedding: Embedding, found: Detections) -> Detections:
+        """Draw each instance anew with the tracker's head, which reads the same embedding."""
+        return replace(found, logits=self._engine.refine(embedding, found.boxes, found.logits))
 
     def _phrase(self, phrase: str) -> Tensor:
         """Features of a phrase's tokens, [1, T, C] float32, from the cache where they are there."""
