@@ -68,6 +68,7 @@ def comfy(
         write_layouts("sam2", models / "sam2", "parity")
         write_layouts("edgetam", models / "sam2", "edgetam")
         write_sam3_layouts(models / "sam3")
+        shutil.copytree(FIXTURES / "clipseg_tiny", models / "clipseg" / "tiny")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2" / "sam2_tiny")
         write_neighbour(base / "custom_nodes")

@@ -26,16 +26,31 @@ def point_segment(
 
     image: an uploaded image's name, or a link to a node that the caller adds.
     """
+    segment = node(
+        "SegmentAnywherePoint",
+        points=points if isinstance(points, str) else json.dumps(points),
+        mask_choice=mask_choice,
+        **sockets,
+    )
+    return _around(segment, image, model, precision)
+
+
+def text_segment(image: str | list, prompt: str, model: str = BUILT_IN, **inputs: Any) -> Graph:
+    """Load SAM and Text Segment ("segment"), with the same outputs as `point_segment`."""
+    values = {"negative_prompt": "", "threshold": 0.4, "max_objects": 0, **inputs}
+    segment = node("SegmentAnywhereText", prompt=prompt, **values)
+    return _around(segment, image, model, "fp32")
+
+
+def _around(segment: dict[str, Any], image: str | list, model: str, precision: str) -> Graph:
+    """A segment node between its model and image and what shows its outputs."""
+    segment["inputs"] |= {
+        "model": ["sam", 0],
+        "image": image if isinstance(image, list) else ["image", 0],
+    }
     graph = {
         "sam": node("SegmentAnywhereLoadSAM", model=model, precision=precision),
-        "segment": node(
-            "SegmentAnywherePoint",
-            model=["sam", 0],
-            image=image if isinstance(image, list) else ["image", 0],
-            points=points if isinstance(points, str) else json.dumps(points),
-            mask_choice=mask_choice,
-            **sockets,
-        ),
+        "segment": segment,
         "mask": node("MaskToImage", mask=["segment", 0]),
         "mask image": node("PreviewImage", images=["mask", 0]),
         "boxes": node("PreviewAny", source=["segment", 2]),

@@ -14,7 +14,12 @@ from .graphs import BUILT_IN, node, point_segment
 pytestmark = pytest.mark.xdist_group("comfyui")
 
 SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
-NODE_IDS = ["SegmentAnywhereLoadSAM", "SegmentAnywherePoint", "SegmentAnywhereRemote"]
+NODE_IDS = [
+    "SegmentAnywhereLoadSAM",
+    "SegmentAnywherePoint",
+    "SegmentAnywhereRemote",
+    "SegmentAnywhereText",
+]
 WORKFLOWS = sorted(path.name for path in (ROOT / "workflows").glob("*.json"))
 
 
@@ -94,6 +99,26 @@ def test_point_segment(info):
     assert found["output_name"] == ["mask", "segments", "bboxes", "overlay"]
     assert found["has_intermediate_output"]
     assert not found["output_node"]
+
+
+def test_text_segment(info):
+    found = info["SegmentAnywhereText"]
+    assert found["display_name"] == "Text Segment"
+    order = found["input_order"]
+    assert order["required"] == [
+        "model",
+        "image",
+        "prompt",
+        "negative_prompt",
+        "threshold",
+        "max_objects",
+    ]
+    assert order["optional"] == ["detector", "refine"]
+    detectors = found["input"]["optional"]["detector"][1]["options"]
+    assert detectors[:2] == ["auto", "clipseg/tiny"]
+    assert all("download" in option for option in detectors[2:])
+    assert found["output"] == SHARED_OUTPUTS
+    assert found["has_intermediate_output"]
 
 
 def test_templates_are_listed(api):

@@ -1,0 +1,152 @@
+"""Text Segment in ComfyUI: words on scenes that no training has seen."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from numpy.typing import NDArray
+from PIL import Image
+from scenes import Scene, draw_scene
+
+from .api import Api
+from .graphs import BUILT_IN, node, text_segment
+
+pytestmark = pytest.mark.xdist_group("comfyui")
+
+SIZE = 160
+# A red circle, a yellow triangle, a purple ring and a white square.
+SCENE = draw_scene(85, SIZE)
+WANTED = "red circle, white square"
+SAM2 = "sam2/sam2_tiny"
+SAM3 = "sam3/transformers"
+
+
+def _picture(scene: Scene) -> Image.Image:
+    return Image.fromarray((scene.image * 255).round().astype(np.uint8))
+
+
+def _truth(*names: str) -> NDArray[np.bool_]:
+    shown = [f"{c} {k}" for c, k in zip(SCENE.colors, SCENE.kinds, strict=True)]
+    return np.any([SCENE.masks[shown.index(name)] for name in names], axis=0)
+
+
+def _iou(one: NDArray, other: NDArray) -> float:
+    one, other = one > 0.5, other > 0.5
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+@pytest.fixture(scope="module")
+def scene(comfy) -> str:
+    return Api(comfy.url).upload("scene.png", _picture(SCENE))
+
+
+@pytest.fixture(scope="module")
+def grey(comfy) -> str:
+    return Api(comfy.url).upload("grey.png", Image.new("RGB", (SIZE, SIZE), (115, 115, 115)))
+
+
+@pytest.mark.parametrize(("model", "refine"), [(BUILT_IN, "auto"), (BUILT_IN, "on"), (SAM2, "on")])
+def test_words_find_what_they_name(api, scene, model, refine):
+    graph = text_segment(scene, WANTED, model, detector="clipseg/tiny", refine=refine)
+    run = api.succeed(graph)
+    (mask,) = api.masks(run)
+    assert _iou(mask, _truth("red circle", "white square")) > 0.8
+    (boxes,) = json.loads(run.text("boxes"))
+    assert sorted(box["label"] for box in boxes) == ["red circle", "white square"]
+    for box in boxes:
+        inside = np.zeros((SIZE, SIZE), bool)
+        inside[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]] = True
+        truth = _truth(box["label"])
+        assert (truth & inside).sum() > 0.9 * truth.sum()
+        assert box["score"] >= 0.4
+    assert run.text("segment") == "2 objects"
+
+
+def test_auto_is_clipseg_with_the_built_in_engine(api, scene):
+    run = api.succeed(text_segment(scene, "red circle"))
+    assert _iou(api.masks(run)[0], _truth("red circle")) > 0.8
+
+
+def test_unwanted_words(api, scene):
+    graph = text_segment(scene, WANTED, negative_prompt="white", threshold=0.3)
+    run = api.succeed(graph)
+    assert _iou(api.masks(run)[0], _truth("red circle")) > 0.7
+    assert "1 removed by negative_prompt" in run.text("segment")
+
+
+def test_something_absent_leaves_every_frame_in_place(api, scene, grey, comfy):
+    """Three images of which the middle one shows nothing, then words that fit none of them."""
+    graph = text_segment(["batch", 0], WANTED)
+    graph["one"], graph["two"] = node("LoadImage", image=scene), node("LoadImage", image=grey)
+    graph["pair"] = node("ImageBatch", image1=["one", 0], image2=["two", 0])
+    graph["batch"] = node("ImageBatch", image1=["pair", 0], image2=["one", 0])
+    run = api.succeed(graph)
+    masks = api.masks(run)
+    assert [bool(mask.any()) for mask in masks] == [True, False, True]
+    np.testing.assert_array_equal(masks[0], masks[2])
+    assert [len(boxes) for boxes in json.loads(run.text("boxes"))] == [2, 0, 2]
+    assert run.text("segment") == "4 objects, in 3 images"
+
+    graph["segment"]["inputs"] |= {"prompt": "cyan cross", "threshold": 0.9}
+    log_start = comfy.log_size()
+    run = api.succeed(graph)
+    masks = api.masks(run)
+    assert masks.shape == (3, SIZE, SIZE) and not masks.any()
+    assert len(api.images(run, "overlay")) == 3
+    text = run.text("segment")
+    assert text.startswith('nothing >= 0.90 for "cyan cross"; best 0.')
+    assert text in comfy.log(log_start)
+
+
+@pytest.mark.parametrize("refine", ["auto", "on"])
+def test_sam3_answers_words_by_itself(api, scene, refine):
+    """Random weights find something or other; frames, labels and limits hold all the same."""
+    graph = text_segment(
+        scene, "dog, red cat", SAM3, threshold=0.01, max_objects=2, refine=refine
+    )
+    run = api.succeed(graph)
+    (boxes,) = json.loads(run.text("boxes"))
+    labels = [box["label"] for box in boxes]
+    assert 1 <= len(labels) <= 4 and set(labels) <= {"dog", "red cat"}
+    scores = [box["score"] for box in boxes]
+    assert scores == sorted(scores, reverse=True)
+    assert api.masks(run).shape == (1, SIZE, SIZE)
+
+
+def test_another_phrase_loads_and_encodes_nothing_again(api, scene):
+    api.succeed(text_segment(scene, "red circle"))
+    run = api.succeed(text_segment(scene, "white square"))
+    assert run.cached == {"image", "sam"}
+    assert _iou(api.masks(run)[0], _truth("white square")) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"prompt": " , "}, "prompt: is empty. Name what to find"),
+        ({"prompt": "dog " * 40}, "takes 14 in one phrase. Shorten it, or split it by commas"),
+    ],
+)
+def test_a_prompt_that_is_refused(api, scene, inputs, message):
+    run = api.run(text_segment(scene, **inputs))
+    assert run.status == "error"
+    assert message in run.error
+
+
+def test_the_shipped_workflow(api, scene):
+    graph = json.loads((ROOT / "workflows" / "api" / "text_segment.json").read_text())
+    named = {each["_meta"]["title"]: key for key, each in graph.items()}
+    graph[named["Image"]]["inputs"]["image"] = scene
+    # Its own model would have to be downloaded.
+    graph[named["Load SAM"]]["inputs"]["model"] = BUILT_IN
+    graph[named["Text Segment"]]["inputs"]["prompt"] = WANTED
+    run = api.succeed(graph)
+    (mask,) = api.masks(run, named["Mask"])
+    assert _iou(mask, _truth("red circle", "white square")) > 0.8
+    (overlay,) = api.images(run, named["Overlay"])
+    assert overlay.size == (SIZE, SIZE)
+    (cutout,) = api.images(run, named["Cut-out"])
+    np.testing.assert_allclose(np.asarray(cutout)[..., 3] / 255, mask, atol=1.5 / 255)
