@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -119,7 +120,8 @@ class TextSegment(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, detector: str | None = AUTO) -> tuple:
+    def fingerprint_inputs(cls, detector: str | None = AUTO, **others: Any) -> tuple:
+        # The host compares the other inputs itself, but hands over all of them.
         return model_files.fingerprint(detector or AUTO, DETECTOR_MODELS)
 
     @classmethod

@@ -66,6 +66,8 @@ def write_sam3_layouts(folder: Path) -> None:
     comfy = {key: x.contiguous() for key, x in as_comfy_31(state).items()}
     save_file(comfy, folder / "comfy_3.1.safetensors")
     write_folder(sam3.from_official(state, torch.float32), folder / "transformers")
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(FIXTURES / "sam3_parity" / name, folder / "transformers")
 
 
 def write_folder(engine: sam3.Sam3Engine, folder: Path, model_type: str = "sam3_video") -> Path:

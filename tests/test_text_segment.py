@@ -295,10 +295,11 @@ def test_the_list_of_detectors(shelf):
 
 
 def test_a_replaced_detector_changes_the_fingerprint(shelf):
-    before = TextSegment.fingerprint_inputs("clipseg/trained")
+    inputs = {"detector": "clipseg/trained", "prompt": "dog", "threshold": 0.4, "model": None}
+    before = TextSegment.fingerprint_inputs(**inputs)
     path = shelf / "clipseg" / "trained" / "model.safetensors"
     path.write_bytes(path.read_bytes() + b" ")
-    assert TextSegment.fingerprint_inputs("clipseg/trained") != before
+    assert TextSegment.fingerprint_inputs(**inputs) != before
 
 
 @pytest.mark.usefixtures("shelf")

@@ -104,9 +104,7 @@ def test_something_absent_leaves_every_frame_in_place(api, scene, grey, comfy):
 @pytest.mark.parametrize("refine", ["auto", "on"])
 def test_sam3_answers_words_by_itself(api, scene, refine):
     """Random weights find something or other; frames, labels and limits hold all the same."""
-    graph = text_segment(
-        scene, "dog, red cat", SAM3, threshold=0.01, max_objects=2, refine=refine
-    )
+    graph = text_segment(scene, "dog, red cat", SAM3, threshold=0.01, max_objects=2, refine=refine)
     run = api.succeed(graph)
     (boxes,) = json.loads(run.text("boxes"))
     labels = [box["label"] for box in boxes]
@@ -114,6 +112,14 @@ def test_sam3_answers_words_by_itself(api, scene, refine):
     scores = [box["score"] for box in boxes]
     assert scores == sorted(scores, reverse=True)
     assert api.masks(run).shape == (1, SIZE, SIZE)
+
+
+def test_the_same_graph_again_executes_nothing(api, scene):
+    graph = text_segment(scene, WANTED, detector="clipseg/tiny")
+    first = api.succeed(graph)
+    second = api.succeed(graph)
+    assert second.cached == graph.keys()
+    assert second.outputs["segment"] == first.outputs["segment"]
 
 
 def test_another_phrase_loads_and_encodes_nothing_again(api, scene):
