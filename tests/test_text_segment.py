@@ -9,8 +9,8 @@ import socket
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES
-from sam3_layouts import needs_sam3, write_folder
+from conftest import FIXTURES, needs_sam3
+from sam3_layouts import write_folder
 from scenes import draw_scene
 from segment_anywhere.core.engines import sam3
 from segment_anywhere.core.engines.checkpoints import read_weights

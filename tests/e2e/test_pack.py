@@ -15,7 +15,9 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 
 SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
 NODE_IDS = [
+    "SegmentAnywhereCombine",
     "SegmentAnywhereLoadSAM",
+    "SegmentAnywhereMaskRefine",
     "SegmentAnywherePoint",
     "SegmentAnywhereRemote",
     "SegmentAnywhereText",
