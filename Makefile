@@ -26,6 +26,7 @@ test-e2e: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_families.py
 	$(BIN)/python benchmarks/bench_everything.py
+	$(BIN)/python benchmarks/bench_text.py
 	$(BIN)/python benchmarks/bench_refine.py
 	$(BIN)/python benchmarks/bench_remote.py
 
