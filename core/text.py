@@ -6,7 +6,6 @@ Pure functions on `engines.base.Detections`, which every model that understands 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -18,12 +17,10 @@ from torch import Tensor
 from .engines.base import Detections, Detector, MaskDetail
 from .engines.families import Family
 from .errors import InputError
-from .prompts import Box, ObjectPrompt, Point
+from .prompts import Box, ObjectPrompt, Point, split_phrases
 from .segmenter import Finder, MaskChoice, Segmenter
 from .segments import Instance
 
-# The full-width comma is what Chinese and Japanese keyboards write.
-_BETWEEN_PHRASES = re.compile(r"[,，\n]")
 # Mask values from here up are inside, as in `segments.mask_boxes`.
 _INSIDE = 128
 
@@ -74,16 +71,6 @@ def read_query(prompt: str, negative_prompt: str, threshold: float, max_objects:
             "it from one of them."
         )
     return TextQuery(phrases, unwanted, threshold, max_objects)
-
-
-def split_phrases(text: str) -> tuple[str, ...]:
-    """Phrases between commas and line ends, without surrounding space, each once."""
-    phrases = (" ".join(part.split()) for part in _BETWEEN_PHRASES.split(text))
-    first: dict[str, str] = {}
-    for phrase in phrases:
-        if phrase:
-            first.setdefault(phrase.casefold(), phrase)
-    return tuple(first.values())
 
 
 class Refine(str, Enum):

@@ -88,12 +88,18 @@ def test_what_counts_as_a_single_click(prompts, mask, single):
 @pytest.mark.parametrize(
     ("text", "phrases"),
     [
-        (" dog, red   car\n\ncat,", ("dog", "red car", "cat")),
-        ("犬，猫", ("犬", "猫")),
-        ("Dog, dog, DOG", ("Dog",)),
-        (" ,\n", ()),
-        ("", ()),
+        ("dog", ["dog"]),
+        ("dog, red car", ["dog", "red car"]),
+        ("dog\nred car\r\n cat ", ["dog", "red car", "cat"]),
+        (" dog ,, \n ,cat,", ["dog", "cat"]),
+        ("a  red\tcar", ["a red car"]),
+        ("dog, Dog, DOG, cat", ["dog", "cat"]),
+        ("狗，红色的车", ["狗", "红色的车"]),
+        ("café, 🐕", ["café", "🐕"]),
+        ("dog:1, (cat:1.2)", ["dog:1", "(cat:1.2)"]),
+        ("", []),
+        (" ,\n, ", []),
     ],
 )
-def test_phrases(text, phrases):
-    assert split_phrases(text) == phrases
+def test_phrases_stand_between_commas_and_line_ends(text, phrases):
+    assert list(split_phrases(text)) == phrases

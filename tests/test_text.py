@@ -24,7 +24,6 @@ from segment_anywhere.core.text import (
     is_redrawn,
     misses,
     read_query,
-    split_phrases,
     subtract,
 )
 
@@ -49,26 +48,6 @@ def _found(*boxes: tuple[float, ...], scores: tuple[float, ...] = (), best: floa
         logits[row, y1 // 2 : y2 // 2, x1 // 2 : x2 // 2] = 5.0
     corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     return Detections(torch.tensor(scores), corners, logits, max((*scores, best)))
-
-
-@pytest.mark.parametrize(
-    ("text", "phrases"),
-    [
-        ("dog", ["dog"]),
-        ("dog, red car", ["dog", "red car"]),
-        ("dog\nred car\r\n cat ", ["dog", "red car", "cat"]),
-        (" dog ,, \n ,cat,", ["dog", "cat"]),
-        ("a  red\tcar", ["a red car"]),
-        ("dog, Dog, DOG, cat", ["dog", "cat"]),
-        ("狗，红色的车", ["狗", "红色的车"]),
-        ("café, 🐕", ["café", "🐕"]),
-        ("dog:1, (cat:1.2)", ["dog:1", "(cat:1.2)"]),
-        ("", []),
-        (" ,\n, ", []),
-    ],
-)
-def test_phrases_stand_between_commas_and_line_ends(text, phrases):
-    assert list(split_phrases(text)) == phrases
 
 
 def test_the_model_is_asked_for_unwanted_phrases_last():
