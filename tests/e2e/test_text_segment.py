@@ -142,13 +142,19 @@ def test_a_prompt_that_is_refused(api, scene, inputs, message):
     assert message in run.error
 
 
-def test_the_shipped_workflow(api, scene):
-    graph = json.loads((ROOT / "workflows" / "api" / "text_segment.json").read_text())
+def _shipped(name: str, scene: str, prompt: str) -> tuple[dict, dict[str, str]]:
+    """A workflow of the pack on a scene, and its nodes by title."""
+    graph = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text())
     named = {each["_meta"]["title"]: key for key, each in graph.items()}
     graph[named["Image"]]["inputs"]["image"] = scene
     # Its own model would have to be downloaded.
     graph[named["Load SAM"]]["inputs"]["model"] = BUILT_IN
-    graph[named["Text Segment"]]["inputs"]["prompt"] = WANTED
+    graph[named["Text Segment"]]["inputs"]["prompt"] = prompt
+    return graph, named
+
+
+def test_the_shipped_workflow(api, scene):
+    graph, named = _shipped("text_segment", scene, WANTED)
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
     assert _iou(mask, _truth("red circle", "white square")) > 0.8
@@ -156,3 +162,17 @@ def test_the_shipped_workflow(api, scene):
     assert overlay.size == (SIZE, SIZE)
     (cutout,) = api.images(run, named["Cut-out"])
     np.testing.assert_allclose(np.asarray(cutout)[..., 3] / 255, mask, atol=1.5 / 255)
+
+
+def test_found_then_selected_then_refined(api, scene):
+    """The overlay shows both objects, mask and cut-out the selected one alone."""
+    graph, named = _shipped("text_select_refine", scene, WANTED)
+    graph[named["Select Segments"]]["inputs"]["labels"] = "white square"
+    run = api.succeed(graph)
+    (mask,) = api.masks(run, named["Mask"])
+    assert _iou(mask, _truth("white square")) > 0.8
+    assert 0 < ((mask > 0.1) & (mask < 0.9)).sum() < (mask > 0.5).sum()
+    (cutout,) = api.images(run, named["Cut-out"])
+    # The two touch, and the soft edge of one lies on the other.
+    assert np.mean(np.asarray(cutout)[..., 3][_truth("red circle")] > 0) < 0.05
+    assert run.text(named["Text Segment"]) == "2 objects"
