@@ -139,7 +139,7 @@ def box_rows(device: torch.device, repeats: int) -> list[Row]:
     prompts = [ObjectPrompt("", box=Box(x, y, x + 200, y + 150)) for x, y in corners.tolist()]
 
     def draw(count: int, repeat: int) -> None:
-        segmenter.segment_each(frame, prompts[:count], MaskChoice.BEST)
+        segmenter.find(segmenter.embed(frame), prompts[:count], MaskChoice.BEST)
 
     def encode(repeat: int) -> None:
         engine.encode(frame)

@@ -19,5 +19,9 @@ class EngineError(SegmentAnywhereError):
     """A model that cannot run here, or produced no usable numbers."""
 
 
+class EmbeddingGone(SegmentAnywhereError):
+    """A preview of an image that is not, or no longer, encoded."""
+
+
 class DownloadError(SegmentAnywhereError):
     """Weights that could not be fetched."""

@@ -102,6 +102,17 @@ def parse_boxes(
     ]
 
 
+def coords_text(points: Iterable[Point]) -> str:
+    """Points as KJNodes and the host's nodes read them: a JSON list of {x, y}, whole pixels."""
+    return json.dumps([{"x": int(point.x), "y": int(point.y)} for point in points])
+
+
+def box_dicts(boxes: Iterable[Box]) -> list[dict[str, int]]:
+    """Boxes as the host's BOUNDING_BOX: {x, y, width, height}, the whole pixels they touch."""
+    corners = [(int(box.x1), int(box.y1), math.ceil(box.x2), math.ceil(box.y2)) for box in boxes]
+    return [{"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1} for x1, y1, x2, y2 in corners]
+
+
 def _load_json(text: str | None, name: str) -> Any:
     if text is None:
         return None

@@ -27,6 +27,20 @@ class PromptInputs:
     mask: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class SocketPrompts:
+    """What a node's sockets say of one frame, beside its `points`.
+
+    negative: clicks off every object. mask: [H, W] float32, None without one. alone: no box or mask
+    socket is in use, so that the clicks alone have to show what is wanted.
+    """
+
+    prompts: Prompts
+    negative: tuple[Point, ...]
+    mask: Tensor | None
+    alone: bool
+
+
 def read_prompts(
     inputs: PromptInputs, batch: int, size: tuple[int, int]
 ) -> list[list[ObjectPrompt]]:
@@ -37,18 +51,33 @@ def read_prompts(
     frame's is empty, nothing is asked for there. Raises InputError for whatever the parsers and
     `mask_frames` refuse, and for an object with negative prompts only.
     """
+    points = parse_points(inputs.points, size)
+    return [join_prompts(points, sockets) for sockets in read_sockets(inputs, batch, size)]
+
+
+def read_sockets(inputs: PromptInputs, batch: int, size: tuple[int, int]) -> list[SocketPrompts]:
+    """What all inputs but `points` say of each frame; raises InputError like `read_prompts`."""
     positive, negative = parse_coords(inputs.positive_coords, inputs.negative_coords, size)
-    common = parse_points(inputs.points, size) + Prompts(positive)
-    if inputs.bboxes is None and inputs.mask is None:
-        _refuse_negative_only(_with_negatives(common, negative))
     boxes = parse_boxes(inputs.bboxes, batch, size)
     masks = [None] * batch if inputs.mask is None else mask_frames(inputs.mask, batch, size)
-    frames = []
-    for own, mask in zip(boxes, masks, strict=True):
-        has_mask = mask is not None and bool((mask >= _MASK_THRESHOLD).any())
-        prompts = _with_negatives(common + own, negative)
-        frames.append(group_by_object(prompts, mask if has_mask else None))
-    return frames
+    alone = inputs.bboxes is None and inputs.mask is None
+    return [
+        SocketPrompts(Prompts(positive) + own, negative, _drawn(mask), alone)
+        for own, mask in zip(boxes, masks, strict=True)
+    ]
+
+
+def join_prompts(points: Prompts, sockets: SocketPrompts) -> list[ObjectPrompt]:
+    """The objects of one frame; raises InputError for an object with negative prompts only."""
+    prompts = _with_negatives(points + sockets.prompts, sockets.negative)
+    if sockets.alone:
+        _refuse_negative_only(prompts)
+    return group_by_object(prompts, sockets.mask)
+
+
+def _drawn(mask: Tensor | None) -> Tensor | None:
+    is_drawn = mask is not None and bool((mask >= _MASK_THRESHOLD).any())
+    return mask if is_drawn else None
 
 
 def _with_negatives(prompts: Prompts, negative: tuple[Point, ...]) -> Prompts:

@@ -69,7 +69,7 @@ class Prompts:
 class ObjectPrompt:
     """What describes one object: clicks, at most one box around it, areas outside it, a rough mask.
 
-    mask: [H, W] float32, 0..1, of the image's size.
+    mask: [H, W] float32, 0..1, of the image's size. number: the object's, as its prompts give it.
     """
 
     label: str
@@ -77,6 +77,7 @@ class ObjectPrompt:
     box: Box | None = None
     negative_boxes: tuple[Box, ...] = ()
     mask: Tensor | None = None
+    number: int = 0
 
     @property
     def is_single_click(self) -> bool:
@@ -113,6 +114,7 @@ def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[Ob
     around = [box for box in prompts.boxes if box.positive]
     whole = ObjectPrompt(
         label=f"object {number}",
+        number=number,
         points=prompts.points,
         negative_boxes=tuple(box for box in prompts.boxes if not box.positive),
         mask=mask,

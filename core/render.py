@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import io
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -104,6 +106,33 @@ def tint(image: Tensor, label_map: Tensor, opacity: float = _REGION_OPACITY) -> 
         inside = colours.any(dim=-1, keepdim=True)
         drawn[index] = torch.where(inside, frame.lerp(colours, opacity), frame)
     return drawn
+
+
+def mask_picture(layers: Iterable[tuple[int, Tensor]], size: tuple[int, int]) -> bytes:
+    """Masks in their objects' colours as an 8-bit indexed PNG, transparent where there is none.
+
+    layers: (object number, [H, W] uint8 mask, of which 128 up counts), later ones on top.
+    size: (H, W). Index 0 is empty; 1 + number % len(PALETTE) is an object.
+    """
+    indices = np.zeros(size, np.uint8)
+    for number, mask in layers:
+        indices[mask.numpy() >= 128] = 1 + number % len(PALETTE)
+    picture = Image.fromarray(indices)
+    picture.putpalette([0, 0, 0, *(value for colour in PALETTE for value in colour)])
+    return _encoded(picture, "PNG", transparency=0, compress_level=1)
+
+
+def jpeg(frame: Tensor, side: int) -> bytes:
+    """A frame, [H, W, 3] float32, 0..1, as a JPEG to look at, no side longer than `side` pixels."""
+    picture = Image.fromarray((frame.cpu() * 255.0).round().to(torch.uint8).numpy())
+    picture.thumbnail((side, side))
+    return _encoded(picture, "JPEG", quality=92, subsampling=0)
+
+
+def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
 
 
 def _draw_frame(frame: Tensor, segments: Segments, members: list[int], opacity: float) -> Tensor:

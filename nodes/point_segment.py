@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core import previews
 from ..core.engines.families import check_prompts
-from ..core.prompt_inputs import PromptInputs, read_prompts
+from ..core.prompt_formats import box_dicts, coords_text, parse_points
+from ..core.prompt_inputs import PromptInputs, join_prompts, read_sockets
+from ..core.prompts import Prompts
 from ..core.segmenter import MaskChoice
 from ..core.segments import Instance, Segments
 from ..core.tensors import image_size
-from . import host
+from . import host, preview
 from .sockets import (
     CATEGORY,
     SegmentModelSocket,
@@ -64,7 +68,7 @@ class PointSegment(io.ComfyNode):
                     tooltip="A rough mask of the first object, for the model to make exact.",
                 ),
             ],
-            outputs=segment_outputs(),
+            outputs=[*segment_outputs(), *_prompt_outputs()],
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
         )
@@ -83,13 +87,38 @@ class PointSegment(io.ComfyNode):
     ) -> io.NodeOutput:
         batch, height, width = image_size(image)
         inputs = PromptInputs(points, positive_coords, negative_coords, bboxes, mask)
-        prompts = read_prompts(inputs, batch, (height, width))
+        given = parse_points(points, (height, width))
+        sockets = read_sockets(inputs, batch, (height, width))
+        prompts = [join_prompts(given, own) for own in sockets]
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         instances: list[Instance] = []
+        ui: dict[str, Any] = {}
         for index, frame in host.frames(image):
-            instances += segmenter.segment(frame, prompts[index], MaskChoice(mask_choice), index)
+            embedding = segmenter.embed(frame)
+            found = segmenter.find(embedding, prompts[index], MaskChoice(mask_choice), index)
+            instances += chain.from_iterable(found)
+            if index == 0 and host.has_editor():
+                mask = previews.picture(prompts[0], found, (height, width))
+                ui = preview.editor_state(model, frame, embedding.key, sockets[0], mask)
         segments = Segments.from_instances(instances, (height, width), batch)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
-        return segment_result(cls, image, segments, text)
+        return segment_result(cls, image, segments, text, *_prompt_values(given), ui=ui)
+
+
+def _prompt_outputs() -> list[io.Output]:
+    """What the editor made, for nodes of other packs and of ComfyUI itself."""
+    return [
+        io.String.Output("positive_coords", tooltip="The points on objects, as JSON, in pixels."),
+        io.String.Output("negative_coords", tooltip="The points off objects, as JSON, in pixels."),
+        io.BoundingBox.Output("prompt_boxes", tooltip="The boxes drawn around objects."),
+    ]
+
+
+def _prompt_values(given: Prompts) -> tuple[str, str, list[dict]]:
+    return (
+        coords_text(point for point in given.points if point.positive),
+        coords_text(point for point in given.points if not point.positive),
+        box_dicts(box for box in given.boxes if box.positive),
+    )

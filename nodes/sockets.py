@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -56,13 +58,19 @@ def segment_outputs() -> list[io.Output]:
 
 
 def segment_result(
-    cls: type[io.ComfyNode], image: Tensor, segments: Segments, text: str, *further: str
+    cls: type[io.ComfyNode],
+    image: Tensor,
+    segments: Segments,
+    text: str,
+    *further: Any,
+    ui: dict[str, Any] | None = None,
 ) -> io.NodeOutput:
     """Make the four outputs, the preview and the node's line of text from a result.
 
-    further: the values of the outputs that a node has besides the four.
+    further: the values of the outputs that a node has besides the four. ui: what it shows in place
+    of a preview.
     """
-    return _result(cls, segments, text, render.overlay(image, segments), *further)
+    return _result(cls, segments, text, render.overlay(image, segments), *further, ui=ui)
 
 
 def region_outputs() -> list[io.Output]:
@@ -84,7 +92,12 @@ def region_result(
 
 
 def _result(
-    cls: type[io.ComfyNode], segments: Segments, text: str, overlay: Tensor, *further: str | Tensor
+    cls: type[io.ComfyNode],
+    segments: Segments,
+    text: str,
+    overlay: Tensor,
+    *further: Any,
+    ui: dict[str, Any] | None = None,
 ) -> io.NodeOutput:
     host.show_text(cls, text)
     return io.NodeOutput(
@@ -93,7 +106,7 @@ def _result(
         bounding_boxes(segments),
         host.to_output(overlay),
         *further,
-        ui=host.preview(overlay, text, cls),
+        ui={"text": [text], **ui} if ui is not None else host.preview(overlay, text, cls),
     )
 
 

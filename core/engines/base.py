@@ -17,14 +17,15 @@ from ..prompts import ObjectPrompt
 class Embedding:
     """What an engine needs of an image to decode prompts. features: tensors of any shape and type.
 
-    size: (H, W) of the image in pixels.
+    size: (H, W) of the image in pixels. key: what the cache calls the image, "" before it does.
     """
 
     features: tuple[Tensor, ...]
     size: tuple[int, int]
+    key: str = ""
 
     def to(self, device: torch.device | str) -> Embedding:
-        return Embedding(tuple(tensor.to(device) for tensor in self.features), self.size)
+        return replace(self, features=tuple(tensor.to(device) for tensor in self.features))
 
     @property
     def nbytes(self) -> int:
@@ -117,3 +118,9 @@ class Engine(Encoder, Protocol):
 
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [K, h, w] to the image's size and threshold them: [K, H, W] bool."""
+
+    def cpu_decoder(self) -> Engine:
+        """An engine for a thread of its own that decodes on the CPU; it cannot encode.
+
+        Call it where the weights are in use, for it may copy them from their device.
+        """

@@ -123,6 +123,10 @@ class GrabCutEngine:
         """No device memory: all work is done by the CPU."""
         return 0
 
+    def cpu_decoder(self) -> GrabCutEngine:
+        """Itself: it holds no state."""
+        return self
+
 
 def _segment(rgb: RgbImage, prompt: ObjectPrompt, size: tuple[int, int]) -> Candidates:
     """The one candidate for a prompt in pixels of the image's size, from its kept image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ MASK_LOGIT = 10.0
 _CPU_OBJECTS, _GPU_OBJECTS = 4, 16
 # About 30 MB of activations for each object at the official size.
 DECODER_BYTES = 2**29
+# The parts of the models that decode prompts.
+_DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
 # The corners of a box among the labels of points; clicks are 0 and 1.
 BOX_LABELS = (2, 3)
 
@@ -145,6 +148,31 @@ class PromptedEngine:
     def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
         return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    def cpu_decoder(self) -> PromptedEngine:
+        """The prompt encoder and the mask decoder on the CPU, for a thread of its own."""
+        decoder = copy.copy(self)
+        decoder.module = _decoder_copy(self.module)
+        return decoder
+
+
+def _decoder_copy(module: nn.Module) -> nn.Module:
+    """A copy of a model on the CPU that has nothing but what decodes prompts.
+
+    Weights that are on the CPU already are shared, not copied.
+    """
+    memo: dict[int, object] = {}
+    weights = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    for name, part in module.named_children():
+        if name in _DECODER_PARTS:
+            weights += [*part.parameters(), *part.buffers()]
+        else:
+            memo[id(part)] = nn.Identity()
+    for weight in weights:
+        there = weight.detach().cpu()
+        is_parameter = isinstance(weight, nn.Parameter)
+        memo[id(weight)] = nn.Parameter(there, requires_grad=False) if is_parameter else there
+    return copy.deepcopy(module, memo)
 
 
 def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:

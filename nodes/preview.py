@@ -1,0 +1,188 @@
+"""What the editor of Point Segment needs of the server: a run's traces, and the live-preview route.
+
+`POST /segment_anywhere/preview` decodes the editor's prompts on an image that a run has encoded, in
+a thread of its own and on the CPU. It reads nothing but its own JSON, opens no file and loads no
+model: all it can answer with is a mask on an image that is in the embedding cache already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from torch import Tensor
+
+from ..core.errors import EmbeddingGone, SegmentAnywhereError
+from ..core.previews import Preview
+from ..core.prompt_inputs import SocketPrompts
+from ..core.render import jpeg
+from ..core.segmenter import MaskChoice
+from . import host
+
+if TYPE_CHECKING:
+    # ComfyUI's own web server; the headless runner does without.
+    from aiohttp import web
+
+PATH = "/segment_anywhere/preview"
+MAX_BYTES = 64 * 1024
+# One is decoded, the others wait; more than these means a client that does not wait for answers.
+MAX_WAITING = 8
+MAX_SIDE = 2048
+_FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
+
+
+def editor_state(
+    model: host.SegmentModel, frame: Tensor, image_key: str, sockets: SocketPrompts, mask: bytes
+) -> dict[str, Any]:
+    """The `ui` value that a run leaves for the editor, of the first image of its batch.
+
+    frame: [H, W, 3] float32. image_key: its embedding's. mask: what was found, as a PNG. The value
+    holds the key for the route, image and mask as temp files, and what the model can take.
+    """
+    height, width, _ = frame.shape
+    key = model.start_previews().remember(image_key, sockets)
+    state = {
+        "key": f"{model.key}-{key}",
+        "size": [width, height],
+        "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(frame, MAX_SIDE)),
+        "mask": host.save_temp(f"{hashlib.sha256(mask).hexdigest()[:32]}.png", lambda: mask),
+        "negative_boxes": model.family.capabilities.negative_boxes,
+    }
+    return {"segment_anywhere": [state]}
+
+
+class _Refusal(Exception):
+    """An answer that is not a mask: status, and what the body says."""
+
+    def __init__(self, status: int, kind: str, message: str):
+        super().__init__(message)
+        self.status, self.kind = status, kind
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A valid body."""
+
+    key: str
+    points: str
+    mask_choice: MaskChoice
+    side: int
+
+
+class PreviewRoute:
+    """The route's handler: one worker thread, and a short queue before it."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "segment-anywhere-preview", _lower_priority)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """A PNG (see render.mask_picture), or JSON {"error": {"type", "message"}}, saying why not.
+
+        403 another origin, 415 not JSON, 413 too large, 400 malformed or prompts that cannot be
+        used, 409 no such embedding, 503 too many requests waiting.
+        """
+        from aiohttp import web
+
+        try:
+            _check_origin(request)
+            query = _parse(await _read_body(request))
+            preview = await self._decode(request, query)
+        except _Refusal as refusal:
+            error = {"type": refusal.kind, "message": str(refusal)}
+            return web.json_response({"error": error}, status=refusal.status)
+        found = {"Segment-Anywhere-Found": f"{preview.found}/{preview.asked}"}
+        headers = {"Cache-Control": "no-store", **found}
+        return web.Response(body=preview.png, content_type="image/png", headers=headers)
+
+    async def _decode(self, request: web.Request, query: _Query) -> Preview:
+        if self._waiting >= MAX_WAITING:
+            raise _Refusal(503, "busy", "Too many previews are waiting. Try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                if request.transport is None or request.transport.is_closing():
+                    raise _Refusal(400, "gone", "The client has gone.")
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._pool, _preview, query)
+        finally:
+            self._waiting -= 1
+
+
+def register() -> None:
+    """Add the route to ComfyUI's server; called once, when the pack is loaded."""
+    host.add_route(PATH, PreviewRoute().answer)
+
+
+def _preview(query: _Query) -> Preview:
+    model_key, _, key = query.key.partition("-")
+    model = host.find_model(model_key)
+    try:
+        if model is None or model.previewer is None:
+            raise EmbeddingGone("The model of this preview is not loaded. Run the node once.")
+        return model.previewer.preview(key, query.points, query.mask_choice, query.side)
+    except EmbeddingGone as error:
+        raise _Refusal(409, "no_embedding", str(error)) from error
+    except SegmentAnywhereError as error:
+        raise _Refusal(400, "prompts", str(error)) from error
+
+
+def _lower_priority() -> None:
+    # A sampler that runs on the CPU comes first. Linux counts priorities by thread; elsewhere the
+    # call would slow the whole process.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _check_origin(request: web.Request) -> None:
+    """Let pass the pages that this server has served, and programs that are no browser."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site is not None:
+        # What the browser itself says holds behind a proxy too, where Host may be another.
+        is_own = site in ("same-origin", "none")
+    else:
+        is_own = origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    if not is_own:
+        raise _Refusal(403, "origin", "Previews are for this server's own pages.")
+
+
+async def _read_body(request: web.Request) -> bytes:
+    # Another type needs no leave to be sent from a foreign page.
+    if request.content_type != "application/json":
+        raise _Refusal(415, "type", f"Found {request.content_type}; send application/json.")
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise _Refusal(413, "size", f"A request may have {MAX_BYTES} bytes at most.")
+    return bytes(body)
+
+
+def _parse(body: bytes) -> _Query:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _Refusal(400, "json", "The body is not valid JSON.") from error
+    if not isinstance(value, dict) or value.keys() != _FIELDS.keys():
+        raise _Refusal(400, "fields", f"The fields are exactly: {', '.join(_FIELDS)}.")
+    for name, kind in _FIELDS.items():
+        if type(value[name]) is not kind:
+            raise _Refusal(400, "fields", f"{name}: a {kind.__name__} is expected.")
+    if not 1 <= value["side"] <= MAX_SIDE:
+        raise _Refusal(400, "fields", f"side: accepted is 1 to {MAX_SIDE} pixels.")
+    try:
+        choice = MaskChoice(value["mask_choice"])
+    except ValueError as error:
+        accepted = ", ".join(MaskChoice)
+        raise _Refusal(400, "fields", f"mask_choice: accepted is one of {accepted}.") from error
+    return _Query(value["key"], value["points"], choice, value["side"])
