@@ -100,7 +100,8 @@ class PointSegment(io.ComfyNode):
             instances += chain.from_iterable(found)
             if index == 0 and host.has_editor():
                 mask = previews.picture(prompts[0], found, (height, width))
-                ui = preview.editor_state(model, frame, embedding.key, sockets[0], mask)
+                key = embedding.key
+                ui = preview.editor_state(model, frame, key, points, sockets[0], mask)
         segments = Segments.from_instances(instances, (height, width), batch)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT

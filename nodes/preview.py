@@ -40,18 +40,25 @@ _FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
 
 
 def editor_state(
-    model: host.SegmentModel, frame: Tensor, image_key: str, sockets: SocketPrompts, mask: bytes
+    model: host.SegmentModel,
+    frame: Tensor,
+    image_key: str,
+    points: str,
+    sockets: SocketPrompts,
+    mask: bytes,
 ) -> dict[str, Any]:
     """The `ui` value that a run leaves for the editor, of the first image of its batch.
 
-    frame: [H, W, 3] float32. image_key: its embedding's. mask: what was found, as a PNG. The value
-    holds the key for the route, image and mask as temp files, and what the model can take.
+    frame: [H, W, 3] float32. image_key: its embedding's. points, sockets: the prompts. mask: what
+    was found, as a PNG. The value holds the key for the route, image and mask as temp files, the
+    points that the mask is of, and what the model can take.
     """
     height, width, _ = frame.shape
     key = model.start_previews().remember(image_key, sockets)
     state = {
         "key": f"{model.key}-{key}",
         "size": [width, height],
+        "points": points,
         "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(frame, MAX_SIDE)),
         "mask": host.save_temp(f"{hashlib.sha256(mask).hexdigest()[:32]}.png", lambda: mask),
         "negative_boxes": model.family.capabilities.negative_boxes,

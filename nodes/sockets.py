@@ -67,8 +67,8 @@ def segment_result(
 ) -> io.NodeOutput:
     """Make the four outputs, the preview and the node's line of text from a result.
 
-    further: the values of the outputs that a node has besides the four. ui: what it shows in place
-    of a preview.
+    further: the values of the outputs that a node has besides the four. ui: what an editor on the
+    node shows, in place of the preview and of a line below the node.
     """
     return _result(cls, segments, text, render.overlay(image, segments), *further, ui=ui)
 
@@ -99,7 +99,8 @@ def _result(
     *further: Any,
     ui: dict[str, Any] | None = None,
 ) -> io.NodeOutput:
-    host.show_text(cls, text)
+    if ui is None:
+        host.show_text(cls, text)
     return io.NodeOutput(
         host.to_output(union_masks(segments)),
         segments,

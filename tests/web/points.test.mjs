@@ -1,0 +1,42 @@
+// The editor's parser on the table that the node's own parser is tested with.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { parsePoints, PointsError, serialisePoints } from "../../web/js/points.js";
+
+const table = new URL("../vectors/points.json", import.meta.url);
+const close = (one, other) => Math.abs(one - other) < 1e-9;
+
+for (const vector of JSON.parse(readFileSync(table, "utf8"))) {
+  test(vector.name, () => {
+    if (vector.error) {
+      assert.throws(
+        () => parsePoints(vector.text, vector.size),
+        (error) => error instanceof PointsError && error.message.includes(vector.error),
+      );
+      return;
+    }
+    const prompts = parsePoints(vector.text, vector.size);
+    assert.deepEqual(prompts, { points: vector.points, boxes: vector.boxes });
+    // What the editor writes is read back as the same, by this parser and hence by the node's.
+    const written = serialisePoints(prompts, vector.size);
+    assert.deepEqual(parsePoints(written, vector.size), prompts);
+    assert.equal(written === "", !vector.points.length && !vector.boxes.length);
+  });
+}
+
+test("a text written for one size is scaled to another", () => {
+  const prompts = { points: [{ x: 199.99, y: 50, positive: false, object: 3 }], boxes: [] };
+  const text = serialisePoints(prompts, [200, 100]);
+  const [point] = parsePoints(text, [400, 50]).points;
+  assert.ok(close(point.x, 399.98) && close(point.y, 25));
+  assert.deepEqual([point.positive, point.object], [false, 3]);
+});
+
+test("the last pixel survives rounding", () => {
+  const prompts = { points: [{ x: 199.9999, y: 99.9999, positive: true, object: 0 }], boxes: [] };
+  const [point] = parsePoints(serialisePoints(prompts, [200, 100]), [200, 100]).points;
+  assert.ok(point.x < 200 && point.y < 100);
+});

@@ -1,0 +1,255 @@
+// @ts-check
+/** Ties an editor to a Point Segment node: its `points` text, its image, its runs. */
+
+import { executionId, isLinked } from "./comfy_graph.js";
+import { noteRun, runOf, sourcesOf, textOf } from "./comfy_sources.js";
+import { Editor } from "./editor.js";
+import { say } from "./texts.js";
+
+/** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
+/** @typedef {import("./types.d.ts").ComfyWidget} ComfyWidget */
+/** @typedef {import("./types.d.ts").EditorState} EditorState */
+/** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
+/** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
+
+/**
+ * @typedef {object} Host what the adapter gives
+ * @property {any} app
+ * @property {any} api
+ * @property {import("./types.d.ts").Texts} texts
+ * @property {() => { options: import("./types.d.ts").EditorOptions, isLive: boolean }} settings
+ */
+
+/** `type` must be none that ComfyUI has a component for. */
+const WIDGET_TYPE = "SEGMENT_ANYWHERE_EDITOR";
+const NODE_SIZE = [380, 520];
+const MIN_HEIGHT = 260;
+const ROUTE = "/segment_anywhere/preview";
+/** When to look again at what stands before the node, in milliseconds after a change. */
+const LOOK_AFTER = [0, 300, 1000, 3000];
+const ENCODE_NODE = "segment_anywhere_encode";
+/** Undo makes the node anew; what is no part of the workflow waits here, by the node's place. */
+/** @type {Map<string, { editor: EditorState, isTextShown: boolean }>} */
+const kept = new Map();
+/** A server without the route is not asked again. */
+let hasRoute = true;
+
+export class NodeEditor {
+  #isTextShown = false;
+  /** @type {ReturnType<typeof setTimeout>[]} */
+  #timers = [];
+
+  /** @param {Host} host @param {ComfyNode} node */
+  constructor(host, node) {
+    this.host = host;
+    this.node = node;
+    const { options } = host.settings();
+    this.editor = new Editor(host.texts, options, this.#events(), (query, signal) =>
+      requestMask(host.api, query, signal),
+    );
+    this.points = /** @type {ComfyWidget} */ (widgetOf(node, "points"));
+    this.widget = addWidget(node, this.editor.root);
+    this.#chain();
+    this.#showText(false);
+    if (!node.size || node.size[1] < NODE_SIZE[1]) {
+      node.setSize([Math.max(node.size?.[0] ?? 0, NODE_SIZE[0]), NODE_SIZE[1]]);
+    }
+    this.editor.root.addEventListener("pointerenter", () => this.refresh());
+    this.applySettings();
+    this.refreshSoon();
+  }
+
+  /** Whether the editor is on the page where it should be; see `heal`. */
+  get isLost() {
+    const { node } = this;
+    const isOpen = node.graph && node.graph === (this.host.app.canvas?.graph ?? null);
+    return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.root.isConnected;
+  }
+
+  /**
+   * Nodes 2.0 leaves the element of a node that undo has replaced on the page. Puts ours in its
+   * place.
+   */
+  heal() {
+    if (!this.isLost) return;
+    const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-editor`);
+    stale?.replaceWith(this.editor.root);
+  }
+
+  /** Reads anew all that the graph knows. */
+  refresh() {
+    const { app, api } = this.host;
+    const { node } = this;
+    if (!node.graph) return;
+    const linked = isLinked(node, "points");
+    this.#showText(this.#isTextShown);
+    this.editor.setLinked(linked);
+    this.editor.setChoice(widgetOf(node, "mask_choice")?.value ?? "best");
+    this.editor.setText(linked ? (runOf(app, node)?.points ?? "") : String(this.points.value ?? ""));
+    this.editor.setSources(sourcesOf(app, api, node));
+  }
+
+  /** The same once the graph has settled, and when pictures that load meanwhile may be there. */
+  refreshSoon() {
+    this.#timers.forEach(clearTimeout);
+    this.#timers = LOOK_AFTER.map((delay) => setTimeout(() => this.refresh(), delay));
+  }
+
+  applySettings() {
+    const { options, isLive } = this.host.settings();
+    this.editor.setOptions(options, isLive && hasRoute);
+  }
+
+  /** @param {string} text one undo step */
+  commit(text) {
+    this.points.value = text;
+    this.points.callback?.(text);
+    this.node.setDirtyCanvas?.(true, true);
+    const tracker = this.host.app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+    if (tracker?.captureCanvasState) tracker.captureCanvasState();
+    else tracker?.checkState?.();
+  }
+
+  /** @returns {import("./types.d.ts").EditorEvents} */
+  #events() {
+    return {
+      commit: (text) => this.commit(text),
+      toggleText: () => this.#toggleText(),
+      encode: () => this.#encode(),
+      wheel: (event) => {
+        event.preventDefault();
+        this.host.app.canvas.processMouseWheel(event);
+      },
+      state: () => this.#keep(),
+    };
+  }
+
+  #chain() {
+    const { node, points } = this;
+    chain(node, "onConfigure", () => {
+      this.#restore();
+      this.refresh();
+    });
+    chain(node, "onConnectionsChange", () => this.refreshSoon());
+    chain(node, "onExecuted", () => {
+      noteRun(this.host.app, node);
+      this.refresh();
+      this.editor.notify(runOf(this.host.app, node)?.points ? textOf(this.host.app, node) : "");
+    });
+    chain(node, "onRemoved", () => {
+      this.#keep();
+      this.#timers.forEach(clearTimeout);
+      this.editor.dispose();
+    });
+    chain(points, "callback", () => this.refresh());
+  }
+
+  get #place() {
+    return `${this.node.graph?.id ?? ""}:${this.node.id}`;
+  }
+
+  #keep() {
+    if (!this.node.graph) return;
+    kept.set(this.#place, { editor: this.editor.state, isTextShown: this.#isTextShown });
+  }
+
+  #restore() {
+    const state = this.node.graph && kept.get(this.#place);
+    if (!state) return;
+    this.editor.restore(state.editor);
+    this.#isTextShown = state.isTextShown;
+  }
+
+  #toggleText() {
+    this.#isTextShown = !this.#isTextShown;
+    this.#showText(this.#isTextShown);
+    this.#keep();
+  }
+
+  /** A linked text is always shown, for the link ends there. @param {boolean} isShown */
+  #showText(isShown) {
+    const { node, points } = this;
+    const isHidden = !isShown && !isLinked(node, "points");
+    if (points.hidden === isHidden && points.options.hidden === isHidden) return;
+    points.hidden = isHidden;
+    points.options.hidden = isHidden;
+    // Nodes 2.0 looks at the options only where the list of widgets changes.
+    if (node.widgets && node.graph) node.widgets = [...node.widgets];
+    node.setDirtyCanvas?.(true, true);
+  }
+
+  /** Runs this node and what it needs; the rest of the graph keeps what it has. */
+  async #encode() {
+    const { app, api, texts } = this.host;
+    const { output, workflow } = await app.graphToPrompt();
+    // A run needs a node that is an output; this one shows the boxes to nobody.
+    const source = [executionId(app, this.node), 2];
+    output[ENCODE_NODE] = { class_type: "PreviewAny", inputs: { source }, _meta: { title: "Encode" } };
+    this.editor.notify(say(texts, "encoding"));
+    try {
+      const options = { partialExecutionTargets: [ENCODE_NODE] };
+      await api.queuePrompt(0, { output, workflow }, options);
+    } catch (error) {
+      const detail = /** @type {any} */ (error)?.response?.error?.message ?? String(error);
+      this.editor.notify("");
+      app.extensionManager.toast.add({ severity: "warn", summary: say(texts, "encodeFailed"), detail, life: 6000 });
+    }
+  }
+}
+
+/** @param {ComfyNode} node @param {string} name */
+function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** Last, and without a value: the `points` text is the only one. @param {ComfyNode} node
+ * @param {HTMLElement} element */
+function addWidget(node, element) {
+  const widget = node.addDOMWidget("editor", WIDGET_TYPE, element, {
+    serialize: false,
+    hideOnZoom: false,
+    hideInPanel: true,
+    getMinHeight: () => MIN_HEIGHT,
+  });
+  widget.serialize = false;
+  // The side panel would freeze the editor at the panel's width.
+  Object.defineProperty(widget, "width", { get: () => undefined, set() {} });
+  return widget;
+}
+
+/** Calls `then` after what is there.
+ * @param {any} object @param {string} name @param {() => unknown} then */
+export function chain(object, name, then) {
+  const first = object[name];
+  object[name] = function (/** @type {any[]} */ ...values) {
+    const result = first?.apply(this, values);
+    then();
+    return result;
+  };
+}
+
+/**
+ * @param {any} api @param {PreviewQuery} query @param {AbortSignal} signal
+ * @returns {Promise<PreviewAnswer>}
+ */
+async function requestMask(api, query, signal) {
+  if (!hasRoute) return { kind: "missing" };
+  const answer = await api.fetchApi(ROUTE, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(query),
+    signal,
+  });
+  if (answer.ok) {
+    const [found, asked] = (answer.headers.get("Segment-Anywhere-Found") ?? "1/1").split("/");
+    return { kind: "mask", blob: await answer.blob(), found: Number(found), asked: Number(asked) };
+  }
+  // ComfyUI answers 405 for a route it does not have: its static files take GET only.
+  if (answer.status === 404 || answer.status === 405) {
+    hasRoute = false;
+    return { kind: "missing" };
+  }
+  if (answer.status === 409) return { kind: "absent" };
+  const message = (await answer.json().catch(() => null))?.error?.message;
+  return message ? { kind: "refused", message } : { kind: "failed" };
+}

@@ -1,0 +1,89 @@
+// @ts-check
+/** Decides which image a node's editor shows: that of its last run, or the one before it. */
+
+import { isLoader, originOf, outputOf, pictureBefore } from "./comfy_graph.js";
+
+/** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
+/** @typedef {import("./types.d.ts").FileRef} FileRef */
+/** @typedef {import("./types.d.ts").RunState} RunState */
+/** @typedef {import("./types.d.ts").Source} Source */
+
+/** What stood before a node when it ran. @typedef {{ picture: string, model: string }} Before */
+
+/**
+ * By the key of a run; a run that began in an earlier session is taken for current.
+ * @type {Map<string, Before>}
+ */
+const runs = new Map();
+
+/** Notes what stands before a node that has just run. @param {any} app @param {ComfyNode} node */
+export function noteRun(app, node) {
+  const run = runOf(app, node);
+  if (run) runs.set(run.key, before(app, node));
+}
+
+/** @param {any} app @param {ComfyNode} node @returns {RunState | undefined} */
+export function runOf(app, node) {
+  return outputOf(app, node)?.segment_anywhere?.[0];
+}
+
+/** What the last run of a node says of itself. @param {any} app @param {ComfyNode} node */
+export function textOf(app, node) {
+  return String(outputOf(app, node)?.text?.[0] ?? "");
+}
+
+/** @param {any} app @param {any} api @param {ComfyNode} node @returns {Source[]} best first */
+export function sourcesOf(app, api, node) {
+  const run = runOf(app, node);
+  const now = before(app, node);
+  const then = (run && runs.get(run.key)) ?? now;
+  const sources = [];
+  if (run && then.picture === now.picture) sources.push(ofRun(api, run, then.model === now.model));
+  const found = pictureBefore(app, node, "image");
+  if (found) {
+    sources.push({
+      url: pictureUrl(found.node),
+      size: null,
+      key: "",
+      mask: null,
+      negativeBoxes: true,
+      isExact: found.hops === 0 && isLoader(found.node),
+    });
+  }
+  return sources;
+}
+
+/** @param {any} api @param {RunState} run @param {boolean} isSameModel @returns {Source} */
+function ofRun(api, run, isSameModel) {
+  return {
+    url: fileUrl(api, run.image),
+    size: run.size,
+    key: isSameModel ? run.key : "",
+    mask: isSameModel ? { url: fileUrl(api, run.mask), text: run.points } : null,
+    negativeBoxes: !isSameModel || run.negative_boxes,
+    isExact: true,
+  };
+}
+
+/** @param {any} app @param {ComfyNode} node @returns {Before} */
+function before(app, node) {
+  const found = pictureBefore(app, node, "image");
+  const model = originOf(app, node, "model");
+  const values = model?.widgets?.map((widget) => widget.value) ?? [];
+  return {
+    picture: found ? pictureUrl(found.node) : "",
+    model: model ? JSON.stringify([model.id, values]) : "",
+  };
+}
+
+/** The address of a loader's picture without what changes by itself. @param {ComfyNode} node */
+function pictureUrl(node) {
+  const url = new URL(/** @type {HTMLImageElement[]} */ (node.imgs)[0].src, location.href);
+  for (const name of ["rand", "t"]) url.searchParams.delete(name);
+  return url.href;
+}
+
+/** @param {any} api @param {FileRef} file */
+function fileUrl(api, { filename, subfolder, type }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+}

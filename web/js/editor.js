@@ -1,0 +1,441 @@
+// @ts-check
+/**
+ * The editor: an image on which clicks and boxes are made. It knows nothing of ComfyUI: text comes
+ * in and goes out, an image and masks come in, and the rest is told through events.
+ */
+
+import { hitTest } from "./drawing.js";
+import { addBox, addPoint, itemOf, moveCorner, moveItem, objectNumbers, removeItem } from "./edits.js";
+import { Gestures } from "./gestures.js";
+import { handleKey } from "./keys.js";
+import { LivePreview } from "./live_preview.js";
+import { noPrompts, parsePoints, PointsError, serialisePoints } from "./points.js";
+import { Stage } from "./stage.js";
+import { say } from "./texts.js";
+import { Toolbar } from "./toolbar.js";
+import { toImage } from "./view.js";
+
+/** @typedef {import("./types.d.ts").EditorEvents} EditorEvents */
+/** @typedef {import("./types.d.ts").EditorOptions} EditorOptions */
+/** @typedef {import("./types.d.ts").EditorState} EditorState */
+/** @typedef {import("./types.d.ts").Hit} Hit */
+/** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
+/** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
+/** @typedef {import("./types.d.ts").Prompts} Prompts */
+/** @typedef {import("./types.d.ts").Ref} Ref */
+/** @typedef {import("./types.d.ts").Source} Source */
+/** @typedef {import("./types.d.ts").Texts} Texts */
+/** @typedef {import("./types.d.ts").XY} XY */
+
+/** @typedef {(query: PreviewQuery, signal: AbortSignal) => Promise<PreviewAnswer>} Send */
+
+export class Editor {
+  /** The committed text. */
+  #text = "";
+  /** Why the text cannot be edited, "" where it can. */
+  #unreadable = "";
+  /** Prompts in the middle of a gesture. @type {Prompts | null} */
+  #draft = null;
+  /** @type {Prompts} */
+  #committed = noPrompts();
+  #object = 0;
+  #positive = true;
+  #isLinked = false;
+  #isLive = true;
+  #choice = "best";
+  /** What the last answer or action says, until the next edit. */
+  #notice = "";
+  /** @type {Ref | null} */
+  selected = null;
+
+  /** @param {Texts} texts @param {EditorOptions} options @param {EditorEvents} events @param {Send} send */
+  constructor(texts, options, events, send) {
+    this.texts = texts;
+    this.options = options;
+    this.events = events;
+    this.stage = new Stage(texts, () => this.#showSource());
+    this.gestures = new Gestures(this.stage.canvas, this.#gestureTarget());
+    this.preview = new LivePreview(send, (query, answer) => this.#showAnswer(query, answer));
+    this.toolbar = new Toolbar(texts, {
+      sign: (positive) => this.#setSign(positive),
+      object: (object) => this.setObject(object),
+      encode: () => events.encode(),
+      fit: () => this.stage.fit(),
+      clear: () => this.clear(),
+      text: () => events.toggleText(),
+    });
+    this.status = document.createElement("div");
+    this.status.className = "sa-status";
+    this.status.setAttribute("aria-live", "polite");
+    this.root = document.createElement("div");
+    this.root.className = "sa-editor";
+    this.root.append(this.toolbar.root, this.stage.root, this.status);
+    this.stage.onView = () => this.#refresh();
+    this.#listen();
+    this.#refresh();
+  }
+
+  /** The prompts as they are on screen. */
+  get prompts() {
+    return this.#draft ?? this.#committed;
+  }
+
+  /** Of the image that the prompts refer to, null before there is one. */
+  get size() {
+    return this.stage.size;
+  }
+
+  get canEdit() {
+    return !this.#isLinked && !this.#unreadable && this.size !== null;
+  }
+
+  /** The text as it was last committed or set. */
+  get text() {
+    return this.#text;
+  }
+
+  /** The image pixel in the middle of what is shown, in CSS pixels of the area. @returns {XY} */
+  get middle() {
+    const [width, height] = this.stage.area;
+    return { x: width / 2, y: height / 2 };
+  }
+
+  /** @returns {EditorState} */
+  get state() {
+    return { view: this.stage.view, object: this.#object, positive: this.#positive };
+  }
+
+  /** @param {EditorState} state */
+  restore({ view, object, positive }) {
+    this.stage.restoreView(view);
+    this.#object = object;
+    this.#positive = positive;
+    this.#refresh();
+  }
+
+  /** @param {string} text from outside: a saved workflow, undo, the text box, a run */
+  setText(text) {
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#notice = "";
+    this.#read();
+    this.#ask();
+  }
+
+  /** @param {boolean} isLinked whether the text comes from another node */
+  setLinked(isLinked) {
+    if (isLinked === this.#isLinked) return;
+    this.#isLinked = isLinked;
+    this.cancel();
+    this.#refresh();
+  }
+
+  /** @param {Source[]} sources in order of preference; the first that can be loaded is shown */
+  setSources(sources) {
+    this.stage.setSources(sources);
+  }
+
+  /** @param {string} choice the mask_choice of the node */
+  setChoice(choice) {
+    if (choice === this.#choice) return;
+    this.#choice = choice;
+    this.#ask();
+  }
+
+  /** @param {EditorOptions} options @param {boolean} isLive whether to ask for masks */
+  setOptions(options, isLive) {
+    this.options = options;
+    this.#isLive = isLive;
+    if (!isLive) this.preview.stop();
+    this.#ask();
+    this.#refresh();
+  }
+
+  /** @param {string} message shown until the next edit */
+  notify(message) {
+    this.#notice = message;
+    this.#refresh();
+  }
+
+  /** Removes all prompts, and a text that cannot be read. */
+  clear() {
+    if (this.#isLinked) return;
+    this.#unreadable = "";
+    this.#object = 0;
+    this.change(noPrompts(), "removed");
+  }
+
+  /** @param {number} object that new prompts belong to */
+  setObject(object) {
+    this.#object = object;
+    this.#notice = say(this.texts, "object", object + 1);
+    this.events.state(this.state);
+    this.#refresh();
+  }
+
+  /** @param {Ref | null} ref */
+  select(ref) {
+    this.selected = ref;
+    const item = ref && itemOf(this.prompts, ref);
+    if (item) this.#object = item.object;
+    this.#notice = item ? this.#describe(item) : "";
+    this.#refresh();
+  }
+
+  /** A click on no item. @param {XY} at in the area @param {boolean} isNegative */
+  click(at, isNegative) {
+    if (!this.size || !this.stage.frame) return;
+    const { x, y } = toImage(this.stage.frame, at);
+    // The border beside the image belongs to nothing.
+    if (x < 0 || y < 0 || x >= this.size[0] || y >= this.size[1]) return;
+    const positive = this.#positive !== isNegative;
+    const point = { x, y, positive, object: this.#object };
+    const prompts = addPoint(this.prompts, point, this.size);
+    this.selected = { kind: "point", index: prompts.points.length - 1 };
+    this.change(prompts);
+    this.#notice = this.#describe(point);
+  }
+
+  /** @param {Prompts} prompts in the middle of a gesture */
+  setDraft(prompts) {
+    this.#draft = prompts;
+    this.#ask();
+    this.#refresh();
+  }
+
+  /** Keeps prompts: one undo step. @param {Prompts} prompts @param {"removed"} [what] */
+  change(prompts, what) {
+    this.#draft = null;
+    this.#committed = prompts;
+    if (what) this.selected = null;
+    this.#notice = what ? say(this.texts, what) : "";
+    const text = this.size ? serialisePoints(prompts, this.size) : "";
+    const isNew = text !== this.#text;
+    this.#text = text;
+    if (isNew) this.events.commit(text);
+    this.#ask();
+    this.#refresh();
+  }
+
+  /** Keeps what a drag or a held key has made. */
+  finish() {
+    const box = this.stage.draft;
+    this.stage.draft = null;
+    if (box && this.size) {
+      const prompts = addBox(this.prompts, box, this.size);
+      this.selected = { kind: "box", index: prompts.boxes.length - 1 };
+      this.change(prompts);
+    } else if (this.#draft) {
+      this.change(this.#draft);
+    }
+  }
+
+  /** Forgets it. */
+  cancel() {
+    this.stage.draft = null;
+    if (this.#draft) {
+      this.#draft = null;
+      this.#ask();
+    }
+    this.#refresh();
+  }
+
+  /** @param {number} dx @param {number} dy in CSS pixels */
+  pan(dx, dy) {
+    this.stage.pan(dx, dy);
+  }
+
+  /** Whether the model takes this item with the other sign; says so where not.
+   * @param {any} item @param {Ref} ref */
+  mayFlip(item, ref) {
+    return ref.kind === "point" || this.#mayDrawBox(!item.positive);
+  }
+
+  dispose() {
+    this.preview.stop();
+    this.stage.dispose();
+  }
+
+  #listen() {
+    const { canvas } = this.stage;
+    canvas.addEventListener("keydown", (event) => {
+      if (!handleKey(this, event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    canvas.addEventListener("keyup", () => !this.gestures.isActive && this.finish());
+    canvas.addEventListener("blur", () => !this.gestures.isActive && this.finish());
+    canvas.addEventListener("pointerenter", () => this.stage.schedule());
+    canvas.addEventListener("wheel", (event) => {
+      if (event.ctrlKey || document.activeElement !== canvas) {
+        this.events.wheel(event);
+        return;
+      }
+      event.preventDefault();
+      event.stopPropagation();
+      this.stage.zoom(this.gestures.place(event), 2 ** (-event.deltaY / 300));
+    });
+  }
+
+  /** @returns {import("./gestures.js").GestureTarget} */
+  #gestureTarget() {
+    return {
+      hit: (at) =>
+        this.stage.frame && hitTest(this.stage.frame, this.prompts, at, this.options, this.selected),
+      select: (hit) => this.select(hit),
+      click: (at, isNegative) => this.click(at, isNegative),
+      remove: (hit) => this.change(removeItem(this.prompts, hit), "removed"),
+      drawBox: (from, to, isNegative) => this.#drawBox(from, to, isNegative),
+      move: (hit, from, to) => this.#move(hit, from, to),
+      finish: () => this.finish(),
+      cancel: () => this.cancel(),
+      pan: (dx, dy) => this.pan(dx, dy),
+      zoom: (at, factor) => this.stage.zoom(at, factor),
+      canEdit: () => this.canEdit,
+    };
+  }
+
+  /** @param {XY} from @param {XY} to @param {boolean} isNegative */
+  #drawBox(from, to, isNegative) {
+    const positive = this.#positive !== isNegative;
+    if (!this.size || !this.stage.frame || !this.#mayDrawBox(positive)) return;
+    const [one, other] = [toImage(this.stage.frame, from), toImage(this.stage.frame, to)];
+    const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object: this.#object };
+    this.stage.draft = addBox(noPrompts(), box, this.size).boxes[0];
+    this.#refresh();
+  }
+
+  /** @param {boolean} positive */
+  #mayDrawBox(positive) {
+    if (positive || this.stage.source?.negativeBoxes !== false) return true;
+    this.notify(say(this.texts, "noNegativeBoxes"));
+    return false;
+  }
+
+  /** @param {Hit} hit @param {XY} from @param {XY} to */
+  #move(hit, from, to) {
+    if (!this.size || !this.stage.frame) return;
+    const [one, other] = [toImage(this.stage.frame, from), toImage(this.stage.frame, to)];
+    const [dx, dy] = [other.x - one.x, other.y - one.y];
+    const moved = hit.corner
+      ? moveCorner(this.#committed, hit, hit.corner, dx, dy, this.size)
+      : moveItem(this.#committed, hit, dx, dy, this.size);
+    this.setDraft(moved);
+  }
+
+  /** @param {boolean} positive */
+  #setSign(positive) {
+    this.#positive = positive;
+    this.events.state(this.state);
+    this.#refresh();
+  }
+
+  /** Another image is there: its size decides where the prompts are. */
+  #showSource() {
+    this.preview.stop();
+    this.#notice = "";
+    this.#draft = null;
+    this.#read();
+    const mask = this.stage.source?.mask;
+    if (mask && mask.text === this.#text) this.stage.loadMask(mask.url);
+    else this.#ask();
+  }
+
+  /** Reads the text for the image's size. */
+  #read() {
+    this.selected = null;
+    this.#draft = null;
+    this.#unreadable = "";
+    this.#committed = noPrompts();
+    try {
+      if (this.size) this.#committed = parsePoints(this.#text, this.size);
+    } catch (error) {
+      if (!(error instanceof PointsError)) throw error;
+      this.#unreadable = error.message;
+    }
+    const numbers = objectNumbers(this.#committed);
+    if (!numbers.includes(this.#object)) this.#object = numbers[0] ?? 0;
+    this.#refresh();
+  }
+
+  /** Asks for the mask of what is on screen. */
+  #ask() {
+    const { source } = this.stage;
+    const { prompts } = this;
+    const isEmpty = !prompts.points.length && !prompts.boxes.length;
+    if (isEmpty || !this.#isLive || !source?.key || !this.size || this.#unreadable) {
+      this.preview.stop();
+      const ofRun = source?.mask && source.mask.text === this.#text ? source.mask.url : null;
+      if (ofRun) this.stage.loadMask(ofRun);
+      else this.stage.clearMask();
+      return;
+    }
+    this.preview.request({
+      key: source.key,
+      points: serialisePoints(prompts, this.size),
+      mask_choice: this.#choice,
+      side: this.stage.maskSide,
+    });
+  }
+
+  /** @param {PreviewQuery} query @param {PreviewAnswer} answer */
+  #showAnswer(query, answer) {
+    if (query.key !== this.stage.source?.key) return;
+    if (answer.kind === "mask") {
+      if (answer.found === 0) this.#notice = say(this.texts, "nothingFound");
+      else if (answer.found < answer.asked) {
+        this.#notice = say(this.texts, "foundSome", answer.found, answer.asked);
+      }
+      this.stage.showMask(answer.blob);
+    } else {
+      this.stage.clearMask();
+      if (answer.kind === "refused") this.#notice = answer.message;
+      if (answer.kind === "missing") this.#notice = say(this.texts, "noPreview");
+      if (answer.kind === "absent") this.stage.forgetKey();
+    }
+    this.#refresh();
+  }
+
+  #refresh() {
+    const { prompts } = this;
+    const { source } = this.stage;
+    this.stage.scene = { prompts, selected: this.selected, options: this.options };
+    this.stage.schedule();
+    this.toolbar.update({
+      positive: this.#positive,
+      object: this.#object,
+      objects: objectNumbers(prompts),
+      canEdit: this.canEdit,
+      isEmpty: this.#isLinked || (!this.#text && !this.#unreadable),
+      isZoomed: (this.stage.view?.zoom ?? 1) > 1,
+      needsEncode: this.#isLive && !source?.key,
+    });
+    const line = this.#statusLine();
+    if (this.status.textContent !== line) this.status.textContent = line;
+    this.status.title = line;
+    this.status.classList.toggle("sa-warning", Boolean(this.#unreadable));
+  }
+
+  #statusLine() {
+    const { texts } = this;
+    const { points, boxes } = this.prompts;
+    if (!this.size) return "";
+    if (this.#unreadable) return say(texts, "unreadable", this.#unreadable);
+    if (this.#isLinked) return say(texts, "linked");
+    if (this.#notice) return this.#notice;
+    if (!this.stage.source?.isExact) return say(texts, "sourceOnly");
+    if (!points.length && !boxes.length) return say(texts, "hint");
+    if (this.#isLive && !this.stage.source.key) return say(texts, "needsRun");
+    const counts = [];
+    if (points.length) counts.push(say(texts, "points", points.length));
+    if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
+    return counts.join(", ");
+  }
+
+  /** @param {any} item */
+  #describe(item) {
+    const sign = say(this.texts, item.positive ? "onObject" : "offObject");
+    const at = ("x" in item ? [item.x, item.y] : [item.x1, item.y1, item.x2, item.y2]).map(Math.floor);
+    return say(this.texts, "x" in item ? "point" : "box", ...at, sign);
+  }
+}

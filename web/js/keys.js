@@ -1,0 +1,90 @@
+// @ts-check
+/** What the keyboard does on the editor's canvas. */
+
+import { allItems, flipItem, itemOf, moveItem, removeItem } from "./edits.js";
+
+/** @typedef {import("./types.d.ts").Ref} Ref */
+/** @typedef {import("./editor.js").Editor} Editor */
+
+const STEPS = /** @type {Record<string, [number, number]>} */ ({
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+});
+const FAST = 10;
+/** How far an arrow moves the view where no item is selected, in CSS pixels. */
+const PAN_STEP = 40;
+
+/**
+ * Handles a key; true where it was one of the editor's.
+ * @param {Editor} editor @param {KeyboardEvent} event @returns {boolean}
+ */
+export function handleKey(editor, event) {
+  // The graph's own: undo, redo, copy, paste, save, queue.
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (event.key === "Tab") return selectNext(editor, event.shiftKey ? -1 : 1);
+  if (event.key === "Escape") return letGo(editor);
+  if (event.key in STEPS) return step(editor, STEPS[event.key], event.shiftKey);
+  // Deleting with nothing selected must not reach the graph, which would delete the node.
+  if (event.key === "Delete" || event.key === "Backspace") return remove(editor);
+  if (!editor.canEdit) return false;
+  if (event.key === "Enter") return addInTheMiddle(editor, event.shiftKey);
+  if (event.key.toLowerCase() === "x") return flip(editor);
+  if (/^[1-9]$/.test(event.key)) {
+    editor.setObject(Number(event.key) - 1);
+    return true;
+  }
+  return false;
+}
+
+/** After the last item the focus goes on. @param {Editor} editor @param {1 | -1} direction */
+function selectNext(editor, direction) {
+  const items = allItems(editor.prompts);
+  const { selected } = editor;
+  const isSelected = (/** @type {Ref} */ ref) => ref.kind === selected?.kind && ref.index === selected.index;
+  const from = selected ? items.findIndex(isSelected) : direction > 0 ? -1 : items.length;
+  const next = items[from + direction];
+  editor.select(next ?? null);
+  return next !== undefined;
+}
+
+/** @param {Editor} editor */
+function letGo(editor) {
+  const wasSelected = editor.selected !== null;
+  editor.cancel();
+  editor.select(null);
+  return wasSelected;
+}
+
+/** @param {Editor} editor @param {[number, number]} direction @param {boolean} isFast */
+function step(editor, [x, y], isFast) {
+  if (!editor.selected || !editor.canEdit || !editor.size) {
+    editor.pan(-x * PAN_STEP, -y * PAN_STEP);
+    return true;
+  }
+  const pace = isFast ? FAST : 1;
+  // A draft until the key is let go, so that a held arrow is one undo step.
+  editor.setDraft(moveItem(editor.prompts, editor.selected, x * pace, y * pace, editor.size));
+  return true;
+}
+
+/** @param {Editor} editor */
+function remove(editor) {
+  if (editor.selected && editor.canEdit) editor.change(removeItem(editor.prompts, editor.selected), "removed");
+  return true;
+}
+
+/** @param {Editor} editor */
+function flip(editor) {
+  const { selected, prompts } = editor;
+  if (selected && !editor.mayFlip(itemOf(prompts, selected), selected)) return true;
+  if (selected) editor.change(flipItem(prompts, selected));
+  return true;
+}
+
+/** @param {Editor} editor @param {boolean} isNegative */
+function addInTheMiddle(editor, isNegative) {
+  if (editor.size) editor.click(editor.middle, isNegative);
+  return true;
+}

@@ -1,0 +1,272 @@
+// @ts-check
+/**
+ * Reads and writes the text of the `points` input. Mirrors core/prompt_formats.py, which is the
+ * authority; tests/vectors/points.json holds both to the same table.
+ */
+
+/** @typedef {import("./types.d.ts").Point} Point */
+/** @typedef {import("./types.d.ts").Box} Box */
+/** @typedef {import("./types.d.ts").Prompts} Prompts */
+/** @typedef {import("./types.d.ts").Size} Size */
+
+const VERSION = 1;
+/** Two decimals are far below what a mask can tell apart. */
+const DECIMALS = 100;
+const BOX_KEYS = ["x", "y", "width", "height"];
+
+/** A text that cannot be used; the message names the entry. */
+export class PointsError extends Error {}
+
+/** @returns {Prompts} */
+export function noPrompts() {
+  return { points: [], boxes: [] };
+}
+
+/**
+ * The prompts in a text, in pixels of an image of `size`, [width, height], top-left origin.
+ *
+ * Throws PointsError for what the node would refuse.
+ * @param {string} text @param {Size} size @returns {Prompts}
+ */
+export function parsePoints(text, size) {
+  const value = loadJson(text);
+  if (value === null || value === "" || isEmpty(value)) return noPrompts();
+  if (isObject(value) && !isBox(value) && !("x" in value)) return parseObject(value, size);
+  return fit(parseList(value), size);
+}
+
+/**
+ * The text that stands for prompts on an image of `size`; "" for none.
+ * @param {Prompts} prompts @param {Size} size @returns {string}
+ */
+export function serialisePoints(prompts, size) {
+  if (!prompts.points.length && !prompts.boxes.length) return "";
+  const label = (/** @type {Point | Box} */ one) => ({
+    label: one.positive ? 1 : 0,
+    ...(one.object ? { object: one.object } : {}),
+  });
+  const points = prompts.points.map((point) => ({
+    x: Math.min(rounded(point.x), size[0] - 1 / DECIMALS),
+    y: Math.min(rounded(point.y), size[1] - 1 / DECIMALS),
+    ...label(point),
+  }));
+  const boxes = prompts.boxes.map((box) => ({
+    x: rounded(box.x1),
+    y: rounded(box.y1),
+    width: rounded(rounded(box.x2) - rounded(box.x1)),
+    height: rounded(rounded(box.y2) - rounded(box.y1)),
+    ...label(box),
+  }));
+  return JSON.stringify({ version: VERSION, size, points, boxes });
+}
+
+/** @param {number} value */
+function rounded(value) {
+  return Math.round(value * DECIMALS) / DECIMALS;
+}
+
+/** @param {string} text @returns {any} */
+function loadJson(text) {
+  if (!text.trim()) return null;
+  try {
+    const value = JSON.parse(text);
+    // KJNodes sends an empty list as a JSON string within the string.
+    return typeof value === "string" && value ? JSON.parse(value) : value;
+  } catch (error) {
+    // Python reads these names, and then refuses the number.
+    if (/\b(NaN|Infinity)\b/.test(text)) throw new PointsError("points: a finite number is expected");
+    throw new PointsError(`points: not valid JSON (${/** @type {Error} */ (error).message})`);
+  }
+}
+
+/** @param {string} name @param {unknown} found @param {string} wanted @returns {never} */
+function fail(name, found, wanted) {
+  const shown = JSON.stringify(found)?.replaceAll(",", ", ") ?? String(found);
+  throw new PointsError(`${name}: found ${shown.slice(0, 80)}, ${wanted}`);
+}
+
+/** @param {Record<string, any>} value @param {Size} size @returns {Prompts} */
+function parseObject(value, size) {
+  const name = "points";
+  if ((value.version ?? VERSION) !== VERSION) {
+    fail(`${name}.version`, value.version, `this pack reads version ${VERSION}`);
+  }
+  if (!["points", "boxes", "positive", "negative"].some((key) => key in value)) {
+    fail(name, value, "points, boxes, positive or negative are expected");
+  }
+  const points = pointList(value.points, `${name}.points`);
+  for (const key of ["positive", "negative"]) {
+    const own = pointList(value[key], `${name}.${key}`);
+    points.push(...own.map((point) => ({ ...point, positive: key === "positive" })));
+  }
+  const boxes = value.boxes || [];
+  if (!Array.isArray(boxes)) fail(`${name}.boxes`, boxes, "a list is expected");
+  const prompts = { points, boxes: boxes.map((box, i) => readBox(box, `${name}.boxes[${i}]`)) };
+  const source = sourceSize(value.size, name);
+  return rescale(fit(prompts, source ?? size), source, size);
+}
+
+/** @param {any} value @returns {Prompts} */
+function parseList(value) {
+  const list = isObject(value) || isPair(value) ? [value] : value;
+  if (!Array.isArray(list)) fail("points", value, "a list or an object is expected");
+  if (list.length && list.every(isNumber)) fail("points", list, "a point has two numbers, x and y");
+  const prompts = noPrompts();
+  let group = 0;
+  for (const [index, entry] of list.entries()) {
+    const place = `points[${index}]`;
+    const isGroup = Array.isArray(entry) && !isPair(entry) && entry.every((one) => isObject(one) || Array.isArray(one));
+    if (isGroup) {
+      entry.forEach((one, inner) => addEntry(prompts, one, `${place}[${inner}]`, group));
+      group += 1;
+    } else {
+      addEntry(prompts, entry, place, 0);
+    }
+  }
+  return prompts;
+}
+
+/** @param {Prompts} prompts @param {any} value @param {string} name @param {number} number */
+function addEntry(prompts, value, name, number) {
+  if (isBox(value)) prompts.boxes.push(readBox(value, name, number));
+  else prompts.points.push(readPoint(value, name, number));
+}
+
+/** @param {any} value @param {string} name @returns {Point[]} */
+function pointList(value, name) {
+  if (value === null || value === undefined) return [];
+  if (!Array.isArray(value)) fail(name, value, "a list of points is expected");
+  return value.map((point, index) => readPoint(point, `${name}[${index}]`));
+}
+
+/** @param {any} value @param {string} name @param {number} [number] @returns {Point} */
+function readPoint(value, name, number = 0) {
+  if (Array.isArray(value) && value.length === 2) {
+    const [x, y] = value;
+    return { x: readNumber(x, `${name}.x`), y: readNumber(y, `${name}.y`), positive: true, object: number };
+  }
+  if (isBox(value)) fail(name, value, "this is a box; boxes go under boxes");
+  if (!isObject(value) || !("x" in value && "y" in value)) {
+    fail(name, value, "a point is [x, y] or an object with x and y");
+  }
+  return {
+    x: readNumber(value.x, `${name}.x`),
+    y: readNumber(value.y, `${name}.y`),
+    positive: readLabel(value.label, `${name}.label`),
+    object: readObject(value.object ?? number, `${name}.object`),
+  };
+}
+
+/** @param {any} value @param {string} name @param {number} [number] @returns {Box} */
+function readBox(value, name, number = 0) {
+  let corners;
+  if (Array.isArray(value) && value.length === 4) {
+    corners = value.map((entry) => readNumber(entry, name));
+  } else {
+    if (!isObject(value) || !BOX_KEYS.every((key) => key in value)) {
+      fail(name, value, "a box is an object with x, y, width and height");
+    }
+    const [x, y, width, height] = BOX_KEYS.map((key) => readNumber(value[key], `${name}.${key}`));
+    corners = [x, y, x + width, y + height];
+  }
+  const [x1, y1, x2, y2] = corners;
+  if (x2 <= x1 || y2 <= y1) fail(name, value, "a box needs a width and height above 0");
+  // A text names the box's content; such a box is around an object.
+  const positive = typeof value.label === "string" || readLabel(value.label, `${name}.label`);
+  return { x1, y1, x2, y2, positive, object: readObject(value.object ?? number, `${name}.object`) };
+}
+
+/** @param {any} value @param {string} name */
+function readNumber(value, name) {
+  if (!isNumber(value) || !Number.isFinite(value)) fail(name, value, "a finite number is expected");
+  return value;
+}
+
+/** @param {any} value @param {string} name */
+function readLabel(value, name) {
+  if (value === undefined || value === null) return true;
+  if (value !== 0 && value !== 1) fail(name, value, "the label is 1 (on the object) or 0 (not the object)");
+  return value === 1;
+}
+
+/** @param {any} value @param {string} name */
+function readObject(value, name) {
+  if (!Number.isInteger(value) || value < 0) fail(name, value, "the object is a whole number from 0");
+  return value;
+}
+
+/** @param {any} value @param {string} name @returns {Size | null} */
+function sourceSize(value, name) {
+  if (value === null || value === undefined) return null;
+  if (!isPair(value) || !value.every((/** @type {number} */ side) => Number.isFinite(side) && side > 0)) {
+    fail(`${name}.size`, value, "the size is [width, height] in pixels");
+  }
+  return value;
+}
+
+/** @param {Prompts} prompts @param {Size | null} source @param {Size} size @returns {Prompts} */
+function rescale(prompts, source, size) {
+  if (!source) return prompts;
+  const [sx, sy] = [size[0] / source[0], size[1] / source[1]];
+  return {
+    points: prompts.points.map((point) => ({ ...point, x: point.x * sx, y: point.y * sy })),
+    boxes: prompts.boxes.map((box) => ({
+      ...box,
+      x1: box.x1 * sx,
+      y1: box.y1 * sy,
+      x2: Math.min(box.x2 * sx, size[0]),
+      y2: Math.min(box.y2 * sy, size[1]),
+    })),
+  };
+}
+
+/** Refuses points outside an image and cuts boxes off at its edge.
+ * @param {Prompts} prompts @param {Size} size @returns {Prompts} */
+function fit(prompts, size) {
+  const [width, height] = size;
+  const outside = `lies outside the image, which is ${width} wide and ${height} high`;
+  for (const [index, { x, y }] of prompts.points.entries()) {
+    if (!(x >= 0 && x < width && y >= 0 && y < height)) {
+      throw new PointsError(`points: point ${index} at (${x}, ${y}) ${outside}`);
+    }
+  }
+  const boxes = prompts.boxes.map((box, index) => {
+    if (box.x1 >= width || box.y1 >= height || box.x2 <= 0 || box.y2 <= 0) {
+      const corners = `from (${box.x1}, ${box.y1}) to (${box.x2}, ${box.y2})`;
+      throw new PointsError(`points: box ${index} ${corners} ${outside}`);
+    }
+    return {
+      ...box,
+      x1: Math.max(box.x1, 0),
+      y1: Math.max(box.y1, 0),
+      x2: Math.min(box.x2, width),
+      y2: Math.min(box.y2, height),
+    };
+  });
+  return { points: prompts.points, boxes };
+}
+
+/** @param {any} value */
+function isNumber(value) {
+  return typeof value === "number";
+}
+
+/** @param {any} value */
+function isPair(value) {
+  return Array.isArray(value) && value.length === 2 && value.every(isNumber);
+}
+
+/** @param {any} value */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** @param {any} value */
+function isBox(value) {
+  return isObject(value) && ("width" in value || "height" in value);
+}
+
+/** @param {any} value */
+function isEmpty(value) {
+  return typeof value === "object" && Object.keys(value).length === 0;
+}

@@ -1,0 +1,167 @@
+// @ts-check
+/** The pack's extension of ComfyUI's frontend: the only file here that imports from it. */
+
+// @ts-ignore: served by ComfyUI
+import { api } from "../../../scripts/api.js";
+// @ts-ignore: served by ComfyUI
+import { app } from "../../../scripts/app.js";
+import { chain, NodeEditor } from "./comfy_editor.js";
+import { parsePoints } from "./points.js";
+import { say, TEXTS } from "./texts.js";
+
+/** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
+
+const NAME = "SegmentAnywhere";
+const POINT_NODE = "SegmentAnywherePoint";
+const SETTINGS = {
+  live: `${NAME}.Editor.LivePreview`,
+  opacity: `${NAME}.Editor.MaskOpacity`,
+  pointSize: `${NAME}.Editor.PointSize`,
+};
+/** When to look for elements that an undo has left behind, in milliseconds. */
+const HEAL_AFTER = [0, 250];
+
+/** @type {Map<ComfyNode, NodeEditor>} */
+const editors = new Map();
+const texts = { ...TEXTS };
+
+const host = {
+  app,
+  api,
+  texts,
+  settings: () => ({
+    isLive: setting(SETTINGS.live, true),
+    options: { opacity: setting(SETTINGS.opacity, 50) / 100, pointSize: setting(SETTINGS.pointSize, 16) },
+  }),
+};
+
+app.registerExtension({
+  name: NAME,
+  settings: [
+    {
+      id: SETTINGS.live,
+      category: ["Segment Anywhere", "Editor", "Live preview"],
+      name: "Live preview",
+      tooltip: "Show the mask while you click, without a run. Works on the CPU.",
+      type: "boolean",
+      defaultValue: true,
+      onChange: applySettings,
+    },
+    {
+      id: SETTINGS.opacity,
+      category: ["Segment Anywhere", "Editor", "Mask opacity"],
+      name: "Mask opacity",
+      tooltip: "How strongly the mask colours the image in the editor, in percent.",
+      type: "slider",
+      attrs: { min: 10, max: 100, step: 5 },
+      defaultValue: 50,
+      onChange: applySettings,
+    },
+    {
+      id: SETTINGS.pointSize,
+      category: ["Segment Anywhere", "Editor", "Point size"],
+      name: "Point size",
+      tooltip: "Diameter of a point in the editor, in pixels of the screen.",
+      type: "slider",
+      attrs: { min: 8, max: 32, step: 2 },
+      defaultValue: 16,
+      onChange: applySettings,
+    },
+  ],
+
+  async init() {
+    const style = document.createElement("link");
+    style.rel = "stylesheet";
+    style.href = new URL("./editor.css", import.meta.url).href;
+    document.head.append(style);
+    await loadTexts();
+    api.addEventListener("graphChanged", refresh);
+  },
+
+  /** @param {ComfyNode} node */
+  nodeCreated(node) {
+    if (node.comfyClass !== POINT_NODE) return;
+    const editor = new NodeEditor(host, node);
+    // A copy in the clipboard is made as a node too, and never added or removed.
+    chain(node, "onAdded", () => editors.set(node, editor));
+    chain(node, "onRemoved", () => editors.delete(node));
+  },
+
+  afterConfigureGraph() {
+    for (const delay of HEAL_AFTER) {
+      setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(heal)), delay);
+    }
+    refresh();
+  },
+
+  /** @param {ComfyNode} node */
+  getNodeMenuItems(node) {
+    const editor = editors.get(node);
+    if (!editor) return [];
+    return [
+      null,
+      { content: say(texts, "menuClear"), callback: () => editor.editor.clear() },
+      { content: say(texts, "menuCopy"), callback: () => copy(editor) },
+      { content: say(texts, "menuPaste"), callback: () => paste(editor) },
+    ];
+  },
+});
+
+/** @param {string} id @param {any} otherwise */
+function setting(id, otherwise) {
+  return app.extensionManager?.setting?.get(id) ?? otherwise;
+}
+
+function applySettings() {
+  for (const editor of editors.values()) editor.applySettings();
+}
+
+function refresh() {
+  for (const editor of editors.values()) editor.refreshSoon();
+}
+
+function heal() {
+  for (const editor of editors.values()) editor.heal();
+}
+
+/** Takes over the language of the user where the pack has it. */
+async function loadTexts() {
+  const locale = setting("Comfy.Locale", "en");
+  const answer = await api.fetchApi("/i18n").catch(() => null);
+  const all = answer?.ok ? await answer.json().catch(() => ({})) : {};
+  Object.assign(texts, all[locale]?.segmentAnywhere ?? {});
+}
+
+/** @param {NodeEditor} editor */
+async function copy({ editor }) {
+  try {
+    await navigator.clipboard.writeText(editor.text);
+    toast("success", "copied");
+  } catch {
+    toast("warn", "noClipboard");
+  }
+}
+
+/** @param {NodeEditor} editor */
+async function paste(editor) {
+  let text;
+  try {
+    text = await navigator.clipboard.readText();
+  } catch {
+    toast("warn", "noClipboard");
+    return;
+  }
+  try {
+    parsePoints(text, editor.editor.size ?? [Infinity, Infinity]);
+  } catch (error) {
+    toast("warn", "notPasted", /** @type {Error} */ (error).message);
+    return;
+  }
+  editor.commit(text);
+  toast("success", "pasted");
+}
+
+/** @param {string} severity @param {string} key @param {string} [detail] */
+function toast(severity, key, detail) {
+  app.extensionManager.toast.add({ severity, summary: say(texts, key), detail, life: 4000 });
+}

@@ -1,0 +1,61 @@
+// @ts-check
+/**
+ * What the editor says, in English; locales/<language>/main.json has the translations under
+ * "segmentAnywhere". {0}, {1} are filled in.
+ */
+
+/** @typedef {import("./types.d.ts").Texts} Texts */
+
+/** @type {Texts} */
+export const TEXTS = {
+  area: "Image editor: click an object to segment it",
+  areaHelp:
+    "Enter adds a point in the middle, shift Enter one for what is not wanted. Tab goes through points and boxes, arrows move, X flips the sign, Delete removes, Escape lets go.",
+  add: "Add to the object",
+  addHelp: "Clicks and boxes show the object. Right click or shift click for what is not wanted.",
+  subtract: "Not wanted",
+  subtractHelp: "Clicks and boxes show what is not wanted.",
+  object: "Object {0}",
+  newObject: "New object",
+  encode: "Encode",
+  encodeHelp: "Run only what this node needs, so that the mask appears while you click",
+  fit: "Fit",
+  fitHelp: "Show the whole image",
+  clear: "Clear",
+  clearHelp: "Remove all points and boxes",
+  text: "{ }",
+  textHelp: "Show the points as text",
+  noImage: "Connect Load Image, or run once to see the image here.",
+  imageGone: "The image of the last run is no longer there. Run once to see it again.",
+  hint: "Click an object. Right click: not wanted. Drag: box.",
+  linked: "The points come from a link: read only.",
+  unreadable: "{0}. Mend the text with the button on the right, or clear it.",
+  points: "Points: {0}",
+  boxes: "Boxes: {0}",
+  point: "Point at {0}, {1}: {2}",
+  box: "Box from {0}, {1} to {2}, {3}: {4}",
+  onObject: "on the object",
+  offObject: "not wanted",
+  removed: "Removed",
+  noNegativeBoxes: "This model takes no boxes for what is not wanted. Use clicks.",
+  needsRun: "Encode or run once to see the mask while you click.",
+  sourceOnly: "Shown is the source; run once for the exact image.",
+  nothingFound: "Nothing found there.",
+  foundSome: "Found {0} of {1} objects.",
+  noPreview: "No live preview on this server. Run to see the mask.",
+  encoding: "Encoding…",
+  copied: "Points copied as JSON",
+  pasted: "Points pasted",
+  notPasted: "The clipboard holds no points",
+  noClipboard: "The browser gives no access to the clipboard here",
+  encodeFailed: "The node cannot run yet",
+  menuClear: "Clear points and boxes",
+  menuCopy: "Copy points as JSON",
+  menuPaste: "Paste points",
+};
+
+/** @param {Texts} texts @param {string} key @param {...(string | number)} values */
+export function say(texts, key, ...values) {
+  const text = texts[key] ?? TEXTS[key];
+  return values.reduce((/** @type {string} */ so, value, index) => so.replaceAll(`{${index}}`, String(value)), text);
+}

@@ -1,0 +1,107 @@
+// @ts-check
+/** The row of buttons above the image. */
+
+import { colourOf } from "./drawing.js";
+import { say } from "./texts.js";
+
+/** @typedef {import("./types.d.ts").Texts} Texts */
+
+/**
+ * @typedef {object} ToolbarEvents
+ * @property {(positive: boolean) => void} sign
+ * @property {(object: number) => void} object
+ * @property {() => void} encode
+ * @property {() => void} fit
+ * @property {() => void} clear
+ * @property {() => void} text
+ */
+
+/**
+ * @typedef {object} ToolbarState
+ * @property {boolean} positive
+ * @property {number} object the one that new prompts belong to
+ * @property {number[]} objects all there are, ascending
+ * @property {boolean} canEdit
+ * @property {boolean} isEmpty
+ * @property {boolean} isZoomed
+ * @property {boolean} needsEncode
+ */
+
+export class Toolbar {
+  /** @param {Texts} texts @param {ToolbarEvents} events */
+  constructor(texts, events) {
+    this.texts = texts;
+    this.events = events;
+    this.add = this.#button("add", "+", () => events.sign(true));
+    this.subtract = this.#button("subtract", "−", () => events.sign(false));
+    this.chips = document.createElement("span");
+    this.chips.className = "sa-chips";
+    this.encode = this.#button("encode", say(texts, "encode"), events.encode);
+    this.fit = this.#button("fit", say(texts, "fit"), events.fit);
+    this.clear = this.#button("clear", say(texts, "clear"), events.clear);
+    this.text = this.#button("text", say(texts, "text"), events.text);
+    this.root = document.createElement("div");
+    this.root.className = "sa-toolbar";
+    this.root.setAttribute("role", "toolbar");
+    const gap = document.createElement("span");
+    gap.className = "sa-gap";
+    this.root.append(this.add, this.subtract, this.chips, gap);
+    this.root.append(this.encode, this.fit, this.clear, this.text);
+  }
+
+  /** @param {ToolbarState} state */
+  update(state) {
+    this.add.setAttribute("aria-pressed", String(state.positive));
+    this.subtract.setAttribute("aria-pressed", String(!state.positive));
+    for (const button of [this.add, this.subtract]) button.disabled = !state.canEdit;
+    this.clear.disabled = state.isEmpty;
+    this.fit.hidden = !state.isZoomed;
+    this.encode.hidden = !state.needsEncode;
+    this.#updateChips(state);
+  }
+
+  /** One chip per object, and one that begins another. @param {ToolbarState} state */
+  #updateChips({ object, objects, canEdit }) {
+    const shown = [...new Set([...objects, object])].sort((a, b) => a - b);
+    const wanted = JSON.stringify([shown, object, canEdit]);
+    if (this.chips.dataset.shown === wanted) return;
+    this.chips.dataset.shown = wanted;
+    const chips = shown.map((number) => {
+      const chip = makeButton("sa-chip", `${number + 1}`, () => this.events.object(number));
+      const name = say(this.texts, "object", number + 1);
+      chip.style.setProperty("--sa-object", colourOf(number));
+      chip.setAttribute("aria-pressed", String(number === object));
+      describe(chip, name, name);
+      return chip;
+    });
+    const next = Math.max(...shown) + 1;
+    const more = makeButton("sa-chip sa-more", "+", () => this.events.object(next));
+    describe(more, say(this.texts, "newObject"), say(this.texts, "newObject"));
+    // An object without prompts is one that is about to be drawn already.
+    more.disabled = !canEdit || !objects.includes(Math.max(...shown));
+    this.chips.replaceChildren(...chips, more);
+  }
+
+  /** @param {string} key @param {string} label @param {() => void} click */
+  #button(key, label, click) {
+    const button = makeButton(`sa-button sa-${key}`, label, click);
+    describe(button, say(this.texts, key === "text" ? "textHelp" : key), say(this.texts, `${key}Help`));
+    return button;
+  }
+}
+
+/** @param {string} className @param {string} label @param {() => void} click */
+function makeButton(className, label, click) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = className;
+  button.textContent = label;
+  button.addEventListener("click", click);
+  return button;
+}
+
+/** @param {HTMLElement} element @param {string} name @param {string} help */
+function describe(element, name, help) {
+  element.setAttribute("aria-label", name);
+  element.title = help;
+}

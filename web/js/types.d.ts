@@ -1,0 +1,156 @@
+/** Types of the editor, and the little of ComfyUI's frontend that the adapter uses. */
+
+export interface XY {
+  x: number;
+  y: number;
+}
+
+export type Size = [width: number, height: number];
+
+/** In pixels of the image; see core/prompts.py. */
+export interface Point extends XY {
+  positive: boolean;
+  object: number;
+}
+
+export interface Box {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+  positive: boolean;
+  object: number;
+}
+
+export interface Prompts {
+  points: Point[];
+  boxes: Box[];
+}
+
+export interface Ref {
+  kind: "point" | "box";
+  index: number;
+}
+
+export interface Corner {
+  x: "x1" | "x2";
+  y: "y1" | "y2";
+}
+
+export interface Hit extends Ref {
+  corner?: Corner;
+}
+
+export interface View extends XY {
+  zoom: number;
+}
+
+export interface Frame {
+  view: View;
+  image: Size;
+  area: Size;
+}
+
+/** What is kept of an editor while its node is made anew by undo, or goes out of sight. */
+export interface EditorState {
+  view: View | null;
+  object: number;
+  positive: boolean;
+}
+
+export interface EditorOptions {
+  /** 0..1, of the mask over the image. */
+  opacity: number;
+  /** Diameter of a point in CSS pixels. */
+  pointSize: number;
+}
+
+export type Texts = Record<string, string>;
+
+export interface EditorEvents {
+  /** The text changed for good: one call for each gesture. */
+  commit(text: string): void;
+  toggleText(): void;
+  encode(): void;
+  /** A wheel turn that is the graph's to use. */
+  wheel(event: WheelEvent): void;
+  state(state: EditorState): void;
+}
+
+/** An image to edit on. key: for the live preview, "" where there is none. */
+export interface Source {
+  url: string;
+  /** The size of the image in the graph, null where it is that of the picture at `url`. */
+  size: Size | null;
+  key: string;
+  /** The mask of the last run, as a URL, and the text it was made from. */
+  mask: { url: string; text: string } | null;
+  negativeBoxes: boolean;
+  /** Whether this is the very image that the node gets. */
+  isExact: boolean;
+}
+
+export interface PreviewQuery {
+  key: string;
+  points: string;
+  mask_choice: string;
+  side: number;
+}
+
+/** What the route answered. */
+export type PreviewAnswer =
+  | { kind: "mask"; blob: Blob; found: number; asked: number }
+  | { kind: "refused"; message: string }
+  | { kind: "missing" }
+  | { kind: "absent" }
+  | { kind: "failed" };
+
+/** `ui.segment_anywhere` of a run; see nodes/preview.py. */
+export interface RunState {
+  key: string;
+  size: Size;
+  points: string;
+  image: FileRef;
+  mask: FileRef;
+  negative_boxes: boolean;
+}
+
+export interface FileRef {
+  filename: string;
+  subfolder: string;
+  type: string;
+}
+
+/** The parts of ComfyUI's frontend that the adapter uses. */
+export interface ComfyWidget {
+  name: string;
+  value: any;
+  type?: string;
+  hidden?: boolean;
+  serialize?: boolean;
+  options: Record<string, any>;
+  callback?: (...values: any[]) => any;
+  element?: HTMLElement;
+}
+
+export interface ComfyNode {
+  id: number | string;
+  type: string;
+  comfyClass?: string;
+  graph: any;
+  size: number[];
+  flags?: { collapsed?: boolean };
+  imgs?: HTMLImageElement[];
+  inputs?: { name: string; link: number | null }[];
+  widgets?: ComfyWidget[];
+  mode?: number;
+  isSubgraphNode?: () => boolean;
+  setSize(size: number[]): void;
+  setDirtyCanvas(foreground: boolean, background?: boolean): void;
+  addDOMWidget(name: string, type: string, element: HTMLElement, options: object): ComfyWidget;
+  onConfigure?: (...values: any[]) => any;
+  onExecuted?: (...values: any[]) => any;
+  onConnectionsChange?: (...values: any[]) => any;
+  onRemoved?: (...values: any[]) => any;
+  [key: string]: any;
+}
