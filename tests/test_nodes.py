@@ -304,23 +304,12 @@ def test_released_names_never_change():
 
 
 def test_schemas_are_complete():
-    locale = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text())
-    assert sorted(locale) == sorted(node.GET_SCHEMA().node_id for node in NODES)
     for node in NODES:
         schema = node.GET_SCHEMA()
-        texts = locale[schema.node_id]
         assert schema.category == "segment anywhere"
         # Without it the preview vanishes as soon as the result comes from the cache.
         assert schema.has_intermediate_output is (schema.node_id != "SegmentAnywhereLoadSAM")
         assert schema.search_aliases
         assert (ROOT / "web" / "docs" / f"{schema.node_id}.md").is_file()
-        assert texts["display_name"] == schema.display_name
-        assert texts["description"] == schema.description
-        assert {key: each["tooltip"] for key, each in texts["inputs"].items()} == {
-            each.id: each.tooltip for each in schema.inputs
-        }
-        assert [each["tooltip"] for each in texts["outputs"].values()] == [
-            each.tooltip for each in schema.outputs
-        ]
-        # The editor's translation library takes these for placeholders.
-        assert not any(mark in json.dumps(each) for each in texts["inputs"] for mark in "@|")
+        assert schema.description
+        assert all(each.tooltip for each in (*schema.inputs, *schema.outputs))

@@ -2,7 +2,7 @@
 /** Ties an editor to a Point Segment node: its `points` text, its image, its runs. */
 
 import { executionId, isLinked } from "./comfy_graph.js";
-import { noteRun, runOf, sourcesOf, textOf } from "./comfy_sources.js";
+import { noteRun, runOf, sourcesOf } from "./comfy_sources.js";
 import { Editor } from "./editor.js";
 import { say } from "./texts.js";
 
@@ -133,8 +133,8 @@ export class NodeEditor {
     chain(node, "onConnectionsChange", () => this.refreshSoon());
     chain(node, "onExecuted", () => {
       noteRun(this.host.app, node);
+      this.editor.notify("");
       this.refresh();
-      this.editor.notify(runOf(this.host.app, node)?.points ? textOf(this.host.app, node) : "");
     });
     chain(node, "onRemoved", () => {
       this.#keep();
@@ -173,8 +173,7 @@ export class NodeEditor {
     if (points.hidden === isHidden && points.options.hidden === isHidden) return;
     points.hidden = isHidden;
     points.options.hidden = isHidden;
-    // Nodes 2.0 looks at the options only where the list of widgets changes.
-    if (node.widgets && node.graph) node.widgets = [...node.widgets];
+    relist(node);
     node.setDirtyCanvas?.(true, true);
   }
 
@@ -215,6 +214,15 @@ function addWidget(node, element) {
   // The side panel would freeze the editor at the panel's width.
   Object.defineProperty(widget, "width", { get: () => undefined, set() {} });
   return widget;
+}
+
+/** Nodes 2.0 looks at a widget's options only where the list of widgets changes.
+ * @param {ComfyNode} node */
+function relist(node) {
+  const all = [...(node.widgets ?? [])];
+  if (!node.graph) return;
+  node.widgets = [];
+  node.widgets = all;
 }
 
 /** Calls `then` after what is there.

@@ -28,7 +28,7 @@ export function runOf(app, node) {
 }
 
 /** What the last run of a node says of itself. @param {any} app @param {ComfyNode} node */
-export function textOf(app, node) {
+function noteOf(app, node) {
   return String(outputOf(app, node)?.text?.[0] ?? "");
 }
 
@@ -38,7 +38,7 @@ export function sourcesOf(app, api, node) {
   const now = before(app, node);
   const then = (run && runs.get(run.key)) ?? now;
   const sources = [];
-  if (run && then.picture === now.picture) sources.push(ofRun(api, run, then.model === now.model));
+  if (run && then.picture === now.picture) sources.push(ofRun(api, run, then.model === now.model, noteOf(app, node)));
   const found = pictureBefore(app, node, "image");
   if (found) {
     sources.push({
@@ -47,20 +47,25 @@ export function sourcesOf(app, api, node) {
       key: "",
       mask: null,
       negativeBoxes: true,
+      note: "",
       isExact: found.hops === 0 && isLoader(found.node),
     });
   }
   return sources;
 }
 
-/** @param {any} api @param {RunState} run @param {boolean} isSameModel @returns {Source} */
-function ofRun(api, run, isSameModel) {
+/**
+ * @param {any} api @param {RunState} run @param {boolean} isSameModel @param {string} note
+ * @returns {Source}
+ */
+function ofRun(api, run, isSameModel, note) {
   return {
     url: fileUrl(api, run.image),
     size: run.size,
     key: isSameModel ? run.key : "",
     mask: isSameModel ? { url: fileUrl(api, run.mask), text: run.points } : null,
     negativeBoxes: !isSameModel || run.negative_boxes,
+    note: run.points ? note : "",
     isExact: true,
   };
 }

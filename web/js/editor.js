@@ -193,7 +193,7 @@ export class Editor {
     const prompts = addPoint(this.prompts, point, this.size);
     this.selected = { kind: "point", index: prompts.points.length - 1 };
     this.change(prompts);
-    this.#notice = this.#describe(point);
+    this.notify(this.#describe(point));
   }
 
   /** @param {Prompts} prompts in the middle of a gesture */
@@ -333,8 +333,7 @@ export class Editor {
   /** Another image is there: its size decides where the prompts are. */
   #showSource() {
     this.preview.stop();
-    this.#notice = "";
-    this.#draft = null;
+    this.#notice = this.stage.source?.note ?? "";
     this.#read();
     const mask = this.stage.source?.mask;
     if (mask && mask.text === this.#text) this.stage.loadMask(mask.url);

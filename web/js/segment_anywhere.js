@@ -25,13 +25,16 @@ const HEAL_AFTER = [0, 250];
 const editors = new Map();
 const texts = { ...TEXTS };
 
+/** As the frontend last told them; it does so when it starts, too. */
+const current = { live: true, opacity: 50, pointSize: 16 };
+
 const host = {
   app,
   api,
   texts,
   settings: () => ({
-    isLive: setting(SETTINGS.live, true),
-    options: { opacity: setting(SETTINGS.opacity, 50) / 100, pointSize: setting(SETTINGS.pointSize, 16) },
+    isLive: current.live,
+    options: { opacity: current.opacity / 100, pointSize: current.pointSize },
   }),
 };
 
@@ -44,8 +47,8 @@ app.registerExtension({
       name: "Live preview",
       tooltip: "Show the mask while you click, without a run. Works on the CPU.",
       type: "boolean",
-      defaultValue: true,
-      onChange: applySettings,
+      defaultValue: current.live,
+      onChange: (/** @type {boolean} */ value) => applySetting({ live: value }),
     },
     {
       id: SETTINGS.opacity,
@@ -54,8 +57,8 @@ app.registerExtension({
       tooltip: "How strongly the mask colours the image in the editor, in percent.",
       type: "slider",
       attrs: { min: 10, max: 100, step: 5 },
-      defaultValue: 50,
-      onChange: applySettings,
+      defaultValue: current.opacity,
+      onChange: (/** @type {number} */ value) => applySetting({ opacity: value }),
     },
     {
       id: SETTINGS.pointSize,
@@ -64,8 +67,8 @@ app.registerExtension({
       tooltip: "Diameter of a point in the editor, in pixels of the screen.",
       type: "slider",
       attrs: { min: 8, max: 32, step: 2 },
-      defaultValue: 16,
-      onChange: applySettings,
+      defaultValue: current.pointSize,
+      onChange: (/** @type {number} */ value) => applySetting({ pointSize: value }),
     },
   ],
 
@@ -107,12 +110,9 @@ app.registerExtension({
   },
 });
 
-/** @param {string} id @param {any} otherwise */
-function setting(id, otherwise) {
-  return app.extensionManager?.setting?.get(id) ?? otherwise;
-}
-
-function applySettings() {
+/** @param {Partial<typeof current>} change */
+function applySetting(change) {
+  Object.assign(current, change);
   for (const editor of editors.values()) editor.applySettings();
 }
 
@@ -126,7 +126,7 @@ function heal() {
 
 /** Takes over the language of the user where the pack has it. */
 async function loadTexts() {
-  const locale = setting("Comfy.Locale", "en");
+  const locale = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
   const answer = await api.fetchApi("/i18n").catch(() => null);
   const all = answer?.ok ? await answer.json().catch(() => ({})) : {};
   Object.assign(texts, all[locale]?.segmentAnywhere ?? {});

@@ -63,7 +63,7 @@ export class Toolbar {
   /** One chip per object, and one that begins another. @param {ToolbarState} state */
   #updateChips({ object, objects, canEdit }) {
     const shown = [...new Set([...objects, object])].sort((a, b) => a - b);
-    const wanted = JSON.stringify([shown, object, canEdit]);
+    const wanted = JSON.stringify([shown, object, objects, canEdit]);
     if (this.chips.dataset.shown === wanted) return;
     this.chips.dataset.shown = wanted;
     const chips = shown.map((number) => {

@@ -86,6 +86,8 @@ export interface Source {
   /** The mask of the last run, as a URL, and the text it was made from. */
   mask: { url: string; text: string } | null;
   negativeBoxes: boolean;
+  /** What the run said of itself, "" where this is of no run. */
+  note: string;
   /** Whether this is the very image that the node gets. */
   isExact: boolean;
 }

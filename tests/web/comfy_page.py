@@ -1,0 +1,218 @@
+"""A page with ComfyUI's frontend in it, and the hand that works on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from .stub_server import IMAGE_SIZE
+
+READY = "window.app?.graph && window.app.canvas && window.app.registerExtension && document.fonts"
+REGISTERED = '"SegmentAnywherePoint" in LiteGraph.registered_node_types'
+# Errors of the frontend itself that our server, which lacks most of ComfyUI, provokes.
+_FOREIGN = ("ComfyApp graph accessed", "Failed to load resource", "net::ERR_")
+
+_BUILD = """({ zoom, model }) => {
+  const graph = app.graph;
+  // The frontend remembers values by the node's id: no id is used twice.
+  const last = graph.last_node_id;
+  graph.clear();
+  graph.last_node_id = last;
+  const add = (type, x, y) => {
+    const node = LiteGraph.createNode(type);
+    node.pos = [x, y];
+    graph.add(node);
+    return node;
+  };
+  const image = add("LoadImage", 20, 80);
+  const sam = add("SegmentAnywhereLoadSAM", 20, 480);
+  const segment = add("SegmentAnywherePoint", 380, 80);
+  image.connect(0, segment, "image");
+  sam.connect(0, segment, "model");
+  if (model) sam.widgets[0].value = model;
+  app.canvas.ds.scale = zoom;
+  app.canvas.ds.offset[0] = 60;
+  app.canvas.ds.offset[1] = 60;
+  app.canvas.setDirty(true, true);
+}"""
+_POINT = 'app.canvas.graph.nodes.find((node) => node.type === "SegmentAnywherePoint")'
+_TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+_CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the frontend is shown. zoom: the graph's."""
+
+    vue: bool
+    density: float = 1.0
+    zoom: float = 1.0
+    touch: bool = False
+
+
+class ComfyPage:
+    """One tab. Coordinates given to the hand are pixels of the image in the editor."""
+
+    def __init__(self, context: BrowserContext, url: str, look: Look) -> None:
+        self.look = look
+        self.image_size = IMAGE_SIZE
+        self.page: Page = context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._note)
+        # Nothing leaves this machine.
+        self.page.route(
+            lambda address: not address.startswith((url, "data:", "blob:")),
+            lambda route: route.abort(),
+        )
+        self.page.set_default_timeout(8_000)
+        self.page.goto(url, timeout=60_000)
+        self.start()
+
+    def start(self) -> None:
+        """Wait until the frontend is there."""
+        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(REGISTERED, timeout=30_000)
+        self._close_dialogs()
+
+    def _close_dialogs(self) -> None:
+        """Leave the welcome of the newest frontends, and what the first workflow lacks."""
+        self.page.wait_for_timeout(500)
+        skip = self.page.get_by_role("button", name="Skip", exact=True)
+        if skip.count():
+            skip.first.click()
+        while self.page.locator(".p-dialog").count():
+            self.press("Escape")
+            self.page.wait_for_timeout(200)
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error" and not any(part in message.text for part in _FOREIGN):
+            self.errors.append(message.text)
+
+    def build(self, model: str = "") -> None:
+        """An empty graph with Load Image, Load SAM and Point Segment; waits for the image."""
+        self.image_size = IMAGE_SIZE
+        self.errors.clear()
+        self.page.evaluate(_BUILD, {"zoom": self.look.zoom, "model": model})
+        self.page.evaluate(_CAPTURE)
+        self.wait(lambda: self.drawn, "image")
+
+    def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 10.0) -> None:
+        """Wait until a value is as wanted."""
+        deadline = time.monotonic() + seconds
+        found = value()
+        while found != wanted and time.monotonic() < deadline:
+            self.page.wait_for_timeout(30)
+            found = value()
+        assert found == wanted, f"{found!r} is not {wanted!r}; the editor says {self.status!r}"
+
+    @property
+    def text(self) -> str:
+        """The value of the `points` widget."""
+        return self.page.evaluate(f'{_POINT}.widgets.find((w) => w.name === "points").value')
+
+    @property
+    def value(self) -> dict:
+        return json.loads(self.text) if self.text else {"points": [], "boxes": []}
+
+    @property
+    def points(self) -> list[tuple[float, float, int]]:
+        return [(point["x"], point["y"], point["label"]) for point in self.value["points"]]
+
+    @property
+    def drawn(self) -> str | None:
+        """ "image" or "mask"."""
+        canvas = self.page.locator(".sa-canvas")
+        return canvas.get_attribute("data-drawn") if canvas.count() else None
+
+    @property
+    def status(self) -> str:
+        status = self.page.locator(".sa-status")
+        return status.inner_text() if status.count() else "(no editor)"
+
+    def node(self, expression: str) -> Any:
+        """Evaluate an expression on the Point Segment node, called `node`."""
+        return self.page.evaluate(f"((node) => {expression})({_POINT})")
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where on the page an image pixel is, with the whole image in view."""
+        box = self.page.locator(".sa-canvas").first.bounding_box()
+        width, height = self.image_size
+        scale = min(box["width"] / width, box["height"] / height)
+        return (
+            box["x"] + box["width"] / 2 + (x - width / 2) * scale,
+            box["y"] + box["height"] / 2 + (y - height / 2) * scale,
+        )
+
+    @property
+    def tolerance(self) -> float:
+        """A CSS pixel in pixels of the image, for the mouse stands on whole ones."""
+        box = self.page.locator(".sa-canvas").first.bounding_box()
+        width, height = self.image_size
+        return max(width / box["width"], height / box["height"]) + 0.05
+
+    def click(self, x: float, y: float, button: str = "left", keys: tuple[str, ...] = ()) -> None:
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.click(*self.place(x, y), button=button)
+        for key in keys:
+            self.page.keyboard.up(key)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], button="left") -> None:
+        self.page.mouse.move(*self.place(*start))
+        self.page.mouse.down(button=button)
+        self.page.mouse.move(*self.place(*end), steps=6)
+        self.page.mouse.up(button=button)
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def undo(self) -> None:
+        self.press("Control+z")
+        # The graph is made anew, and healed up to a quarter of a second later.
+        self.page.wait_for_timeout(500)
+
+    def encode(self) -> None:
+        """Press the button and wait until the key is there."""
+        self.page.locator(".sa-encode").click()
+        self.page.locator(".sa-encode").wait_for(state="hidden", timeout=90_000)
+
+    def masked(self, x: float, y: float) -> bool:
+        """Whether the editor shows the first object's colour at an image pixel."""
+        # The pictures have hardly any blue, the colour has much.
+        return self.colour(x, y)[2] > 90
+
+    def colour(self, x: float, y: float) -> tuple[int, int, int]:
+        left, top = self.place(x, y)
+        return tuple(
+            self.page.evaluate(
+                """([left, top]) => {
+                  const canvas = document.querySelector(".sa-canvas");
+                  const box = canvas.getBoundingClientRect();
+                  const x = ((left - box.left) * canvas.width) / box.width;
+                  const y = ((top - box.top) * canvas.height) / box.height;
+                  return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3);
+                }""",
+                [left, top],
+            )
+        )
+
+    def screenshot(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+
+
+def new_page(browser: Browser, url: str, look: Look) -> ComfyPage:
+    context = browser.new_context(
+        viewport={"width": 1300, "height": 900},
+        device_scale_factor=look.density,
+        has_touch=look.touch,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    return ComfyPage(context, url, look)

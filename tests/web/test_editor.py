@@ -1,0 +1,311 @@
+"""The editor in ComfyUI's frontends: what the hand does, and what becomes of the text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("web")
+
+
+def near(found, wanted, editor):
+    assert [one[2] for one in found] == [one[2] for one in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one[:2] == pytest.approx(other[:2], abs=editor.tolerance)
+
+
+def test_clicks_hit_their_pixels(editor):
+    editor.click(160, 120)
+    editor.click(40, 200, button="right")
+    editor.click(280, 30, keys=("Shift",))
+    editor.page.locator(".sa-subtract").click()
+    editor.click(20, 20)
+    near(editor.points, [(160, 120, 1), (40, 200, 0), (280, 30, 0), (20, 20, 0)], editor)
+    assert editor.value["size"] == [320, 240]
+    assert not editor.page.locator(".litecontextmenu, [role=menu]").count()
+
+
+def test_a_drag_is_a_box(editor):
+    editor.drag((90, 50), (230, 190))
+    (box,) = editor.value["boxes"]
+    found = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+    assert found == pytest.approx((90, 50, 230, 190), abs=editor.tolerance)
+    assert (box["label"], editor.points) == (1, [])
+    editor.drag((10, 10), (60, 60), button="right")
+    assert editor.value["boxes"][1]["label"] == 0
+
+
+def test_items_move_and_go(editor):
+    editor.click(160, 120)
+    editor.drag((160, 120), (200, 100))
+    near(editor.points, [(200, 100, 1)], editor)
+    editor.click(60, 60)
+    editor.click(200, 100, keys=("Alt",))
+    near(editor.points, [(60, 60, 1)], editor)
+    # A click on an item selects it and makes none.
+    editor.click(60, 60)
+    near(editor.points, [(60, 60, 1)], editor)
+    editor.press("Delete")
+    assert editor.text == ""
+    editor.press("Delete")
+    assert editor.node("node.graph !== null")
+
+
+def test_a_box_moves_by_its_edge_and_grows_by_its_corner(editor):
+    editor.drag((100, 60), (220, 180))
+    editor.drag((160, 60), (170, 80))
+    (box,) = editor.value["boxes"]
+    assert (box["x"], box["y"]) == pytest.approx((110, 80), abs=2 * editor.tolerance)
+    assert (box["width"], box["height"]) == pytest.approx((120, 120), abs=2 * editor.tolerance)
+    editor.drag((230, 200), (260, 220))
+    (box,) = editor.value["boxes"]
+    assert (box["width"], box["height"]) == pytest.approx((150, 140), abs=3 * editor.tolerance)
+    # Inside a box there is room for clicks.
+    editor.click(170, 140)
+    near(editor.points, [(170, 140, 1)], editor)
+
+
+def test_undo_and_redo_go_gesture_by_gesture(editor):
+    editor.click(160, 120)
+    editor.drag((20, 20), (80, 90))
+    editor.drag((160, 120), (200, 150))
+    states = [editor.text]
+    for _ in range(3):
+        editor.undo()
+        states.append(editor.text)
+    values = [json.loads(state) for state in states[:3]]
+    counts = [(len(value["points"]), len(value["boxes"])) for value in values]
+    assert counts == [(1, 1), (1, 1), (1, 0)]
+    assert states[3] == ""
+    assert states[0] != states[1]
+    editor.press("Control+y")
+    editor.page.wait_for_timeout(500)
+    assert editor.text == states[2]
+    # The node has been made anew; its editor is there and takes clicks.
+    editor.click(40, 200)
+    assert len(editor.points) == 2
+    assert editor.page.locator(".sa-editor").count() == 1
+
+
+def test_the_keyboard_does_it_all(editor):
+    editor.page.locator(".sa-canvas").focus()
+    editor.press("Enter")
+    near(editor.points, [(160, 120, 1)], editor)
+    for key in ("ArrowRight", "Shift+ArrowRight", "ArrowUp"):
+        editor.press(key)
+    near(editor.points, [(171, 119, 1)], editor)
+    editor.press("x")
+    assert editor.points[0][2] == 0
+    editor.press("Escape")
+    editor.press("2")
+    editor.press("Shift+Enter")
+    assert editor.value["points"][1] | {"x": 0, "y": 0} == {"x": 0, "y": 0, "label": 0, "object": 1}
+    editor.press("Escape")
+    editor.press("Tab")
+    editor.press("Backspace")
+    assert len(editor.points) == 1
+    assert "Removed" in editor.status
+
+
+def test_the_tab_key_leaves_after_the_last_item(editor):
+    editor.click(50, 50)
+    editor.click(90, 90)
+    editor.press("Escape")
+    is_focused = "document.activeElement.className === 'sa-canvas'"
+    for wanted in (True, True, False):
+        editor.press("Tab")
+        assert editor.page.evaluate(is_focused) is wanted
+
+
+def test_several_objects(editor):
+    editor.click(160, 120)
+    editor.page.locator(".sa-more").click()
+    editor.click(30, 30)
+    assert [point.get("object", 0) for point in editor.value["points"]] == [0, 1]
+    assert editor.page.locator(".sa-chip[aria-pressed]").all_inner_texts() == ["1", "2"]
+
+
+def test_the_wheel_is_the_graphs_until_the_editor_has_focus(editor):
+    scale = "app.canvas.ds.scale"
+    before = editor.page.evaluate(scale)
+    editor.page.mouse.move(*editor.place(200, 100))
+    editor.page.mouse.wheel(0, -120)
+    editor.wait(lambda: editor.page.evaluate(scale) != before)
+    zoomed = editor.page.evaluate(scale)
+    editor.page.wait_for_timeout(300)
+    editor.page.locator(".sa-canvas").focus()
+    at = editor.place(200, 100)
+    editor.page.mouse.move(*at)
+    for _ in range(4):
+        editor.page.mouse.wheel(0, -200)
+    editor.page.wait_for_timeout(100)
+    assert editor.page.evaluate(scale) == zoomed
+    # The pixel under the pointer stays there, and a click still hits it.
+    editor.page.mouse.click(*at)
+    near(editor.points, [(200, 100, 1)], editor)
+    editor.page.locator(".sa-fit").click()
+    editor.click(40, 40)
+    near(editor.points[1:], [(40, 40, 1)], editor)
+
+
+def test_only_the_text_is_a_value(editor):
+    editor.click(160, 120)
+    prompt = editor.page.evaluate("app.graphToPrompt().then(({ output }) => output)")
+    (inputs,) = (n["inputs"] for n in prompt.values() if n["class_type"] == "SegmentAnywherePoint")
+    assert inputs.keys() == {"model", "image", "points", "mask_choice"}
+    assert inputs["points"] == editor.text
+    assert editor.node("node.serialize().widgets_values.slice(0, 2)") == [editor.text, "best"]
+
+
+def test_save_and_load(editor):
+    editor.click(160, 120)
+    saved = editor.text
+    graph = editor.page.evaluate("JSON.stringify(app.graph.serialize())")
+    editor.press("Delete")
+    assert editor.text == ""
+    editor.page.evaluate("(graph) => app.loadGraphData(JSON.parse(graph))", graph)
+    editor.page.wait_for_timeout(500)
+    editor.wait(lambda: editor.drawn, "image")
+    assert editor.text == saved
+    editor.click(30, 30)
+    assert len(editor.points) == 2
+
+
+def test_a_copy_has_an_editor_of_its_own(editor):
+    editor.click(160, 120)
+    editor.page.evaluate(
+        """() => {
+          const node = app.graph.nodes.find((n) => n.type === "SegmentAnywherePoint");
+          const copy = node.clone();
+          copy.pos = [380, 700];
+          app.graph.add(copy);
+        }"""
+    )
+    editor.page.wait_for_timeout(300)
+    editor.click(30, 30)
+    values = editor.page.evaluate(
+        """app.graph.nodes.filter((n) => n.type === "SegmentAnywherePoint")
+           .map((n) => n.widgets[0].value)"""
+    )
+    assert sorted(len(json.loads(value)["points"]) for value in values) == [1, 2]
+
+
+def test_another_size_keeps_the_points(editor):
+    editor.click(160, 120)
+    editor.page.evaluate(
+        """() => {
+          const widget = app.graph.nodes.find((n) => n.type === "LoadImage").widgets[0];
+          widget.value = "large.png";
+          widget.callback("large.png");
+        }"""
+    )
+    editor.page.wait_for_timeout(300)
+    editor.page.locator(".sa-clear").hover()
+    editor.page.mouse.move(5, 5)
+    editor.image_size = (640, 480)
+    editor.page.locator(".sa-canvas").hover()
+    editor.page.wait_for_timeout(400)
+    editor.click(600, 40)
+    assert editor.value["size"] == [640, 480]
+    near(editor.points, [(320, 240, 1), (600, 40, 1)], editor)
+
+
+def test_a_linked_text_is_read_only(editor):
+    editor.click(160, 120)
+    saved = editor.text
+    editor.page.evaluate(
+        """() => {
+          const node = app.graph.nodes.find((n) => n.type === "SegmentAnywherePoint");
+          const source = LiteGraph.createNode("PrimitiveString");
+          app.graph.add(source);
+          source.connect(0, node, node.inputs.findIndex((i) => i.name === "points"));
+        }"""
+    )
+    editor.wait(lambda: "link" in editor.status)
+    editor.click(30, 30)
+    assert editor.text == saved
+    assert editor.page.locator(".sa-add").is_disabled()
+
+
+def test_a_text_that_cannot_be_read_is_kept(editor):
+    editor.node("(node.widgets[0].value = '[[1, 2]', node.widgets[0].callback('[[1, 2]'))")
+    editor.wait(lambda: "not valid JSON" in editor.status)
+    editor.click(30, 30)
+    assert editor.text == "[[1, 2]"
+    editor.page.locator(".sa-clear").click()
+    editor.click(30, 30)
+    assert len(editor.points) == 1
+
+
+def test_texts_of_other_packs_are_understood(editor):
+    text = '{"positive": [{"x": 160, "y": 120}], "negative": [{"x": 10, "y": 10}]}'
+    editor.node(f"(node.widgets[0].value = {json.dumps(text)}, node.widgets[0].callback())")
+    editor.page.wait_for_timeout(150)
+    editor.click(300, 200)
+    near(editor.points, [(160, 120, 1), (10, 10, 0), (300, 200, 1)], editor)
+
+
+def test_the_text_can_be_shown(editor):
+    editor.click(160, 120)
+    area = editor.page.locator("textarea:visible")
+    assert area.count() == 0
+    editor.page.locator(".sa-text").click()
+    area.first.wait_for(state="visible")
+    assert json.loads(area.first.input_value())["size"] == [320, 240]
+    editor.page.locator(".sa-text").click()
+    editor.wait(lambda: area.count() == 0)
+
+
+def test_a_collapsed_node_comes_back(editor):
+    editor.click(160, 120)
+    editor.node("node.collapse()")
+    editor.page.wait_for_timeout(200)
+    editor.node("node.collapse()")
+    editor.page.locator(".sa-canvas").wait_for(state="visible")
+    editor.page.wait_for_timeout(200)
+    editor.click(30, 30)
+    assert len(editor.points) == 2
+
+
+def test_it_names_itself_to_screen_readers(editor):
+    canvas = editor.page.get_by_role("application", name="Image editor")
+    assert "Delete removes" in canvas.get_attribute("aria-description")
+    editor.click(160, 120)
+    assert editor.page.locator("[aria-live=polite].sa-status").inner_text().startswith("Point at")
+    names = ["Add to the object", "Not wanted", "Clear", "Show the points as text"]
+    for name in names:
+        assert editor.page.get_by_role("button", name=name, exact=True).count() == 1
+    assert (
+        editor.page.get_by_role("button", name="Not wanted").get_attribute("aria-pressed")
+        == "false"
+    )
+
+
+def test_the_menu_clears_copies_and_pastes(editor):
+    items = (
+        "app.extensions.find((e) => e.name === 'SegmentAnywhere').getNodeMenuItems(node)"
+        ".filter(Boolean)"
+    )
+    assert editor.node(f"{items}.map((item) => item.content)") == [
+        "Clear points and boxes",
+        "Copy points as JSON",
+        "Paste points",
+    ]
+    editor.click(160, 120)
+    saved = editor.text
+    editor.page.bring_to_front()
+    editor.node(f"{items}[1].callback()")
+    editor.wait(lambda: editor.page.evaluate("navigator.clipboard.readText()"), saved)
+    editor.node(f"{items}[0].callback()")
+    assert editor.text == ""
+    editor.node(f"{items}[2].callback()")
+    editor.wait(lambda: editor.text, saved)
+
+
+def test_the_side_panel_does_not_freeze_the_width(editor):
+    editor.node("(node.widgets.at(-1).width = 90, node.setSize([600, node.size[1]]))")
+    editor.page.evaluate("app.canvas.setDirty(true, true)")
+    editor.page.wait_for_timeout(300)
+    width = editor.page.locator(".sa-editor").evaluate("(element) => element.clientWidth")
+    assert width > 500

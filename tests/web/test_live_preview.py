@@ -1,0 +1,176 @@
+"""The live preview in ComfyUI's frontends: the right mask, at once, and never too much asked."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("web")
+
+INSIDE, OUTSIDE = (130, 90), (40, 40)
+BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"
+
+
+@pytest.fixture
+def editor(editor):
+    editor.build(MODEL)
+    return editor
+
+
+def shows_the_square(editor):
+    editor.wait(lambda: editor.masked(*INSIDE), seconds=30)
+    assert not editor.masked(*OUTSIDE)
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, MODEL], ids=["grabcut", "sam2"])
+def test_click_encode_click_run(editor, stub, model):
+    editor.build(model)
+    editor.click(160, 120)
+    assert (editor.drawn, stub.previews) == ("image", 0)
+    editor.encode()
+    shows_the_square(editor)
+    # Moving the point away, and back, changes the mask without a run.
+    editor.drag((160, 120), (30, 200))
+    editor.wait(lambda: editor.masked(*OUTSIDE), seconds=30)
+    editor.drag((30, 200), (150, 110))
+    shows_the_square(editor)
+    assert len(stub.prompts) == 1
+    shown = [[editor.masked(x, y) for x in range(8, 320, 16)] for y in range(8, 240, 16)]
+    stub.last_mask = None
+    editor.page.evaluate("app.queuePrompt(0)")
+    editor.wait(lambda: stub.last_mask is not None and "object" in editor.status)
+    mask = stub.last_mask
+    wrong = [
+        (x, y)
+        for row, y in enumerate(range(8, 240, 16))
+        for column, x in enumerate(range(8, 320, 16))
+        # The point itself is drawn over the mask.
+        if abs(x - 150) + abs(y - 110) > 30 and shown[row][column] != mask[y, x]
+    ]
+    assert len(wrong) <= 2, wrong
+    shows_the_square(editor)
+
+
+def test_encode_runs_this_node_alone(editor, stub):
+    editor.encode()
+    (prompt,) = stub.prompts
+    (target,) = prompt["partial_execution_targets"]
+    assert prompt["prompt"][target]["class_type"] == "PreviewAny"
+    source = prompt["prompt"][target]["inputs"]["source"]
+    assert prompt["prompt"][source[0]]["class_type"] == "SegmentAnywherePoint"
+
+
+def test_quick_clicks_leave_one_request_in_flight(editor, stub):
+    editor.encode()
+    stub.delay = 0.1
+    for index in range(20):
+        editor.click(20 + 14 * index, 30)
+    assert len(editor.points) == 20
+    editor.wait(lambda: stub.flying, 0, seconds=30)
+    assert stub.most_flying == 1
+    # The first, then one at a time, of which the last is for all clicks.
+    assert 2 <= stub.previews < 20
+
+
+def test_without_the_route_the_editor_goes_on(editor, stub):
+    editor.encode()
+    stub.has_route = False
+    editor.click(160, 120)
+    editor.wait(lambda: "No live preview" in editor.status)
+    editor.click(40, 40)
+    assert len(editor.points) == 2
+    asked = stub.previews
+    editor.click(40, 200)
+    assert stub.previews == asked
+    # Nothing is remembered that a reload would not forget.
+    editor.page.reload()
+    editor.start()
+
+
+def test_a_server_that_has_forgotten_is_asked_to_encode_again(editor, stub):
+    editor.encode()
+    stub.forget()
+    editor.click(160, 120)
+    editor.page.locator(".sa-encode").wait_for(state="visible")
+    editor.encode()
+    shows_the_square(editor)
+
+
+def test_refused_prompts_are_explained(editor):
+    editor.encode()
+    editor.click(40, 40, button="right")
+    editor.wait(lambda: "only negative prompts" in editor.status)
+    assert editor.drawn == "image"
+
+
+def test_a_model_without_negative_boxes_gets_none(editor):
+    editor.encode()
+    editor.drag((20, 20), (80, 80), button="right")
+    assert editor.text == ""
+    assert "takes no boxes" in editor.status
+
+
+def test_another_model_needs_its_own_run(editor):
+    editor.encode()
+    editor.click(160, 120)
+    shows_the_square(editor)
+    editor.page.evaluate(
+        f"""() => {{
+          const node = app.graph.nodes.find((n) => n.type === "SegmentAnywhereLoadSAM");
+          node.widgets[0].value = "{BUILT_IN}";
+        }}"""
+    )
+    editor.page.mouse.move(5, 5)
+    editor.page.locator(".sa-canvas").hover()
+    editor.page.locator(".sa-encode").wait_for(state="visible")
+    editor.wait(lambda: editor.drawn, "image")
+
+
+def test_without_live_preview_the_mask_is_the_runs(editor, stub):
+    setting = "app.extensionManager.setting.set('SegmentAnywhere.Editor.LivePreview', {})"
+    editor.page.evaluate(setting.format("false"))
+    try:
+        editor.click(160, 120)
+        assert editor.page.locator(".sa-encode").is_hidden()
+        editor.page.evaluate("app.queuePrompt(0)")
+        shows_the_square(editor)
+        assert stub.previews == 0
+        editor.click(150, 100)
+        editor.wait(lambda: editor.drawn, "image")
+    finally:
+        editor.page.evaluate(setting.format("true"))
+
+
+def test_the_masks_opacity_is_a_setting(editor):
+    setting = "app.extensionManager.setting.set('SegmentAnywhere.Editor.MaskOpacity', {})"
+    editor.encode()
+    editor.click(160, 120)
+    shows_the_square(editor)
+    half = editor.colour(*INSIDE)
+    editor.page.evaluate(setting.format(100))
+    try:
+        editor.wait(lambda: editor.colour(*INSIDE), (86, 180, 233))
+        assert half != (86, 180, 233)
+    finally:
+        editor.page.evaluate(setting.format(50))
+
+
+def test_in_a_subgraph(editor, stub):
+    """Its id is another in a run than in the graph; the key goes with the content."""
+    editor.page.evaluate(
+        """() => {
+          const graph = app.graph;
+          const inner = graph.nodes.filter((n) => n.type.startsWith("SegmentAnywhere"));
+          const { subgraph } = graph.convertToSubgraph(new Set(inner));
+          app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
+        }"""
+    )
+    editor.page.locator(".sa-canvas").wait_for(state="visible")
+    editor.wait(lambda: editor.drawn, "image")
+    try:
+        editor.click(160, 120)
+        editor.encode()
+        assert ":" in next(iter(stub.ran))
+        shows_the_square(editor)
+    finally:
+        editor.page.evaluate("app.canvas.setGraph(app.graph)")
+        editor.page.wait_for_timeout(200)
