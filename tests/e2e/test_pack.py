@@ -97,8 +97,11 @@ def test_point_segment(info):
         "smallest",
         "all",
     ]
-    assert found["output"] == SHARED_OUTPUTS
-    assert found["output_name"] == ["mask", "segments", "bboxes", "overlay"]
+    assert found["output"] == [*SHARED_OUTPUTS, "STRING", "STRING", "BOUNDING_BOX"]
+    assert found["output_name"] == [
+        *("mask", "segments", "bboxes", "overlay"),
+        *("positive_coords", "negative_coords", "prompt_boxes"),
+    ]
     assert found["has_intermediate_output"]
     assert not found["output_node"]
 

@@ -93,7 +93,8 @@ def test_the_shipped_workflow(api, dahlia, comfy):
     alpha = np.asarray(cutout)[..., 3]
     np.testing.assert_allclose(alpha / 255, mask, atol=1.5 / 255)
     assert run.text(named["Point Segment"]) == "1 object"
-    assert run.outputs[named["Point Segment"]]["images"][0]["type"] == "temp"
+    (state,) = run.outputs[named["Point Segment"]]["segment_anywhere"]
+    assert {state[part]["type"] for part in ("image", "mask")} == {"temp"}
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, BrowserContext, Page
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
-from .stub_server import IMAGE_SIZE
+IMAGE_SIZE = (320, 240)
+# Settings with which a frontend shows the graph and nothing else.
+QUIET = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.InstalledVersion": "1.40.0",
+    "Comfy.VueNodes.AutoScaleLayout": False,
+    "Comfy.Workflow.Persist": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.UseNewMenu": "Top",
+    "Comfy.Graph.CanvasInfo": False,
+    # The workflow that is shown at first has nodes that this server has not.
+    "Comfy.Workflow.ShowMissingNodesWarning": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+}
 
 READY = "window.app?.graph && window.app.canvas && window.app.registerExtension && document.fonts"
 REGISTERED = '"SegmentAnywherePoint" in LiteGraph.registered_node_types'
 # Errors of the frontend itself that our server, which lacks most of ComfyUI, provokes.
 _FOREIGN = ("ComfyApp graph accessed", "Failed to load resource", "net::ERR_")
 
-_BUILD = """({ zoom, model }) => {
+_BUILD = """({ zoom, model, file }) => {
   const graph = app.graph;
   // The frontend remembers values by the node's id: no id is used twice.
   const last = graph.last_node_id;
@@ -35,6 +49,10 @@ _BUILD = """({ zoom, model }) => {
   const segment = add("SegmentAnywherePoint", 380, 80);
   image.connect(0, segment, "image");
   sam.connect(0, segment, "model");
+  if (file) {
+    image.widgets[0].value = file;
+    image.widgets[0].callback(file);
+  }
   if (model) sam.widgets[0].value = model;
   app.canvas.ds.scale = zoom;
   app.canvas.ds.offset[0] = 60;
@@ -95,11 +113,13 @@ class ComfyPage:
         if message.type == "error" and not any(part in message.text for part in _FOREIGN):
             self.errors.append(message.text)
 
-    def build(self, model: str = "") -> None:
-        """An empty graph with Load Image, Load SAM and Point Segment; waits for the image."""
-        self.image_size = IMAGE_SIZE
+    def build(
+        self, model: str = "", file: str = "", image_size: tuple[int, int] = IMAGE_SIZE
+    ) -> None:
+        """A graph of Load Image, Load SAM and Point Segment alone; waits for the image."""
+        self.image_size = image_size
         self.errors.clear()
-        self.page.evaluate(_BUILD, {"zoom": self.look.zoom, "model": model})
+        self.page.evaluate(_BUILD, {"zoom": self.look.zoom, "model": model, "file": file})
         self.page.evaluate(_CAPTURE)
         self.wait(lambda: self.drawn, "image")
 

@@ -1,4 +1,4 @@
-"""A browser and the frontends of ComfyUI; without one of them, these tests are skipped.
+"""The frontends of ComfyUI, old and new; without them these tests are skipped.
 
 The frontends lie unpacked in the environment's folder `frontends`, where `make` puts them.
 """
@@ -14,14 +14,11 @@ import pytest
 from conftest import FIXTURES, ROOT, folder_paths
 from segment_anywhere.nodes import host
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-from .comfy_page import ComfyPage, Look, new_page  # noqa: E402
-from .stub_server import StubComfy, serving  # noqa: E402
+from .comfy_page import ComfyPage, Look, new_page
+from .stub_server import StubComfy, serving
 
 ARTIFACTS = ROOT / "artifacts" / "web"
 FRONTENDS = Path(sys.prefix) / "frontends"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OLDEST, NEWEST = "1.42.15", "1.58.1"
 CASES = {
     "oldest-canvas": (OLDEST, Look(vue=False)),
@@ -37,17 +34,6 @@ def frontend(version: str) -> Path:
     if not (root / "index.html").is_file():
         pytest.skip(f"no ComfyUI frontend {version} in {FRONTENDS}: `make frontends` fetches it")
     return root
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium here: install Debian's package chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

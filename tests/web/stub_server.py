@@ -26,23 +26,12 @@ from segment_anywhere.nodes import NODES, preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 
+from .comfy_page import IMAGE_SIZE, QUIET
+
 PACK = "/extensions/segment-anywhere"
 WEB = ROOT / "web"
-IMAGE_SIZE = (320, 240)
 SQUARE = (100, 60, 220, 180)
 
-_SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.InstalledVersion": "1.40.0",
-    "Comfy.VueNodes.AutoScaleLayout": False,
-    "Comfy.Workflow.Persist": False,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.UseNewMenu": "Top",
-    "Comfy.Graph.CanvasInfo": False,
-    # The workflow that is shown at first has nodes that this server has not.
-    "Comfy.Workflow.ShowMissingNodesWarning": False,
-    "Comfy.Workflow.ShowMissingModelsWarning": False,
-}
 _CORE_NODES: dict[str, dict[str, Any]] = {
     "LoadImage": {
         "input": {"required": {"image": [["square.png", "large.png"], {"image_upload": True}]}},
@@ -149,7 +138,7 @@ class StubComfy:
         return web.json_response({"storage": "server", "migrated": True})
 
     async def _get_settings(self, request: web.Request) -> web.Response:
-        return web.json_response(_SETTINGS | self.settings)
+        return web.json_response(QUIET | self.settings)
 
     async def _post_setting(self, request: web.Request) -> web.Response:
         self.settings[request.match_info["id"]] = await request.json()

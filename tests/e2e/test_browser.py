@@ -1,0 +1,85 @@
+"""The editor in a browser on a real ComfyUI with its own frontend, in both renderers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from web.comfy_page import QUIET, ComfyPage, Look, new_page
+
+from .test_point_segment import TINY_MODEL, needs_tiny, square_mask
+
+pytestmark = pytest.mark.xdist_group("comfyui")
+
+ARTIFACTS = ROOT / "artifacts" / "e2e"
+_WITH_OUTPUT = """() => {
+  const segment = app.graph.nodes.find((node) => node.type === "SegmentAnywherePoint");
+  const add = (type, y) => {
+    const node = LiteGraph.createNode(type);
+    node.pos = [860, y];
+    app.graph.add(node);
+    return node;
+  };
+  const mask = add("MaskToImage", 80);
+  const shown = add("PreviewImage", 220);
+  segment.connect(0, mask, 0);
+  mask.connect(0, shown, 0);
+}"""
+
+
+@pytest.fixture(params=[False, True], ids=["canvas", "nodes2"])
+def tab(request, comfy, api, browser):
+    if comfy.install.frontend is None:
+        pytest.skip("this ComfyUI has no frontend package")
+    api.http.post_json("/settings", QUIET | {"Comfy.VueNodes.Enabled": request.param})
+    page = new_page(browser, comfy.url, Look(vue=request.param))
+    yield page
+    page.screenshot(ARTIFACTS / f"{request.node.name}.png")
+    page.page.context.close()
+
+
+def _shown(tab: ComfyPage) -> np.ndarray:
+    """Which of a grid of pixels the editor shows as masked: those at 4, 12, 20, ..."""
+    return np.array([[tab.masked(x, y) for x in range(4, 160, 8)] for y in range(4, 120, 8)])
+
+
+@needs_tiny
+def test_load_click_see_queue(tab, api, square):
+    tab.build(TINY_MODEL, square, (160, 120))
+    tab.page.evaluate(_WITH_OUTPUT)
+    tab.click(70, 50)
+    tab.encode()
+    tab.wait(lambda: tab.masked(50, 30), seconds=30)
+    before = _shown(tab)
+    truth = square_mask()[4::8, 4::8]
+    # The point hides some of the mask.
+    assert (before == truth).mean() > 0.93
+    prompt = tab.page.evaluate("app.graphToPrompt().then(({ output }) => output)")
+    run = api.succeed(prompt)
+    (preview,) = (key for key, each in prompt.items() if each["class_type"] == "PreviewImage")
+    mask = api.masks(run, preview)[0][4::8, 4::8] > 0.5
+    assert (before == mask).mean() > 0.97
+    tab.page.evaluate("app.queuePrompt(0)")
+    tab.wait(lambda: "object" in tab.status, seconds=30)
+    tab.page.wait_for_timeout(300)
+    np.testing.assert_array_equal(_shown(tab), before)
+    assert not tab.errors
+
+
+def test_the_tour(tab, dahlia):
+    """Takes the pictures of the README and of the help page."""
+    name = "nodes2" if tab.look.vue else "canvas"
+    tab.build("", dahlia, Image.open(ROOT / "workflows" / "images" / "dahlia.jpg").size)
+    tab.encode()
+    tab.click(310, 215)
+    tab.wait(lambda: tab.drawn, "mask", seconds=60)
+    tab.page.locator(".sa-more").click()
+    tab.click(400, 400)
+    # The second answer replaces the first one's picture.
+    tab.page.wait_for_timeout(3000)
+    tab.page.mouse.move(5, 5)
+    tab.screenshot(ARTIFACTS / f"tour-{name}.png")
+    editor = tab.page.locator(".sa-editor")
+    editor.screenshot(path=ARTIFACTS / f"editor-{name}.png")
+    assert [point.get("object", 0) for point in tab.value["points"]] == [0, 1]
