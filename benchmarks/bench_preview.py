@@ -184,8 +184,10 @@ def main() -> None:
     print(f"{'run of the node, embedding there':<44}{run:>8.0f} ms   ratio {preview / run:.2f}")
     alone, clicked = bench_sampler(model)
     slowed = 100 * (1 - clicked / alone)
-    print(f"{'sampler steps/s alone, with 2 clicks/s':<44}{alone:>8.1f}{clicked:>8.1f}"
-          f"   slowed by {slowed:.1f} %")
+    print(
+        f"{'sampler steps/s alone, with 2 clicks/s':<44}{alone:>8.1f}{clicked:>8.1f}"
+        f"   slowed by {slowed:.1f} %"
+    )
     root = Path(sys.prefix) / "frontends" / options.frontend / "comfyui_frontend_package/static"
     painted, sent, flying = bench_browser(root, options.clicks)
     print(f"{'click to painted mask in the browser':<44}{painted:>8.0f} ms   budget 150")

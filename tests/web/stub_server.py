@@ -71,7 +71,7 @@ _EMPTY = {
     "workflow_templates": {},
     "features": {},
     "queue": {"queue_running": [], "queue_pending": []},
-    "system_stats": {"system": {"comfyui_version": "0.25.0"}, "devices": []},
+    "system_stats": {"system": {"comfyui_version": "0.25.0", "argv": []}, "devices": []},
 }
 
 

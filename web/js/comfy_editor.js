@@ -22,11 +22,11 @@ import { say } from "./texts.js";
 
 /** `type` must be none that ComfyUI has a component for. */
 const WIDGET_TYPE = "SEGMENT_ANYWHERE_EDITOR";
-const NODE_SIZE = [380, 520];
+const NODE_SIZE = [400, 640];
 const MIN_HEIGHT = 260;
 const ROUTE = "/segment_anywhere/preview";
-/** When to look again at what stands before the node, in milliseconds after a change. */
-const LOOK_AFTER = [0, 300, 1000, 3000];
+/** When to look again at the graph and the page, in milliseconds after a change. */
+const LOOK_AFTER = [0, 50, 300, 1000, 3000];
 const ENCODE_NODE = "segment_anywhere_encode";
 /** Undo makes the node anew; what is no part of the workflow waits here, by the node's place. */
 /** @type {Map<string, { editor: EditorState, isTextShown: boolean }>} */
@@ -59,19 +59,19 @@ export class NodeEditor {
     this.refreshSoon();
   }
 
-  /** Whether the editor is on the page where it should be; see `heal`. */
-  get isLost() {
+  /** Whether the editor is on the page where it should be. */
+  get #isLost() {
     const { node } = this;
     const isOpen = node.graph && node.graph === (this.host.app.canvas?.graph ?? null);
     return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.root.isConnected;
   }
 
   /**
-   * Nodes 2.0 leaves the element of a node that undo has replaced on the page. Puts ours in its
-   * place.
+   * Nodes 2.0 leaves the element of a node that undo or a new subgraph has replaced on the page.
+   * Puts ours in its place.
    */
-  heal() {
-    if (!this.isLost) return;
+  #heal() {
+    if (!this.#isLost) return;
     const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-editor`);
     stale?.replaceWith(this.editor.root);
   }
@@ -81,6 +81,7 @@ export class NodeEditor {
     const { app, api } = this.host;
     const { node } = this;
     if (!node.graph) return;
+    this.#heal();
     const linked = isLinked(node, "points");
     this.#showText(this.#isTextShown);
     this.editor.setLinked(linked);

@@ -3,8 +3,8 @@
 
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
 
-/** The "node" at which a subgraph's inputs come in. */
-const SUBGRAPH_INPUT = -10;
+/** The "node" at which a subgraph's inputs come in; newer frontends have strings for ids. */
+const SUBGRAPH_INPUT = "-10";
 /** As far as one looks for the node that loads an image. */
 const MAX_HOPS = 32;
 
@@ -68,7 +68,7 @@ function originOfSlot(app, node, slot, hops = MAX_HOPS) {
   const id = node.inputs?.[slot]?.link;
   const link = id == null ? null : linkOf(node.graph, id);
   if (!link || !hops) return null;
-  if (link.origin_id === SUBGRAPH_INPUT) {
+  if (String(link.origin_id) === SUBGRAPH_INPUT) {
     const host = hostOf(app, node.graph);
     return host && originOfSlot(app, host, link.origin_slot, hops - 1);
   }

@@ -18,8 +18,6 @@ const SETTINGS = {
   opacity: `${NAME}.Editor.MaskOpacity`,
   pointSize: `${NAME}.Editor.PointSize`,
 };
-/** When to look for elements that an undo has left behind, in milliseconds. */
-const HEAL_AFTER = [0, 250];
 
 /** @type {Map<ComfyNode, NodeEditor>} */
 const editors = new Map();
@@ -81,6 +79,11 @@ app.registerExtension({
     api.addEventListener("graphChanged", refresh);
   },
 
+  setup() {
+    // Where a subgraph is opened or left.
+    app.canvas.canvas.addEventListener("litegraph:set-graph", refresh);
+  },
+
   /** @param {ComfyNode} node */
   nodeCreated(node) {
     if (node.comfyClass !== POINT_NODE) return;
@@ -91,9 +94,6 @@ app.registerExtension({
   },
 
   afterConfigureGraph() {
-    for (const delay of HEAL_AFTER) {
-      setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(heal)), delay);
-    }
     refresh();
   },
 
@@ -118,10 +118,6 @@ function applySetting(change) {
 
 function refresh() {
   for (const editor of editors.values()) editor.refreshSoon();
-}
-
-function heal() {
-  for (const editor of editors.values()) editor.heal();
 }
 
 /** Takes over the language of the user where the pack has it. */
