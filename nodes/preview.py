@@ -88,7 +88,7 @@ class PreviewRoute:
     """The route's handler: one worker thread, and a short queue before it."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "segment-anywhere-preview", _lower_priority)
+        self._pool = ThreadPoolExecutor(1, "segment-anywhere-preview", lower_priority)
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -143,7 +143,8 @@ def _preview(query: _Query) -> Preview:
         raise _Refusal(400, "prompts", str(error)) from error
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
+    """Give the calling thread less of the processor than the ones that run the queue."""
     # A sampler that runs on the CPU comes first. Linux counts priorities by thread; elsewhere the
     # call would slow the whole process.
     if sys.platform == "linux":

@@ -76,8 +76,8 @@ def test_the_tour(tab, dahlia):
     tab.wait(lambda: tab.drawn, "mask", seconds=60)
     tab.page.locator(".sa-more").click()
     tab.click(400, 400)
-    # The second answer replaces the first one's picture.
-    tab.page.wait_for_timeout(3000)
+    # The second flower in the second object's colour, with hardly any blue.
+    tab.wait(lambda: tab.colour(370, 415)[2] < 90, seconds=60)
     tab.page.mouse.move(5, 5)
     tab.screenshot(ARTIFACTS / f"tour-{name}.png")
     editor = tab.page.locator(".sa-editor")

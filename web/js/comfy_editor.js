@@ -2,7 +2,7 @@
 /** Ties an editor to a Point Segment node: its `points` text, its image, its runs. */
 
 import { executionId, isLinked } from "./comfy_graph.js";
-import { noteRun, runOf, sourcesOf } from "./comfy_sources.js";
+import { noteOf, noteRun, runOf, sourcesOf } from "./comfy_sources.js";
 import { Editor } from "./editor.js";
 import { say } from "./texts.js";
 
@@ -134,8 +134,8 @@ export class NodeEditor {
     chain(node, "onConnectionsChange", () => this.refreshSoon());
     chain(node, "onExecuted", () => {
       noteRun(this.host.app, node);
-      this.editor.notify("");
       this.refresh();
+      this.editor.notify(this.editor.text ? noteOf(this.host.app, node) : "");
     });
     chain(node, "onRemoved", () => {
       this.#keep();

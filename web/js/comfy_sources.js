@@ -28,7 +28,7 @@ export function runOf(app, node) {
 }
 
 /** What the last run of a node says of itself. @param {any} app @param {ComfyNode} node */
-function noteOf(app, node) {
+export function noteOf(app, node) {
   return String(outputOf(app, node)?.text?.[0] ?? "");
 }
 
