@@ -11,6 +11,7 @@ import { handleKey } from "./keys.js";
 import { LivePreview } from "./live_preview.js";
 import { noPrompts, parsePoints, PointsError, serialisePoints } from "./points.js";
 import { Stage } from "./stage.js";
+import { describe, Status } from "./status.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
 import { toImage } from "./view.js";
@@ -64,12 +65,10 @@ export class Editor {
       clear: () => this.clear(),
       text: () => events.toggleText(),
     });
-    this.status = document.createElement("div");
-    this.status.className = "sa-status";
-    this.status.setAttribute("aria-live", "polite");
+    this.status = new Status(texts);
     this.root = document.createElement("div");
     this.root.className = "sa-editor";
-    this.root.append(this.toolbar.root, this.stage.root, this.status);
+    this.root.append(this.toolbar.root, this.stage.root, this.status.root);
     this.stage.onView = () => this.#refresh();
     this.#listen();
     this.#refresh();
@@ -178,7 +177,7 @@ export class Editor {
     this.selected = ref;
     const item = ref && itemOf(this.prompts, ref);
     if (item) this.#object = item.object;
-    this.#notice = item ? this.#describe(item) : "";
+    this.#notice = item ? describe(this.texts, item) : "";
     this.#refresh();
   }
 
@@ -193,7 +192,7 @@ export class Editor {
     const prompts = addPoint(this.prompts, point, this.size);
     this.selected = { kind: "point", index: prompts.points.length - 1 };
     this.change(prompts);
-    this.notify(this.#describe(point));
+    this.notify(describe(this.texts, point));
   }
 
   /** @param {Prompts} prompts in the middle of a gesture */
@@ -409,32 +408,13 @@ export class Editor {
       isZoomed: (this.stage.view?.zoom ?? 1) > 1,
       needsEncode: this.#isLive && !source?.key,
     });
-    const line = this.#statusLine();
-    if (this.status.textContent !== line) this.status.textContent = line;
-    this.status.title = line;
-    this.status.classList.toggle("sa-warning", Boolean(this.#unreadable));
-  }
-
-  #statusLine() {
-    const { texts } = this;
-    const { points, boxes } = this.prompts;
-    if (!this.size) return "";
-    if (this.#unreadable) return say(texts, "unreadable", this.#unreadable);
-    if (this.#isLinked) return say(texts, "linked");
-    if (this.#notice) return this.#notice;
-    if (!this.stage.source?.isExact) return say(texts, "sourceOnly");
-    if (!points.length && !boxes.length) return say(texts, "hint");
-    if (this.#isLive && !this.stage.source.key) return say(texts, "needsRun");
-    const counts = [];
-    if (points.length) counts.push(say(texts, "points", points.length));
-    if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
-    return counts.join(", ");
-  }
-
-  /** @param {any} item */
-  #describe(item) {
-    const sign = say(this.texts, item.positive ? "onObject" : "offObject");
-    const at = ("x" in item ? [item.x, item.y] : [item.x1, item.y1, item.x2, item.y2]).map(Math.floor);
-    return say(this.texts, "x" in item ? "point" : "box", ...at, sign);
+    this.status.update({
+      prompts,
+      source: this.size ? source : null,
+      unreadable: this.#unreadable,
+      isLinked: this.#isLinked,
+      isLive: this.#isLive,
+      notice: this.#notice,
+    });
   }
 }
