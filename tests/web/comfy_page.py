@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,6 @@ class Look:
     vue: bool
     density: float = 1.0
     zoom: float = 1.0
-    touch: bool = False
 
 
 class ComfyPage:
@@ -115,12 +115,16 @@ class ComfyPage:
     def _close_dialogs(self) -> None:
         """Leave the welcome of the newest frontends, and what the first workflow lacks."""
         self.page.wait_for_timeout(500)
-        skip = self.page.get_by_role("button", name="Skip", exact=True)
-        if skip.count():
-            skip.first.click()
+        self.skip_welcome()
         while self.page.locator(".p-dialog").count():
             self.press("Escape")
             self.page.wait_for_timeout(200)
+
+    def skip_welcome(self) -> None:
+        skip = self.page.get_by_role("button", name="Skip", exact=True)
+        if skip.count():
+            skip.first.click()
+            skip.first.wait_for(state="hidden")
 
     def _note(self, message: Any) -> None:
         if message.type == "error" and not any(part in message.text for part in _FOREIGN):
@@ -203,6 +207,24 @@ class ComfyPage:
         self.page.mouse.move(*self.place(*end), steps=6)
         self.page.mouse.up(button=button)
 
+    @contextmanager
+    def fingers(self) -> Iterator[Callable[..., None]]:
+        """A hand of fingers: give it where each one lies down, and the places they move to."""
+        session = self.page.context.new_cdp_session(self.page)
+        emulation = "Emulation.setTouchEmulationEnabled"
+        session.send(emulation, {"enabled": True, "maxTouchPoints": 2})
+
+        def touch(*moves: Sequence[tuple[float, float]]) -> None:
+            for kind, move in [("touchStart", moves[0]), *(("touchMove", m) for m in moves[1:])]:
+                places = [self.place(*at) for at in move]
+                points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+                session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        yield touch
+        session.send(emulation, {"enabled": False})
+        session.detach()
+
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
 
@@ -254,7 +276,6 @@ def new_page(browser: Browser, url: str, look: Look) -> ComfyPage:
     context = browser.new_context(
         viewport={"width": 1300, "height": 900},
         device_scale_factor=look.density,
-        has_touch=look.touch,
         permissions=["clipboard-read", "clipboard-write"],
     )
     return ComfyPage(context, url, look)

@@ -205,6 +205,52 @@ def test_a_copy_has_an_editor_of_its_own(editor):
     assert sorted(len(json.loads(value)["points"]) for value in values) == [1, 2]
 
 
+def test_another_tab_and_back(editor):
+    editor.click(160, 120)
+    run = "app.extensionManager.command.execute('{}')"
+    editor.page.evaluate(run.format("Comfy.NewBlankWorkflow"))
+    editor.wait(lambda: editor.page.locator(".sa-editor").count(), 0)
+    editor.page.evaluate(run.format("Workspace.PreviousOpenedWorkflow"))
+    editor.wait(lambda: editor.drawn, "image")
+    editor.page.wait_for_timeout(300)
+    editor.click(30, 30)
+    near(editor.points, [(160, 120, 1), (30, 30, 1)], editor)
+
+
+def test_app_mode(editor):
+    """There the editor stands in a narrow panel beside the results."""
+    editor.click(160, 120)
+    editor.page.evaluate(
+        """() => {
+          const graph = JSON.parse(JSON.stringify(app.graph.serialize()));
+          const { id } = graph.nodes.find((node) => node.type === "SegmentAnywherePoint");
+          const linearData = { inputs: [[id, "editor"]], outputs: [id] };
+          graph.extra = { ...graph.extra, linearMode: true, linearData };
+          return app.loadGraphData(graph);
+        }"""
+    )
+    editor.page.wait_for_timeout(1000)
+    editor.skip_welcome()
+    editor.click(40, 200)
+    near(editor.points, [(160, 120, 1), (40, 200, 1)], editor)
+    editor.page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear')")
+
+
+@pytest.mark.one_frontend
+def test_fingers_tap_drag_and_pinch(editor):
+    with editor.fingers() as touch:
+        touch([(160, 120)])
+        touch([(20, 20)], [(80, 90)])
+        editor.page.locator(".sa-subtract").click()
+        touch([(300, 200)])
+        near(editor.points, [(160, 120, 1), (300, 200, 0)], editor)
+        assert len(editor.value["boxes"]) == 1
+        touch([(140, 120), (180, 120)], [(100, 120), (220, 120)])
+        editor.page.locator(".sa-fit").wait_for(state="visible")
+        # Two fingers make nothing.
+        assert len(editor.points) == 2
+
+
 def test_another_size_keeps_the_points(editor):
     editor.click(160, 120)
     editor.page.evaluate(
