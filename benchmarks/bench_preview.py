@@ -11,7 +11,6 @@ node on the same kept embedding; and for the sampler, its pace while nobody clic
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from segment_anywhere.nodes import host  # noqa: E402
 from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
 from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
 from segment_anywhere.nodes.preview import lower_priority  # noqa: E402
-from web.comfy_page import Look, new_page  # noqa: E402
+from web.comfy_page import Look, chromium, new_page  # noqa: E402
 from web.stub_server import serving  # noqa: E402
 
 CHECKPOINT = "sam2/checkpoint.pt"
@@ -144,12 +143,8 @@ def _steps_per_second() -> float:
 
 def bench_browser(frontend: Path, clicks: int) -> list[Row]:
     """From click to paint and the request in it; and the most requests in flight."""
-    from playwright.sync_api import sync_playwright
-
-    with serving(frontend) as stub, sync_playwright() as driver:
+    with serving(frontend) as stub, chromium() as browser:
         stub.settings["Comfy.VueNodes.Enabled"] = False
-        path = shutil.which("chromium")
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = new_page(browser, stub.url, Look(vue=False))
         tab.build(CHECKPOINT)
         tab.page.evaluate(_WATCH)
@@ -164,7 +159,6 @@ def bench_browser(frontend: Path, clicks: int) -> list[Row]:
         for index in range(QUICK_CLICKS):
             tab.click(20 + 14 * index, 30)
         tab.wait(lambda: stub.flying, 0, seconds=60)
-        browser.close()
     return [
         Row("click to painted mask (budget 150)", statistics.median(painted[1:])),
         Row("of which the request (budget 70)", statistics.median(sent[1:])),

@@ -13,9 +13,7 @@ import shutil
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import transformers
@@ -27,7 +25,6 @@ FIXTURES = ROOT / "tests" / "fixtures"
 needs_sam3 = pytest.mark.skipif(
     not hasattr(transformers, "Sam3Model"), reason="SAM 3 needs transformers 5"
 )
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 _work = tempfile.TemporaryDirectory(prefix="segment-anywhere-tests-")
 start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))
@@ -51,19 +48,6 @@ def models(tmp_path, monkeypatch) -> Path:
     (tmp_path / "sam2").mkdir()
     shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium, driven by playwright; skips where one of the two is not there."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium here: install Debian's package chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def pytest_unconfigure() -> None:

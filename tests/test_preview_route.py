@@ -137,7 +137,7 @@ def test_too_many_at_once_are_sent_away(model):
         ({"key": "../../etc/passwd"}, 409, "no_embedding"),
         ({"points": "the dog"}, 400, "prompts"),
         ({"points": "[[64, 0]]"}, 400, "prompts"),
-        ({"points": str([[1, 1]] * 1001)}, 400, "prompts"),
+        pytest.param({"points": str([[1, 1]] * 1001)}, 400, "prompts", id="too many"),
         ({"points": [[1, 1]]}, 400, "fields"),
         ({"mask_choice": "nicest"}, 400, "fields"),
         ({"side": 0}, 400, "fields"),
@@ -145,7 +145,7 @@ def test_too_many_at_once_are_sent_away(model):
         ({"side": True}, 400, "fields"),
         ({"side": 64.0}, 400, "fields"),
         ({"image": "cat.png"}, 400, "fields"),
-        ({"points": " " * preview.MAX_BYTES}, 413, "size"),
+        pytest.param({"points": " " * preview.MAX_BYTES}, 413, "size", id="too large"),
     ],
     ids=str,
 )
@@ -156,7 +156,9 @@ def test_what_is_refused(change, status, kind):
     assert (found, kind in content.decode()) == (status, True), content
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 60_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"null", b"\xff", pytest.param(b"[" * 60_000, id="deep")]
+)
 def test_other_bodies_are_refused(data):
     status, _, content = _post(data=data, headers={"Content-Type": "application/json"})
     assert status == 400, content

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
-from web.comfy_page import QUIET, ComfyPage, Look, new_page
+from web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
 from .test_point_segment import TINY_MODEL, needs_tiny, square_mask
 
@@ -26,6 +26,12 @@ _WITH_OUTPUT = """() => {
   segment.connect(0, mask, 0);
   mask.connect(0, shown, 0);
 }"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(params=[False, True], ids=["canvas", "nodes2"])

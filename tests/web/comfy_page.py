@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 IMAGE_SIZE = (320, 240)
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Settings with which a frontend shows the graph and nothing else.
 QUIET = {
     "Comfy.TutorialCompleted": True,
@@ -270,6 +274,22 @@ class ComfyPage:
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium, driven by playwright; skips where one of the two is not there.
+
+    While it is open, the thread has a running event loop, and nothing else can run one.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install Debian's package chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def new_page(browser: Browser, url: str, look: Look) -> ComfyPage:

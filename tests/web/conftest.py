@@ -9,12 +9,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import FIXTURES, ROOT, folder_paths
 from segment_anywhere.nodes import host
 
-from .comfy_page import ComfyPage, Look, new_page
+from .comfy_page import ComfyPage, Look, chromium, new_page
 from .stub_server import StubComfy, serving
 
 ARTIFACTS = ROOT / "artifacts" / "web"
@@ -35,6 +36,12 @@ def frontend(version: str) -> Path:
     if not (root / "index.html").is_file():
         pytest.skip(f"no ComfyUI frontend {version} in {FRONTENDS}: `make frontends` fetches it")
     return root
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")

@@ -76,6 +76,7 @@ def test_quick_clicks_leave_one_request_in_flight(editor, stub):
     assert 2 <= stub.previews < 20
 
 
+@pytest.mark.one_frontend
 def test_without_the_route_the_editor_goes_on(editor, stub):
     editor.encode()
     stub.has_route = False
@@ -91,6 +92,7 @@ def test_without_the_route_the_editor_goes_on(editor, stub):
     editor.start()
 
 
+@pytest.mark.one_frontend
 def test_a_server_that_has_forgotten_is_asked_to_encode_again(editor, stub):
     editor.encode()
     stub.forget()
