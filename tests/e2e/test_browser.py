@@ -8,6 +8,7 @@ from conftest import ROOT
 from PIL import Image
 from web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
+from .api import Api
 from .test_point_segment import TINY_MODEL, needs_tiny, square_mask
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -34,15 +35,22 @@ def browser():
         yield browser
 
 
-@pytest.fixture(params=[False, True], ids=["canvas", "nodes2"])
-def tab(request, comfy, api, browser):
+@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
+def page(request, comfy, browser):
+    """One page for each renderer: it takes seconds to start."""
     if comfy.install.frontend is None:
         pytest.skip("this ComfyUI has no frontend package")
-    api.http.post_json("/settings", QUIET | {"Comfy.VueNodes.Enabled": request.param})
+    settings = QUIET | {"Comfy.VueNodes.Enabled": request.param}
+    Api(comfy.url).http.post_json("/settings", settings)
     page = new_page(browser, comfy.url, Look(vue=request.param))
     yield page
-    page.screenshot(ARTIFACTS / f"{request.node.name}.png")
     page.page.context.close()
+
+
+@pytest.fixture
+def tab(request, page):
+    yield page
+    page.screenshot(ARTIFACTS / f"{request.node.name}.png")
 
 
 def _shown(tab: ComfyPage) -> np.ndarray:

@@ -16,10 +16,12 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
 NODE_IDS = [
     "SegmentAnywhereCombine",
+    "SegmentAnywhereEverything",
     "SegmentAnywhereLoadSAM",
     "SegmentAnywhereMaskRefine",
     "SegmentAnywherePoint",
     "SegmentAnywhereRemote",
+    "SegmentAnywhereSelect",
     "SegmentAnywhereText",
 ]
 WORKFLOWS = sorted(path.name for path in (ROOT / "workflows").glob("*.json"))

@@ -141,8 +141,9 @@ class ComfyPage:
         self.image_size = image_size
         self.errors.clear()
         self.page.evaluate(_BUILD, {"zoom": self.look.zoom, "model": model, "file": file})
-        self.page.evaluate(_CAPTURE)
         self.wait(lambda: self.drawn, "image")
+        self._settle()
+        self.page.evaluate(_CAPTURE)
 
     def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 10.0) -> None:
         """Wait until a value is as wanted."""
@@ -245,8 +246,14 @@ class ComfyPage:
         is_new = f"{_EDITOR} && {_EDITOR} !== window.before && {_EDITOR}.isConnected"
         self.page.wait_for_function(is_new)
         self.page.wait_for_function(f"{_EDITOR}.querySelector('.sa-canvas').dataset.drawn")
-        # The classic canvas puts it in place at its next frame.
-        self.page.wait_for_timeout(100)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until the graph stays as it is: sizes follow once images have loaded."""
+        graph, before = "JSON.stringify(app.graph.serialize())", None
+        while (now := self.page.evaluate(graph)) != before:
+            before = now
+            self.page.wait_for_timeout(150)
 
     def encode(self) -> None:
         """Press the button and wait until the key is there."""
