@@ -17,6 +17,9 @@ demo: $(VENV)/.ready
 	$(BIN)/python run_workflow.py workflows/api/point_segment.json \
 		--image workflows/images/dahlia.jpg --set "Point Segment.points=[[310, 215]]" --force
 
+# The workers share the cores; threads of their own would only wait for each other.
+test test-oldest: export OMP_NUM_THREADS = 1
+
 test: $(VENV)/.ready frontends
 	$(BIN)/python -m pytest tests -n 2 --dist loadgroup
 

@@ -146,7 +146,7 @@ def test_through_the_node_and_a_batch(scenes):
     image = torch.from_numpy(np.stack([scene.image for scene in batch]))
     image = torch.cat([image, torch.ones_like(image[..., :1])], dim=-1).half()
     model = segment_model(TINY, "fp32")
-    mask, segments, bboxes, _ = PointSegment.execute(model, image, points, "best").args
+    mask, segments, bboxes, *_ = PointSegment.execute(model, image, points, "best").args
     assert mask.shape == image.shape[:3]
     assert segments.frames.tolist() == [index for index in range(6) for _ in range(2)]
     for index, truth in enumerate(batch[0].masks[:2]):
