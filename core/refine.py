@@ -179,7 +179,11 @@ def _in_threads(work: Callable, count: int) -> Iterator:
         with torch.inference_mode(inference):
             return work(index)
 
-    threads = max(1, min(count, os.cpu_count() or 1, _MOST_THREADS))
+    threads = min(count, os.cpu_count() or 1, _MOST_THREADS)
+    if threads <= 1:
+        # A thread of its own would start PyTorch's threads anew, which takes longer than the work.
+        yield from map(work, range(count))
+        return
     pool = ThreadPoolExecutor(threads)
     try:
         yield from pool.map(run, range(count))
