@@ -1,13 +1,15 @@
-"""Draws the pictures of Mask Refine's help page and the thumbnail of its workflow.
+"""Draws the pictures of the help pages and the thumbnail of Mask Refine's workflow.
 
-    python pictures/draw_mask_refine.py
+    python pictures/draw_help.py
 
-Every picture is what the code makes of the photograph in workflows/images: run it again after a
-change to the refinement.
+Every picture is what the code makes of the photograph in workflows/images or of drawn shapes: run
+it again after a change to the refinement. The pages of nodes that have a workflow show what that
+gives. Those of Load SAM and Point Segment show the editor and come from the end-to-end tests.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 from dataclasses import replace
@@ -23,6 +25,7 @@ _package = types.ModuleType("segment_anywhere")
 _package.__path__ = [str(ROOT)]
 sys.modules["segment_anywhere"] = _package
 
+from segment_anywhere.core.combine import Operation, combine_masks  # noqa: E402
 from segment_anywhere.core.engines.grabcut import GrabCutEngine  # noqa: E402
 from segment_anywhere.core.prompts import ObjectPrompt, Point  # noqa: E402
 from segment_anywhere.core.refine import Edge, Refinement, refine  # noqa: E402
@@ -30,7 +33,9 @@ from segment_anywhere.core.render import cutout  # noqa: E402
 from segment_anywhere.core.segmenter import MaskChoice, Segmenter  # noqa: E402
 
 PHOTOGRAPH = ROOT / "workflows" / "images" / "dahlia.jpg"
-DOCS = ROOT / "web" / "docs" / "SegmentAnywhereMaskRefine"
+DOCS = ROOT / "web" / "docs"
+# Workflows whose thumbnails the help pages show.
+SHOWN = ("text_segment", "text_select_refine", "segment_everything", "local_and_remote")
 CLICK = Point(310, 215)
 # What the workflow's node is set to.
 CLEAN = Refinement(fill_holes=-1, remove_islands=200, expand=-1.0, smooth=4.0, feather=2.0)
@@ -138,13 +143,26 @@ def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     return page
 
 
+def combine_sheet() -> Image.Image:
+    """Two discs with soft rims, and what each operation makes of them."""
+    y, x = torch.meshgrid(torch.arange(120.0), torch.arange(180.0), indexing="ij")
+    first, second = ((45.0 - torch.hypot(x - at, y - 60.0)) / 12 for at in (65.0, 115.0))
+    first, second = first.clamp(0, 1), second.clamp(0, 1)
+    results = [(each.value, picture(combine_masks(first, second, each))) for each in Operation]
+    return sheet([[("a", picture(first)), ("b", picture(second)), results[0]], results[1:]])
+
+
 def main() -> None:
     image = photograph()
     mask = clicked_mask(image)
-    DOCS.mkdir(exist_ok=True)
-    steps_sheet(image, mask).save(DOCS / "steps.png", optimize=True)
-    edges_sheet(image, mask).save(DOCS / "edges.png", optimize=True)
+    folder = DOCS / "SegmentAnywhereMaskRefine"
+    folder.mkdir(exist_ok=True)
+    steps_sheet(image, mask).save(folder / "steps.png", optimize=True)
+    edges_sheet(image, mask).save(folder / "edges.png", optimize=True)
+    combine_sheet().save(DOCS / "combine.png", optimize=True)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
+    for name in SHOWN:
+        shutil.copy(ROOT / "workflows" / f"{name}.jpg", DOCS / f"{name}.jpg")
 
 
 if __name__ == "__main__":
