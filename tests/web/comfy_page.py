@@ -34,8 +34,14 @@ QUIET = {
 
 READY = "window.app?.canvas && window.app.extensionManager?.workflow?.activeWorkflow"
 REGISTERED = '"SegmentAnywherePoint" in LiteGraph.registered_node_types'
-# Errors of the frontend itself that our server, which lacks most of ComfyUI, provokes.
-_FOREIGN = ("ComfyApp graph accessed", "Failed to load resource", "net::ERR_")
+# Errors of the frontend itself: our server lacks most of ComfyUI, and the newest frontends ask a
+# model hub for the files of their own first workflow.
+_FOREIGN = (
+    "ComfyApp graph accessed",
+    "Failed to load resource",
+    "net::ERR_",
+    "Connecting to 'https://huggingface.co/",
+)
 
 _BUILD = """({ zoom, model, file }) => {
   const graph = app.graph;
