@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,16 @@ class Ours:
 
 def bench_model(
     model: Model, device: torch.device, precision: Precision, repeats: int
-) -> list[Row]:
-    """All measurements of one model."""
+) -> Iterator[Row]:
+    """All measurements of one model, as they are done."""
     frames = random_frames(BATCH, HEIGHT, WIDTH)
     with tempfile.TemporaryDirectory() as folder:
         path = write_checkpoint(model, Path(folder))
-        rows = load_memory(path, precision)
+        yield from load_memory(path, precision)
         ours = Ours(path, device, precision)
         peer = model.peer(path, device) if model.peer else None
-        rows += _click_rows(ours, peer, frames, device, repeats)
-        rows.append(_batch_row(ours, frames, device))
-    return rows
+        yield from _click_rows(ours, peer, frames, device, repeats)
+        yield _batch_row(ours, frames, device)
 
 
 def _click_rows(
@@ -240,7 +240,7 @@ def main() -> None:
         model = MODELS[name]
         print(f"\n{model.title:<54}{HEAD}")
         for row in bench_model(model, device, precision, args.repeats):
-            print(row)
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
