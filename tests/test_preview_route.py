@@ -14,6 +14,7 @@ import pytest
 import torch
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
+from conftest import FIXTURES
 from PIL import Image
 from segment_anywhere.core.previews import Previewer
 from segment_anywhere.nodes import host, preview
@@ -193,3 +194,9 @@ def test_a_model_that_nobody_holds_is_gone():
     del model
     gc.collect()
     assert _post(_body(key))[0] == 409
+
+
+def test_a_detector_has_no_previews():
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    model.finder(FIXTURES / "clipseg_tiny")
+    assert _post(_body(f"{model._detector.key}-0"))[0] == 409
