@@ -13,6 +13,8 @@ from torch import Tensor
 _TRACE = 1 / 32
 _NO_CONTOUR = -1
 _PARENT = 3
+# What marks an island in a part of a picture of zeros and ones.
+_ISLAND = 2
 
 
 def fill_holes(mask: Tensor, largest: int) -> Tensor:
@@ -23,19 +25,17 @@ def fill_holes(mask: Tensor, largest: int) -> Tensor:
     """
     import cv2
 
-    contours, parents = _contours(mask > 1.0 - _TRACE)
+    contours, parents = _contours(_selected(mask, 1.0 - _TRACE))
     holes = [
         contour
         for contour, parent in zip(contours, parents, strict=True)
         if parent != _NO_CONTOUR and (largest < 0 or _enclosed(contour) <= largest)
     ]
-    if not holes:
-        return mask.clone()
-    filled = np.zeros(tuple(mask.shape), np.uint8)
+    filled = _copy(mask)
     # One by one: together, a hole inside another would be left open.
     for hole in holes:
-        cv2.drawContours(filled, [hole], 0, 1, cv2.FILLED)
-    return torch.where(torch.from_numpy(filled).to(mask.device) > 0, 1.0, mask)
+        cv2.drawContours(filled.numpy(), [hole], 0, 1.0, cv2.FILLED)
+    return filled.to(mask.device)
 
 
 def remove_islands(mask: Tensor, smallest: int) -> Tensor:
@@ -43,9 +43,8 @@ def remove_islands(mask: Tensor, smallest: int) -> Tensor:
 
     mask: [H, W] float32, 0..1. Returns a new mask that is nowhere more than the old one.
     """
-    import cv2
 
-    selected = mask > _TRACE
+    selected = _selected(mask, _TRACE)
     contours, parents = _contours(selected)
     areas = [
         _covered(contour) if parent == _NO_CONTOUR else -_enclosed(contour)
@@ -55,20 +54,41 @@ def remove_islands(mask: Tensor, smallest: int) -> Tensor:
     for area, parent in zip(areas, parents, strict=True):
         if parent != _NO_CONTOUR:
             sizes[parent] += area
-    kept = np.array(selected.cpu().numpy(), dtype=np.uint8)
+    left = _copy(mask)
     for contour, parent, size in zip(contours, parents, sizes, strict=True):
         if parent == _NO_CONTOUR and size < smallest:
-            cv2.floodFill(kept, None, tuple(map(int, contour[0, 0])), 0, flags=8)
-    gone = selected & (torch.from_numpy(kept).to(mask.device) == 0)
-    return mask.masked_fill(gone, 0.0)
+            area, island = _island(selected, contour)
+            left.numpy()[area][island] = 0.0
+    return left.to(mask.device)
 
 
-def _contours(shape: Tensor) -> tuple[tuple[np.ndarray, ...], list[int]]:
+def _island(selected: np.ndarray, contour: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The rectangle of a part with that outer contour, and its pixels within: [h, w] bool."""
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(contour)
+    area = slice(y, y + height), slice(x, x + width)
+    island = selected[area].copy()
+    start = contour[0, 0] - (x, y)
+    cv2.floodFill(island, None, tuple(map(int, start)), _ISLAND, flags=8)
+    return area, island == _ISLAND
+
+
+def _copy(mask: Tensor) -> Tensor:
+    """For OpenCV to write into: on the CPU, row by row."""
+    return mask.cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _selected(mask: Tensor, level: float) -> np.ndarray:
+    """Where a mask is more than level: [H, W] uint8, 0 or 1."""
+    return (mask.cpu().numpy() > np.float32(level)).view(np.uint8)
+
+
+def _contours(shape: np.ndarray) -> tuple[tuple[np.ndarray, ...], list[int]]:
     """The contours of the parts and of their holes, and of each hole the part it is in, else -1."""
     import cv2
 
-    binary = shape.to(torch.uint8).cpu().contiguous().numpy()
-    contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, hierarchy = cv2.findContours(shape, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return contours, hierarchy[0, :, _PARENT].tolist() if contours else []
 
 
