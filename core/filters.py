@@ -65,15 +65,25 @@ def shrink(planes: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
 
 
-def stretch(planes: Tensor, dim: int, positions: slice, factor: int) -> Tensor:
-    """Enlarge what `shrink` made, along one dimension: some rows or columns of the large size.
+def stretch(planes: Tensor, factor: int, rows: slice, width: int) -> Tensor:
+    """Enlarge what `shrink` made: some rows of the large size, so that not all need be held.
 
-    planes: any shape. positions: which of the large size along dim. Linear between the centres of
-    the blocks; beyond the outermost their value is kept.
+    planes: [C, h, w] float32. rows: of the large size, from a multiple of factor on. width: of the
+    large size. Linear between the centres of the blocks; beyond the outermost their value is kept.
+    Returns [C, rows, width] float32.
     """
-    large = torch.arange(positions.start, positions.stop, device=planes.device)
-    small = ((large + 0.5) / factor - 0.5).clamp_(0.0, planes.shape[dim] - 1.0)
-    before = small.long()
-    after = (before + 1).clamp_(max=planes.shape[dim] - 1)
-    weight = (small - before).reshape(-1, *[1] * (planes.dim() - dim - 1))
-    return planes.index_select(dim, before).lerp_(planes.index_select(dim, after), weight)
+    # A block more above and below, for what lies between the first and last centres and theirs.
+    first, last = rows.start // factor - 1, -(-rows.stop // factor) + 1
+    down = torch.arange(first, last, device=planes.device).clamp_(0, planes.shape[1] - 1)
+    across = torch.arange(-(-width // factor), device=planes.device)
+    blocks = planes[:, down][:, :, across.clamp_(max=planes.shape[2] - 1)]
+    if uses_opencv(planes):
+        import cv2
+
+        channels, height, width_in_blocks = blocks.shape
+        large = torch.empty(channels, height * factor, width_in_blocks * factor)
+        for plane, enlarged in zip(blocks.numpy(), large.numpy(), strict=True):
+            cv2.resize(plane, enlarged.shape[::-1], dst=enlarged)
+    else:
+        large = F.interpolate(blocks[None], scale_factor=factor, mode="bilinear")[0]
+    return large[:, factor : factor + rows.stop - rows.start, :width]

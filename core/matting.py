@@ -20,6 +20,8 @@ _FLATNESS = 1e-4
 _CUT = 0.08
 # Colours are spread on a copy of about this long side: they hardly change within the edge.
 _SPREAD_SIDE = 1024
+# Colours and their weight, slopes and their offset: numbers per pixel of what is worked on.
+_PLANES = 4
 
 
 def window_radius(size: tuple[int, int]) -> int:
@@ -37,16 +39,15 @@ def follow_edges(mask: Tensor, guide: FrameArea, radius: int) -> Tensor:
     """
     height, width = mask.shape
     factor = max(1, min(radius // _SMALLEST_WINDOW, height, width))
-    bands = list(row_bands(mask, multiple=factor))
+    bands = list(row_bands(mask, _PLANES, factor))
     small = torch.cat([shrink(guide.rgb(rows).to(mask.device), factor) for rows in bands])
     small_mask = shrink(mask[..., None], factor)[..., 0]
     planes = small.permute(2, 0, 1).contiguous()
     fit = _affine_fit(planes, small_mask, max(1, round(radius / factor)))
-    fit = stretch(fit, 2, slice(0, width), factor)
     alpha = torch.empty_like(mask)
     for rows in bands:
         colours = guide.rgb(rows).to(mask.device)
-        *slopes, fitted = stretch(fit, 1, rows, factor)
+        *slopes, fitted = stretch(fit, factor, rows, width)
         for channel, slope in enumerate(slopes):
             fitted.addcmul_(slope, colours[..., channel])
         alpha[rows] = fitted.sub_(_CUT).div_(1.0 - 2.0 * _CUT).clamp_(0.0, 1.0)
@@ -107,7 +108,7 @@ def foreground_colours(frame: FrameArea, alpha: Tensor) -> Iterator[tuple[slice,
     left in the file. Yields rows and their colours, [rows, W, 3] float32, 0..1.
     """
     factor = max(1, min(round(max(alpha.shape) / _SPREAD_SIDE), *alpha.shape))
-    bands = list(row_bands(alpha, multiple=factor))
+    bands = list(row_bands(alpha, _PLANES, factor))
     # -1 far outside, 1 far inside, in between within two pixels of an edge.
     depth = box_blur(alpha, 2).mul_(2.0).sub_(1.0)
     pure, empty = [], []
@@ -117,13 +118,12 @@ def foreground_colours(frame: FrameArea, alpha: Tensor) -> Iterator[tuple[slice,
         emptiness = torch.minimum(1.0 - alpha[rows], -depth[rows]).clamp_(0.0, 1.0)
         pure.append(shrink(_weighted(colours, purity), factor))
         empty.append(shrink(_weighted(colours, emptiness), factor))
-    columns = slice(0, alpha.shape[1])
-    foreground = stretch(_spread(torch.cat(pure)), 2, columns, factor)
-    background = stretch(_spread(torch.cat(empty)), 2, columns, factor)
+    foreground, background = _spread(torch.cat(pure)), _spread(torch.cat(empty))
+    width = alpha.shape[1]
     for rows in bands:
         purity = torch.minimum(alpha[rows], depth[rows]).clamp_(0.0, 1.0)
-        inner = stretch(foreground, 1, rows, factor)
-        mixture = stretch(background, 1, rows, factor).lerp_(inner, alpha[rows])
+        inner = stretch(foreground, factor, rows, width)
+        mixture = stretch(background, factor, rows, width).lerp_(inner, alpha[rows])
         unexplained = mixture.neg_().add_(frame.rgb(rows).to(alpha.device).permute(2, 0, 1))
         yield rows, inner.addcmul_(unexplained, purity).clamp_(0.0, 1.0).permute(1, 2, 0)
 

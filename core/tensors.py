@@ -18,8 +18,9 @@ from .errors import InputError
 
 # LoadImage sends this for a picture without an alpha channel.
 _NO_ALPHA_SIZE = (64, 64)
-# Rows of this many numbers stay in the processor's cache while they are worked on.
-_BAND_NUMBERS = 1 << 18
+# Rows of this many numbers stay in the processor's cache while they are worked on, and are enough
+# for the work to take longer than starting it.
+_BAND_NUMBERS = 1 << 19
 
 
 def image_size(image: Tensor) -> tuple[int, int, int]:
@@ -86,18 +87,19 @@ def uses_opencv(tensor: Tensor) -> bool:
     return tensor.is_cpu
 
 
-def row_bands(plane: Tensor, multiple: int = 1) -> Iterator[slice]:
-    """Slices of rows that cover a tensor [H, W, ...] and are small enough for the cache.
+def row_bands(plane: Tensor, channels: int = 1, multiple: int = 1) -> Iterator[slice]:
+    """Slices of rows that cover a tensor [H, W] and are small enough for the cache.
 
-    On a GPU one slice of all rows. multiple: of which the number of rows is, but for the last.
+    On a GPU one slice of all rows. channels: numbers held per pixel while a slice is worked on.
+    multiple: of which the number of rows is; the last slice takes what is left over, so that none
+    has fewer rows than that unless the tensor has.
     """
-    height = plane.shape[0]
-    step = max(1, _BAND_NUMBERS * height // max(1, plane.numel()))
-    if not uses_opencv(plane):
-        step = height
+    height, width = plane.shape
+    step = max(1, _BAND_NUMBERS // (width * channels)) if uses_opencv(plane) else height
     step = -(-step // multiple) * multiple
-    for start in range(0, height, step):
-        yield slice(start, min(start + step, height))
+    stops = [*range(step, height - multiple + 1, step), height]
+    for start, stop in zip([0, *stops], stops, strict=False):
+        yield slice(start, stop)
 
 
 def mask_size(mask: Tensor, name: str = "mask") -> tuple[int, int, int]:

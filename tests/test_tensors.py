@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.tensors import image_size, mask_frames, rgb_frame
+from segment_anywhere.core.tensors import image_size, mask_frames, rgb_frame, row_bands
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -83,3 +83,13 @@ def test_zeros_of_an_image_without_alpha_fit_any_size():
 def test_masks_that_are_refused(mask, message):
     with pytest.raises(InputError, match=f"mask: .*{message}|mask: {message}"):
         mask_frames(mask, 3, (4, 4))
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 25])
+@pytest.mark.parametrize("size", [(1, 1), (24, 9000), (1090, 1920), (2105, 4000), (3, 600_000)])
+def test_bands_cover_all_rows_and_none_is_too_low(size, multiple):
+    plane = torch.empty(size)
+    bands = list(row_bands(plane, 2, multiple))
+    assert [row for rows in bands for row in range(rows.start, rows.stop)] == list(range(size[0]))
+    assert all(rows.start % multiple == 0 for rows in bands)
+    assert min(rows.stop - rows.start for rows in bands) >= min(multiple, size[0])
