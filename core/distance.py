@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,27 +22,34 @@ _HARD_WIDTH = 1.5
 _SOFT_LEVELS = (1 / 32, 1 / 3, 2 / 3, 31 / 32)
 _HARD_LEVEL = 0.5
 _STEP_SIGMA = 1.0
+# Distances that far beyond a ramp still have a share in it.
+_STEP_RADIUS = 4
 # Pixels between two levels of a ramp beyond which it is taken for an even area.
 _LEVEL_REACH = 64
+# Up to this reach, in pixels, a step for every pixel takes less time than OpenCV's transform.
+_NEAR = 48
 
 
 def move_contour(mask: Tensor, amount: float, width: float = 1.0) -> Tensor:
     """Move the contour of a mask outwards (negative: inwards) and make it a ramp.
 
-    mask: [H, W] float32, 0..1. amount: pixels, fractions allowed. width: of the linear ramp across
-    the contour, in pixels, 1 (an antialiased edge) or more; what is softer already stays so.
-    Returns [H, W] float32, 0..1, on the mask's device. The image's border is no contour: a shape
-    that reaches it is taken to go on outside. The time does not depend on the amount on the CPU.
+    mask: [H, W] float32, 0..1, with hard or antialiased edges; `move_levels` is for soft ones.
+    amount: pixels, fractions allowed. width: of the linear ramp across the contour, in pixels, 1
+    (an antialiased edge) or more. Returns [H, W] float32, 0..1, on the mask's device. The image's
+    border is no contour: a shape that reaches it is taken to go on outside.
     """
-    reach = math.ceil(abs(amount) + width) + 1
-    if edge_width(mask) > _HARD_WIDTH:
-        return _move_levels(mask, amount, width, reach)
-    field = signed_distance(mask >= _HARD_LEVEL, reach)
+    field = signed_distance(mask, _HARD_LEVEL, _reach(amount, width))
     if width > 1.0:
         field = _without_steps(field, mask)
     for rows in row_bands(field):
-        field[rows].sub_(amount).mul_(-1.0 / width).add_(0.5).clamp_(0.0, 1.0)
+        field[rows].mul_(1.0 / width).add_(amount / width + 0.5).clamp_(0.0, 1.0)
     return field
+
+
+def _reach(amount: float, width: float) -> int:
+    """How far from the contour distances matter, in pixels."""
+    beyond = _STEP_RADIUS if width > 1.0 else 1
+    return math.ceil(abs(amount) + width / 2.0) + beyond
 
 
 def _without_steps(field: Tensor, mask: Tensor) -> Tensor:
@@ -51,28 +59,30 @@ def _without_steps(field: Tensor, mask: Tensor) -> Tensor:
     neighbours, which leaves straight edges alone.
     """
     for rows in row_bands(field):
-        level = mask[rows]
-        torch.where((level > 0.0) & (level < 1.0), 0.5 - level, field[rows], out=field[rows])
+        distance = mask[rows] - 0.5
+        antialiased = distance.abs().lt_(0.5)
+        field[rows].lerp_(distance, antialiased)
     return gaussian_blur(field, _STEP_SIGMA)
 
 
-def _move_levels(mask: Tensor, amount: float, width: float, reach: int) -> Tensor:
-    """Move every level of a soft mask; between two levels the mask is interpolated by distance.
+def move_levels(mask: Tensor, amount: float, width: float = 1.0) -> Tensor:
+    """As `move_contour` for a soft mask: each level is moved, and what is softer stays so.
 
-    What few levels cannot describe (the difference between the mask and its description) stays
-    where it is, except where the moved mask is quite inside or outside.
+    Between two levels the mask is interpolated by distance. What few levels cannot describe (the
+    difference between the mask and its description) stays where it is, except where the moved mask
+    is quite inside or outside.
     """
-    reach += _LEVEL_REACH
+    reach = _reach(amount, width) + _LEVEL_REACH
     moved, still = torch.zeros_like(mask), torch.zeros_like(mask)
-    outer = signed_distance(mask >= _SOFT_LEVELS[0], reach)
+    outer = signed_distance(mask, _SOFT_LEVELS[0], reach)
     share = 1.0 / (len(_SOFT_LEVELS) - 1)
     for level in _SOFT_LEVELS[1:]:
-        inner = signed_distance(mask >= level, reach)
-        for rows in row_bands(mask):
+        inner = signed_distance(mask, level, reach)
+        for rows in row_bands(mask, channels=4):
             middle = (outer[rows] + inner[rows]).mul_(0.5)
-            gap = inner[rows] - outer[rows]
+            gap = outer[rows] - inner[rows]
             still[rows] += _ramp(middle, gap.clamp(min=1.0)).mul_(share)
-            moved[rows] += _ramp(middle.sub_(amount), gap.clamp_(min=width)).mul_(share)
+            moved[rows] += _ramp(middle.add_(amount), gap.clamp_(min=width)).mul_(share)
         outer = inner
     for rows in row_bands(mask):
         openness = (moved[rows] * (1.0 - moved[rows])).mul_(8.0).clamp_(max=1.0)
@@ -82,60 +92,37 @@ def _move_levels(mask: Tensor, amount: float, width: float, reach: int) -> Tenso
 
 def _ramp(distance: Tensor, width: Tensor) -> Tensor:
     """1 inside, 0 outside, and a linear ramp of the given width across the contour."""
-    return distance.div(width).neg_().add_(0.5).clamp_(0.0, 1.0)
+    return distance.div(width).add_(0.5).clamp_(0.0, 1.0)
 
 
-def signed_distance(inside: Tensor, reach: int) -> Tensor:
-    """Distance of every pixel centre to the contour of a shape, in pixels, negative inside.
+def signed_distance(mask: Tensor, level: float, reach: int) -> Tensor:
+    """Distance of every pixel centre to the contour of a shape, in pixels, positive inside.
 
-    inside: [H, W] bool. Exact (Euclidean, to the nearest pixel of the shape's rim, which lies half
-    a pixel inside the contour) up to `reach`; farther away it is at least that. Returns [H, W]
-    float32.
+    mask: [H, W] float32; the shape is where it is at least level. Exact (Euclidean, to the nearest
+    pixel of the shape's rim, which lies half a pixel inside the contour) up to `reach`; farther
+    away it is at least that. Returns [H, W] float32.
     """
-    if uses_opencv(inside):
-        distance = _rim_distance_opencv(inside)
+    rim = _rim(mask, level)
+    if uses_opencv(mask) and reach > _NEAR:
+        distance = _distance_opencv(rim)
     else:
-        distance = _rim_distance_torch(inside, reach)
+        distance = _distance_torch(rim, reach)
     for rows in row_bands(distance):
-        sign = inside[rows].float().mul_(-2.0).add_(1.0)
-        distance[rows].clamp_(max=reach + 1.0).mul_(sign).sub_(0.5)
+        distance[rows].clamp_(max=reach + 1.0).copysign_(mask[rows] - level).add_(0.5)
     return distance
 
 
-def _rim_distance_opencv(inside: Tensor) -> Tensor:
+def _rim(mask: Tensor, level: float) -> Tensor:
+    """Pixels of a shape with a neighbour outside of it; the border is none: [H, W] bool."""
+    if not uses_opencv(mask):
+        inside = mask >= level
+        return inside & ~_eroded(inside)
     import cv2
 
-    shape = inside.contiguous().view(torch.uint8).numpy()
+    inside = (mask.numpy() >= np.float32(level)).view(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    core = cv2.erode(shape, cross, borderType=cv2.BORDER_CONSTANT, borderValue=1)
-    elsewhere = cv2.compare(shape, core, cv2.CMP_EQ)
-    # Its zeros are the rim. Without one OpenCV's answer is undefined.
-    if elsewhere.all():
-        return torch.full(inside.shape, math.inf)
-    distance = cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return torch.from_numpy(distance)
-
-
-def _rim_distance_torch(inside: Tensor, reach: int) -> Tensor:
-    """The same with tensor operations alone: down the columns by scans, then along the rows.
-
-    The transform is separable (Felzenszwalb and Huttenlocher, 2012): the squared distance is the
-    least of (squared distance within column x') + (x - x')^2, here over all x' within reach.
-    """
-    rim = inside & ~_eroded(inside)
-    height, width = inside.shape
-    far = float(reach + 1)
-    row = torch.arange(height, device=inside.device, dtype=torch.float32)[:, None]
-    above = torch.where(rim, row, -math.inf).cummax(dim=0).values
-    below = torch.where(rim, row, math.inf).flip(0).cummin(dim=0).values.flip(0)
-    column = torch.minimum(row - above, below - row).clamp_(max=far).square_()
-    nearest = column.clone()
-    for step in range(1, min(reach, width - 1) + 1):
-        shifted = column + float(step * step)
-        right, left = nearest[:, step:], nearest[:, :-step]
-        torch.minimum(right, shifted[:, :-step], out=right)
-        torch.minimum(left, shifted[:, step:], out=left)
-    return nearest.sqrt_()
+    core = cv2.erode(inside, cross, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    return torch.from_numpy(inside != core)
 
 
 def _eroded(inside: Tensor) -> Tensor:
@@ -144,6 +131,57 @@ def _eroded(inside: Tensor) -> Tensor:
     vertical = padded[:-2, 1:-1] & padded[2:, 1:-1]
     horizontal = padded[1:-1, :-2] & padded[1:-1, 2:]
     return inside & vertical & horizontal
+
+
+def _distance_opencv(rim: Tensor) -> Tensor:
+    """Distance to the nearest rim pixel, infinite without any; in a time that is always the same.
+
+    rim: [H, W] bool. Returns [H, W] float32.
+    """
+    import cv2
+
+    # Without a zero OpenCV's answer is undefined.
+    if not rim.any():
+        return torch.full(rim.shape, math.inf)
+    elsewhere = (rim.numpy() == 0).view(np.uint8)
+    distance = cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return torch.from_numpy(distance)
+
+
+def _distance_torch(rim: Tensor, reach: int) -> Tensor:
+    """The same up to reach, with tensor operations alone, in a time that grows with reach.
+
+    The transform is separable (Felzenszwalb and Huttenlocher, 2012): the squared distance is the
+    least of (distance within column x')^2 + (x - x')^2, here over all x' within reach.
+    """
+    # Squares and their sums fit in 16 bits as long as they can: half the memory to go through.
+    integers = torch.int16 if reach <= _NEAR else torch.int32
+    column = (~rim).to(integers).mul_(reach + 1)
+    step = 1
+    while step <= reach:
+        _lower(column, column + step, step, dim=0)
+        step *= 2
+    squared = column.mul_(column)
+    nearest = squared.clone()
+    for rows in row_bands(squared):
+        for step in range(1, min(reach, rim.shape[1] - 1) + 1):
+            _lower(nearest[rows], squared[rows] + step * step, step, dim=1)
+    return nearest.float().sqrt_()
+
+
+def _lower(values: Tensor, others: Tensor, step: int, dim: int) -> None:
+    """Lower values to those of others that are step away on either side, in place."""
+    length = values.shape[dim] - step
+    if length <= 0:
+        return
+    for here, there in ((step, 0), (0, step)):
+        part = values.narrow(dim, here, length)
+        torch.minimum(part, others.narrow(dim, there, length), out=part)
+
+
+def is_soft(mask: Tensor) -> bool:
+    """Whether the edges of a mask are wider than antialiased ones: [H, W] float32, 0..1."""
+    return edge_width(mask) > _HARD_WIDTH
 
 
 def edge_width(mask: Tensor) -> float:
@@ -165,10 +203,8 @@ def edge_width(mask: Tensor) -> float:
 def edge_width_map(mask: Tensor, radius: int) -> Tensor:
     """The width of a soft mask's edges around every pixel, at least 1: [H, W] float32.
 
-    A single 1, [], where the mask is hard. radius: of the windows it is measured in, in pixels.
+    radius: of the windows it is measured in, in pixels.
     """
-    if edge_width(mask) <= _HARD_WIDTH:
-        return mask.new_ones(())
     length = box_blur(_gradient(mask), radius).add_(1e-6)
     softness = box_blur((1.0 - mask).mul_(mask), radius).mul_(6.0)
     return softness.div_(length).clamp_(min=1.0)
@@ -176,9 +212,9 @@ def edge_width_map(mask: Tensor, radius: int) -> Tensor:
 
 def _gradient(mask: Tensor) -> Tensor:
     """The length of the gradient, from forward differences: [H, W]."""
-    length = torch.zeros_like(mask)
-    length[:, :-1] = (mask[:, 1:] - mask[:, :-1]).abs_()
+    squared = torch.zeros_like(mask)
+    squared[:, :-1] = (mask[:, 1:] - mask[:, :-1]).square_()
     for rows in row_bands(mask[:-1]):
         below = mask[rows.start + 1 : rows.stop + 1]
-        length[rows] = torch.hypot(length[rows], below - mask[rows])
-    return length
+        squared[rows] += (below - mask[rows]).square_()
+    return squared.sqrt_()

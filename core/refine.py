@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .components import fill_holes, remove_islands
-from .distance import edge_width_map, move_contour
+from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .errors import InputError
 from .filters import gaussian_blur
 from .matting import follow_edges, window_radius
@@ -104,41 +104,54 @@ def refine_frame(
     is 0 and stays so.
     """
     out = torch.zeros_like(mask)
-    area = _area_of_interest(mask, settings)
+    area = _selected_area(mask)
+    if area is not None:
+        out[area] = _clean(mask[area], settings)
+        area = _selected_area(out, _margin(settings, tuple(mask.shape)))
     if area is not None:
         guide = None if image is None else FrameArea(image, index, area)
-        out[area] = _apply_stages(mask[area], settings, guide, tuple(mask.shape))
+        out[area] = _shape_edges(out[area], settings, guide, tuple(mask.shape))
     return out.neg_().add_(1.0) if settings.invert else out
 
 
-def _apply_stages(
-    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
-) -> Tensor:
+def _clean(mask: Tensor, settings: Refinement) -> Tensor:
+    """The stages that select and deselect whole parts."""
     if settings.threshold > 0:
-        mask = (mask >= settings.threshold).float()
+        mask = mask.clone().ge_(settings.threshold)
     if settings.fill_holes:
         mask = fill_holes(mask, settings.fill_holes)
     if settings.remove_islands > 1:
         mask = remove_islands(mask, settings.remove_islands)
+    return mask
+
+
+def _shape_edges(
+    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+) -> Tensor:
+    """The stages that move and soften edges; mask and guide are a part of a frame of size."""
+    moves = settings.expand or settings.smooth > 0 or settings.feather > 1
+    soft = moves and settings.threshold == 0 and is_soft(mask)
+    move = move_levels if soft else move_contour
     if settings.expand:
-        mask = move_contour(mask, settings.expand)
+        mask = move(mask, settings.expand)
     if settings.smooth > 0:
-        mask = smooth(mask, settings.smooth)
+        mask = smooth(mask, settings.smooth, soft)
     if settings.feather > 1:
-        mask = move_contour(mask, 0.0, settings.feather)
+        mask = move(mask, 0.0, settings.feather)
     if settings.edge is Edge.GUIDED:
         mask = follow_edges(mask, guide, window_radius(size))
     return mask
 
 
-def smooth(mask: Tensor, size: float) -> Tensor:
+def smooth(mask: Tensor, size: float, soft: bool) -> Tensor:
     """Round off details of up to about `size` pixels; straight edges stay where they are.
 
-    mask: [H, W] float32, 0..1. The mask is blurred, and the slope of its edges restored: a blur
-    makes of a straight edge of width w one whose slope is erf(w / (sqrt(8) sigma)) / w.
+    mask: [H, W] float32, 0..1. soft: whether its edges are wider than antialiased ones. The mask is
+    blurred, and the slope of its edges restored: a blur makes of a straight edge of width w one
+    whose slope is erf(w / (sqrt(8) sigma)) / w.
     """
     sigma = size / 2.0
-    widths = edge_width_map(mask, max(2, round(size)))
+    widths = edge_width_map(mask, max(2, round(size))) if soft else mask.new_ones(())
     slope = torch.erf(widths / (math.sqrt(8.0) * sigma)).expand(mask.shape)
     blurred = gaussian_blur(mask, sigma)
     for rows in row_bands(blurred):
@@ -146,19 +159,21 @@ def smooth(mask: Tensor, size: float) -> Tensor:
     return blurred
 
 
-def _area_of_interest(mask: Tensor, settings: Refinement) -> tuple[slice, slice] | None:
-    """The rows and columns that any stage may change; None where nothing is selected."""
+def _margin(settings: Refinement, size: tuple[int, int]) -> float:
+    """How far outside of what is selected any stage may select, in pixels."""
     margin = 1.0 + max(0.0, settings.expand) + 2.0 * settings.smooth + settings.feather
-    if settings.edge is Edge.GUIDED:
-        margin += 2 * window_radius(tuple(mask.shape))
+    return margin + 2 * window_radius(size) if settings.edge is Edge.GUIDED else margin
+
+
+def _selected_area(mask: Tensor, margin: float = 0.0) -> tuple[slice, slice] | None:
+    """The rows and columns of what is selected, with a margin; None where nothing is."""
     slices = []
     for axis in (1, 0):
         selected = mask.amax(dim=axis).nonzero()
         if len(selected) == 0:
             return None
-        first, last = int(selected[0]), int(selected[-1])
-        start = max(0, math.floor(first - margin))
-        slices.append(slice(start, math.ceil(last + margin) + 1))
+        start = max(0, math.floor(int(selected[0]) - margin))
+        slices.append(slice(start, math.ceil(int(selected[-1]) + margin) + 1))
     return slices[0], slices[1]
 
 

@@ -9,10 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_anywhere.core.distance import (
-    _rim_distance_opencv,
-    _rim_distance_torch,
+    _distance_opencv,
+    _distance_torch,
     edge_width,
+    edge_width_map,
+    is_soft,
     move_contour,
+    move_levels,
     signed_distance,
 )
 
@@ -41,16 +44,24 @@ shapes = st.builds(
 
 @given(shapes, st.integers(1, 12))
 @settings(max_examples=150, deadline=None)
-def test_both_ways_to_measure_agree_and_are_exact(shape, reach):
-    ours = _rim_distance_torch(shape, reach)
-    opencv = _rim_distance_opencv(shape)
-    assert torch.allclose(ours.clamp(max=reach), opencv.clamp(max=reach), atol=1e-4)
-    field = signed_distance(shape, reach)
+def test_distances_are_exact_and_negative_outside(shape, reach):
+    field = signed_distance(shape.float(), 0.5, reach)
+    assert torch.equal(field > 0, shape)
+    inside = shape.nonzero()
     for y, x in (~shape).nonzero().tolist():
-        inside = shape.nonzero()
         if len(inside):
             exact = (inside - torch.tensor([y, x])).float().norm(dim=1).min()
-            assert field[y, x].clamp(max=reach) == pytest.approx(min(exact - 0.5, reach), abs=1e-4)
+            assert -field[y, x].clamp(min=-reach) == pytest.approx(min(exact - 0.5, reach), 1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (9, 7), (150, 170)])
+@pytest.mark.parametrize("reach", [1, 7, 8, 48, 49, 250])
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.02, 1.0])
+def test_both_ways_to_measure_agree(size, reach, share):
+    rim = torch.rand(size, generator=torch.Generator().manual_seed(0)) < share
+    ours, opencv = _distance_torch(rim, reach), _distance_opencv(rim)
+    assert torch.allclose(ours.clamp(max=reach), opencv.clamp(max=reach), atol=1e-4)
+    assert (ours >= opencv.clamp(max=reach) - 1e-4).all()
 
 
 @given(st.floats(-15, 25), st.floats(18, 22), st.floats(46, 50), st.floats(46, 50))
@@ -146,7 +157,7 @@ def _soft_edge(width: float) -> torch.Tensor:
 @pytest.mark.parametrize("width", [3.0, 10.0, 24.0])
 @pytest.mark.parametrize("amount", [-9.0, 2.5, 12.0])
 def test_a_soft_edge_is_moved_as_it_is(width, amount):
-    moved = move_contour(_soft_edge(width), amount)
+    moved = move_levels(_soft_edge(width), amount)
     expected = (0.5 - (CENTRES - 48 - amount) / width).clamp(0, 1)
     # Half of the step between two levels.
     assert (moved[50] - expected).abs().max() < 1 / 6 + 0.01
@@ -158,7 +169,7 @@ def test_a_half_transparent_area_stays_so():
     mask = torch.zeros(SIZE, SIZE)
     mask[20:70, 20:70] = 0.6
     mask[20:70, 20:30] = 1.0
-    moved = move_contour(mask, 4.0)
+    moved = move_levels(mask, 4.0)
     assert moved[45, 50] == pytest.approx(0.6, abs=0.05)
     assert moved[45, 18] > 0.5
     assert moved[45, 80] == 0
@@ -168,8 +179,13 @@ def test_a_half_transparent_area_stays_so():
 def test_the_width_of_edges_is_measured(width):
     assert edge_width(_soft_edge(width)) == pytest.approx(width, rel=0.05, abs=0.1)
     assert edge_width((_soft_edge(width) >= 0.5).float()) == 0.0
+    assert is_soft(_soft_edge(width))
+    # Windows that hold the whole ramp.
+    middle = edge_width_map(_soft_edge(width), int(width))[48, 48].item()
+    assert middle == pytest.approx(width, rel=0.05)
 
 
 def test_a_disc_has_antialiased_edges_about_a_pixel_wide():
     disc = (0.5 - _disc_distance(30)).clamp(0, 1)
     assert edge_width(disc) == pytest.approx(1.0, abs=0.25)
+    assert not is_soft(disc)

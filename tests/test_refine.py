@@ -111,18 +111,18 @@ def test_the_order_is_fixed():
 def test_smooth_keeps_straight_edges_and_rounds_corners():
     mask = torch.zeros(60, 60)
     mask[15:45, 15:45] = 1
-    smoothed = refine.smooth(mask, 6.0)
+    smoothed = refine.smooth(mask, 6.0, soft=False)
     assert torch.equal(smoothed[25:35].round(decimals=5), mask[25:35])
     assert smoothed[15, 15] < 0.2
     stairs = torch.ones(60, 60).tril()
-    steps = (refine.smooth(stairs, 4.0) - 0.5).abs()
+    steps = (refine.smooth(stairs, 4.0, soft=False) - 0.5).abs()
     # Along the diagonal the steps have become one even edge.
     assert steps.diagonal()[10:50].std() < 1e-4
 
 
 def test_smooth_keeps_soft_edges_as_wide_as_they_are():
     ramp = (0.5 - (torch.arange(80) - 39.5) / 20).clamp(0, 1).expand(60, 80).contiguous()
-    smoothed = refine.smooth(ramp, 4.0)
+    smoothed = refine.smooth(ramp, 4.0, soft=True)
     assert (smoothed[30] - ramp[30]).abs().max() < 0.05
 
 
@@ -168,7 +168,7 @@ def test_tensor_operations_give_what_opencv_gives(name, soft, monkeypatch):
     expected = refine.refine(mask, STAGES[name], image)
     for module in (distance, filters, tensors):
         monkeypatch.setattr(module, "uses_opencv", lambda tensor: False)
-    monkeypatch.setattr(distance, "_rim_distance_opencv", None)
+    monkeypatch.setattr(distance, "_distance_opencv", None)
     monkeypatch.setattr(cv2, "sepFilter2D", None)
     monkeypatch.setattr(cv2, "blur", None)
     refined = refine.refine(mask, STAGES[name], image)
