@@ -12,6 +12,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from .areas import separate_areas
 from .components import fill_holes, remove_islands
 from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .errors import InputError
@@ -104,33 +105,24 @@ def refine_frame(
     is 0 and stays so.
     """
     out = torch.zeros_like(mask)
-    area = _selected_area(mask)
-    if area is not None:
-        out[area] = _clean(mask[area], settings)
-        area = _selected_area(out, _margin(settings, tuple(mask.shape)))
-    if area is not None:
+    size = tuple(mask.shape)
+    for area in separate_areas(mask, _margin(settings, size)):
         guide = None if image is None else FrameArea(image, index, area)
-        out[area] = _shape_edges(out[area], settings, guide, tuple(mask.shape))
+        out[area] = _apply_stages(mask[area], settings, guide, size)
     return out.neg_().add_(1.0) if settings.invert else out
 
 
-def _clean(mask: Tensor, settings: Refinement) -> Tensor:
-    """The stages that select and deselect whole parts."""
+def _apply_stages(
+    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+) -> Tensor:
+    """All stages but the last; mask and guide are a part of a frame of that size."""
     if settings.threshold > 0:
         mask = mask.clone().ge_(settings.threshold)
     if settings.fill_holes:
         mask = fill_holes(mask, settings.fill_holes)
     if settings.remove_islands > 1:
         mask = remove_islands(mask, settings.remove_islands)
-    return mask
-
-
-def _shape_edges(
-    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
-) -> Tensor:
-    """The stages that move and soften edges; mask and guide are a part of a frame of size."""
-    moves = settings.expand or settings.smooth > 0 or settings.feather > 1
-    soft = moves and settings.threshold == 0 and is_soft(mask)
+    soft = settings.threshold == 0 and is_soft(mask)
     move = move_levels if soft else move_contour
     if settings.expand:
         mask = move(mask, settings.expand)
@@ -163,18 +155,6 @@ def _margin(settings: Refinement, size: tuple[int, int]) -> float:
     """How far outside of what is selected any stage may select, in pixels."""
     margin = 1.0 + max(0.0, settings.expand) + 2.0 * settings.smooth + settings.feather
     return margin + 2 * window_radius(size) if settings.edge is Edge.GUIDED else margin
-
-
-def _selected_area(mask: Tensor, margin: float = 0.0) -> tuple[slice, slice] | None:
-    """The rows and columns of what is selected, with a margin; None where nothing is."""
-    slices = []
-    for axis in (1, 0):
-        selected = mask.amax(dim=axis).nonzero()
-        if len(selected) == 0:
-            return None
-        start = max(0, math.floor(int(selected[0]) - margin))
-        slices.append(slice(start, math.ceil(int(selected[-1]) + margin) + 1))
-    return slices[0], slices[1]
 
 
 def _check_image(settings: Refinement, image: Tensor | None) -> None:

@@ -155,6 +155,34 @@ def test_a_batch_is_its_frames():
         assert torch.equal(together[index], single[0])
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Refinement(expand=30.0),
+        Refinement(smooth=20.0),
+        Refinement(feather=40.0),
+        Refinement(expand=9.5, smooth=8.0, feather=25.0),
+    ],
+)
+def test_nothing_is_cut_off_around_an_object(stage, soft, monkeypatch):
+    mask = torch.zeros(1, 400, 500)
+    mask[0, 150:210, 200:280] = _mask(soft=soft)
+    refined = refine.refine(mask, stage)
+    whole = [(slice(0, 400), slice(0, 500))]
+    monkeypatch.setattr(refine, "separate_areas", lambda mask, margin: whole)
+    assert torch.allclose(refined, refine.refine(mask, stage), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "invert"])
+def test_objects_far_apart_do_not_know_of_each_other(name):
+    first, second = torch.zeros(2, 1, 500, 700)
+    first[0, 20:80, 30:110], second[0, 410:470, 600:680] = _mask(1), _mask(2)
+    image = _image(1, 500, 700)
+    alone = [refine.refine(mask, STAGES[name], image) for mask in (first, second)]
+    assert torch.equal(refine.refine(first + second, STAGES[name], image), alone[0] + alone[1])
+
+
 @torch.inference_mode()
 def test_threads_keep_the_hosts_inference_mode():
     assert refine.refine(_mask()[None].repeat(3, 1, 1), ALL, _image(3)).is_inference()

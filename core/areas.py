@@ -1,0 +1,67 @@
+"""The rectangles of a mask in which there is anything to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Area = tuple[slice, slice]
+
+# Side of the cells, in pixels, by which it is found out what lies apart.
+_CELL = 64
+
+
+def separate_areas(mask: Tensor, margin: float) -> list[Area]:
+    """Rectangles that hold all that is selected, with a margin, and do not overlap.
+
+    mask: [H, W] float32, 0..1. margin: pixels. Objects whose margins keep clear of each other get
+    rectangles of their own, so that the empty space between them costs nothing.
+    """
+    rectangles = _rectangles(_cells_with_margin(mask, margin))
+    return [_trimmed(mask, cells, margin) for cells in rectangles]
+
+
+def _trimmed(mask: Tensor, cells: Area, margin: float) -> Area:
+    """The rows and columns of what is selected in a rectangle of cells, with the margin."""
+    rows, columns = (slice(axis.start * _CELL, axis.stop * _CELL) for axis in cells)
+    part = mask[rows, columns]
+    down = _extent(part.amax(dim=1), rows.start, margin)
+    return down, _extent(part.amax(dim=0), columns.start, margin)
+
+
+def _extent(most: Tensor, offset: int, margin: float) -> slice:
+    """From the first to the last line that holds anything; most: the highest value of each."""
+    selected = most.nonzero()
+    first, last = offset + int(selected[0]), offset + int(selected[-1])
+    return slice(max(0, math.floor(first - margin)), math.ceil(last + margin) + 1)
+
+
+def _cells_with_margin(mask: Tensor, margin: float) -> np.ndarray:
+    """Which cells hold anything or are within the margin of such a cell: uint8, 0 or 1."""
+    import cv2
+
+    rows = torch.stack([band.amax(dim=0) for band in mask.split(_CELL)])
+    cells = F.max_pool2d(rows[None], (1, _CELL), ceil_mode=True)[0] > 0
+    side = 2 * math.ceil(margin / _CELL) + 1
+    return cv2.dilate(cells.cpu().numpy().view(np.uint8), np.ones((side, side), np.uint8))
+
+
+def _rectangles(cells: np.ndarray) -> list[Area]:
+    """Rectangles that cover all cells that are 1 and do not touch each other."""
+    import cv2
+
+    while True:
+        contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        covered = np.zeros_like(cells)
+        areas = []
+        for x, y, width, height in map(cv2.boundingRect, contours):
+            areas.append((slice(y, y + height), slice(x, x + width)))
+            covered[areas[-1]] = 1
+        # What surrounds a part may touch another: they become one.
+        if np.array_equal(covered, cells):
+            return areas
+        cells = covered
