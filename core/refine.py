@@ -61,18 +61,23 @@ def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> T
     Returns [B, H, W] float32, 0..1, on the mask's device. Raises InputError where edge = guided
     lacks its image.
     """
-    refined = list(refined_frames(mask, settings, image))
-    return refined[0][None] if len(refined) == 1 else torch.stack(refined)
+    out = torch.empty_like(mask, memory_format=torch.contiguous_format)
+    for _ in refined_frames(mask, out, settings, image):
+        pass
+    return out
 
 
 def refined_frames(
-    mask: Tensor, settings: Refinement, image: Tensor | None = None
+    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """The masks of `refine`, [H, W] each, in their order, as they are done."""
+    """The masks of `refine`, [H, W] each, in their order, as they are done.
+
+    out: [B, H, W] as mask; the masks are written into it, and are views of it.
+    """
     _check_image(settings, image)
 
     def refined(index: int) -> Tensor:
-        return refine_frame(mask[index], settings, image, index)
+        return _refine_frame(mask[index], out[index], settings, image, index)
 
     return _in_threads(refined, len(mask))
 
@@ -89,22 +94,22 @@ def refined_instances(
 
     def refined(index: int) -> Instance:
         each = instances[index]
-        mask = refine_frame(each.mask / 255.0, settings, image, each.frame)
+        mask = each.mask / 255.0
+        mask = _refine_frame(mask, torch.empty_like(mask), settings, image, each.frame)
         return replace(each, mask=mask.mul_(255.0).round_().to(torch.uint8))
 
     return _in_threads(refined, len(instances))
 
 
-def refine_frame(
-    mask: Tensor, settings: Refinement, image: Tensor | None = None, index: int = 0
+def _refine_frame(
+    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None, index: int
 ) -> Tensor:
-    """Apply all stages to one mask.
+    """Apply all stages to one mask, [H, W], and write the result into out.
 
-    mask: [H, W] float32, 0..1. image, index: the IMAGE batch and the frame that the mask belongs
-    to, read for edge = guided alone. Only the part around what is selected is worked on: all else
-    is 0 and stays so.
+    image, index: the IMAGE batch and the frame that the mask belongs to, read for edge = guided
+    alone. Only the parts around what is selected are worked on: all else is 0 and stays so.
     """
-    out = torch.zeros_like(mask)
+    out.zero_()
     size = tuple(mask.shape)
     for area in separate_areas(mask, _margin(settings, size)):
         guide = None if image is None else FrameArea(image, index, area)

@@ -74,7 +74,9 @@ class MaskRefine(io.ComfyNode):
         batch, size = match_image(inputs, image)
         mask, segments = inputs.matched(batch, size)
         guide = None if image is None else image_frames(image, batch, size, blank=0.0)
-        refined = torch.stack(list(host.counted(refined_frames(mask, settings, guide), batch)))
+        refined = torch.empty(mask.shape, device=mask.device)
+        for _ in host.counted(refined_frames(mask, refined, settings, guide), batch):
+            pass
         objects = _refined_objects(segments, refined, settings, guide)
         text = _describe(segments, objects) if mask.any() else NO_MASK
         host.show_text(cls, text)
