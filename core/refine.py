@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -20,10 +18,7 @@ from .filters import gaussian_blur
 from .matting import follow_edges, window_radius
 from .segments import Instance, Segments
 from .tensors import FrameArea, row_bands
-
-# Each works on a frame of its own; more would only need more memory, for the stages themselves
-# use all cores.
-_MOST_THREADS = 4
+from .threads import in_threads
 
 
 class Edge(str, Enum):
@@ -79,7 +74,7 @@ def refined_frames(
     def refined(index: int) -> Tensor:
         return _refine_frame(mask[index], out[index], settings, image, index)
 
-    return _in_threads(refined, len(mask))
+    return in_threads(refined, len(mask))
 
 
 def refined_instances(
@@ -98,7 +93,7 @@ def refined_instances(
         mask = _refine_frame(mask, torch.empty_like(mask), settings, image, each.frame)
         return replace(each, mask=mask.mul_(255.0).round_().to(torch.uint8))
 
-    return _in_threads(refined, len(instances))
+    return in_threads(refined, len(instances))
 
 
 def _refine_frame(
@@ -168,24 +163,3 @@ def _check_image(settings: Refinement, image: Tensor | None) -> None:
             "image: nothing is connected, and edge is guided; accepted is the image that the mask "
             "belongs to. Connect it, or set edge to none."
         )
-
-
-def _in_threads(work: Callable, count: int) -> Iterator:
-    """The results of work(0), work(1), ... in order; PyTorch and OpenCV run side by side."""
-    # The host's inference mode belongs to its own thread.
-    inference = torch.is_inference_mode_enabled()
-
-    def run(index: int):
-        with torch.inference_mode(inference):
-            return work(index)
-
-    threads = min(count, os.cpu_count() or 1, _MOST_THREADS)
-    if threads <= 1:
-        # A thread of its own would start PyTorch's threads anew, which takes longer than the work.
-        yield from map(work, range(count))
-        return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield from pool.map(run, range(count))
-    finally:
-        pool.shutdown(cancel_futures=True)
