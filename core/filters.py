@@ -54,15 +54,22 @@ def box_blur(plane: Tensor, radius: int) -> Tensor:
 
 
 def shrink(planes: Tensor, factor: int) -> Tensor:
-    """[H, W, C] -> [H // factor, W // factor, C], the mean of each whole block."""
+    """[H, W, C] -> [ceil(H / factor), ceil(W / factor), C], the mean of each block.
+
+    Where the last block of a row or column is not whole, the one before it is repeated.
+    """
     height, width = planes.shape[0] // factor, planes.shape[1] // factor
     whole = planes[: height * factor, : width * factor]
     if uses_opencv(planes):
         import cv2
 
         small = cv2.resize(whole.numpy(), (width, height), interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(small.reshape(height, width, -1))
-    return F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
+        small = torch.from_numpy(small.reshape(height, width, -1))
+    else:
+        small = F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
+    down = torch.arange(-(-planes.shape[0] // factor), device=planes.device)
+    across = torch.arange(-(-planes.shape[1] // factor), device=planes.device)
+    return small[down.clamp_(max=height - 1)][:, across.clamp_(max=width - 1)]
 
 
 def stretch(planes: Tensor, factor: int, rows: slice, width: int) -> Tensor:
@@ -73,17 +80,16 @@ def stretch(planes: Tensor, factor: int, rows: slice, width: int) -> Tensor:
     Returns [C, rows, width] float32.
     """
     # A block more above and below, for what lies between the first and last centres and theirs.
-    first, last = rows.start // factor - 1, -(-rows.stop // factor) + 1
-    down = torch.arange(first, last, device=planes.device).clamp_(0, planes.shape[1] - 1)
-    across = torch.arange(-(-width // factor), device=planes.device)
-    blocks = planes[:, down][:, :, across.clamp_(max=planes.shape[2] - 1)]
+    first, last = max(0, rows.start // factor - 1), -(-rows.stop // factor) + 1
+    blocks = planes[:, first:last]
     if uses_opencv(planes):
         import cv2
 
-        channels, height, width_in_blocks = blocks.shape
-        large = torch.empty(channels, height * factor, width_in_blocks * factor)
+        channels, height, across = blocks.shape
+        large = torch.empty(channels, height * factor, across * factor)
         for plane, enlarged in zip(blocks.numpy(), large.numpy(), strict=True):
             cv2.resize(plane, enlarged.shape[::-1], dst=enlarged)
     else:
         large = F.interpolate(blocks[None], scale_factor=factor, mode="bilinear")[0]
-    return large[:, factor : factor + rows.stop - rows.start, :width]
+    start = rows.start - first * factor
+    return large[:, start : start + rows.stop - rows.start, :width]

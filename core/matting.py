@@ -130,8 +130,10 @@ def foreground_colours(frame: FrameArea, alpha: Tensor) -> Iterator[tuple[slice,
 
 def _weighted(colours: Tensor, purity: Tensor) -> Tensor:
     """[H, W, 4]: colours times weight, and the weight, which falls off fast with purity."""
-    weight = (purity * purity * purity)[..., None]
-    return torch.cat((colours * weight, weight), dim=-1)
+    weighted = torch.empty((*purity.shape, 4), device=purity.device)
+    weight = torch.pow(purity, 3, out=weighted[..., 3])
+    torch.mul(colours, weight[..., None], out=weighted[..., :3])
+    return weighted
 
 
 def _spread(planes: Tensor) -> Tensor:
@@ -149,9 +151,9 @@ def _pull(planes: np.ndarray) -> np.ndarray:
     """[H, W, 4], colours times weight and weight -> [H, W, 3], colours everywhere."""
     import cv2
 
-    colours, weight = planes[..., :3], planes[..., 3:]
-    if max(planes.shape[:2]) == 1:
+    colours, weight = cv2.cvtColor(planes, cv2.COLOR_BGRA2BGR), cv2.extractChannel(planes, 3)
+    if max(weight.shape) == 1:
         return colours / np.maximum(weight, 1e-12)
     coarse = _pull(cv2.pyrDown(planes))
-    behind = cv2.pyrUp(coarse, dstsize=(planes.shape[1], planes.shape[0]))
-    return colours + behind * (1.0 - weight)
+    behind = cv2.pyrUp(coarse, dstsize=weight.shape[::-1])
+    return cv2.add(colours, cv2.multiply(behind, cv2.cvtColor(1.0 - weight, cv2.COLOR_GRAY2BGR)))
