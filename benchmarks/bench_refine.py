@@ -97,24 +97,25 @@ def peer_rows(mask: Tensor, repeats: int, device: torch.device) -> list[Row]:
         return lambda _: refine(mask, Refinement(expand=expand, feather=feather))
 
     peers = [
-        ("3x3 maxima", ours(20), lambda _: grow_by_small_maxima(array, 20)),
-        ("Pillow MaxFilter(41)", ours(20), lambda _: grow_by_pillow(array, 20)),
+        ("3x3 maxima", repeats, ours(20), lambda _: grow_by_small_maxima(array, 20)),
+        ("Pillow MaxFilter(41)", 2, ours(20), lambda _: grow_by_pillow(array, 20)),
     ]
     if importlib.util.find_spec("scipy"):
         peers += [
-            ("GrowMask (SciPy)", ours(20), lambda _: grow_by_scipy(array, 20)),
+            ("GrowMask (SciPy)", repeats, ours(20), lambda _: grow_by_scipy(array, 20)),
             (
                 "GrowMask, FeatherMask; with feather 20",
+                repeats,
                 ours(20, 20),
                 lambda _: fade_border(grow_by_scipy(array, 20), 20),
             ),
         ]
     rows = [
-        Row(f"expand 20: {name}", *alternate(3, call, peer, device=device))
-        for name, call, peer in peers
+        Row(f"expand 20: {name}", *alternate(times, call, peer, device=device))
+        for name, times, call, peer in peers
     ]
-    times = alternate(repeats, ours(200), ours(20), device=device)
-    return [*rows, Row("expand 200 (peer: ours, 20)", *times)]
+    far = alternate(repeats, ours(200), ours(20), device=device)
+    return [*rows, Row("expand 200 (peer: ours, 20)", *far)]
 
 
 def pipeline_rows(name: str, repeats: int, device: torch.device) -> list[Row]:

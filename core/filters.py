@@ -60,16 +60,15 @@ def shrink(planes: Tensor, factor: int) -> Tensor:
     """
     height, width = planes.shape[0] // factor, planes.shape[1] // factor
     whole = planes[: height * factor, : width * factor]
+    below, beside = int(planes.shape[0] % factor > 0), int(planes.shape[1] % factor > 0)
     if uses_opencv(planes):
         import cv2
 
         small = cv2.resize(whole.numpy(), (width, height), interpolation=cv2.INTER_AREA)
-        small = torch.from_numpy(small.reshape(height, width, -1))
-    else:
-        small = F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
-    down = torch.arange(-(-planes.shape[0] // factor), device=planes.device)
-    across = torch.arange(-(-planes.shape[1] // factor), device=planes.device)
-    return small[down.clamp_(max=height - 1)][:, across.clamp_(max=width - 1)]
+        small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        return torch.from_numpy(small.reshape(height + below, width + beside, -1))
+    small = F.avg_pool2d(whole.permute(2, 0, 1)[None], factor)
+    return F.pad(small, (0, beside, 0, below), mode="replicate")[0].permute(1, 2, 0)
 
 
 def stretch(planes: Tensor, factor: int, rows: slice, width: int) -> Tensor:
