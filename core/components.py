@@ -43,7 +43,6 @@ def remove_islands(mask: Tensor, smallest: int) -> Tensor:
 
     mask: [H, W] float32, 0..1. Returns a new mask that is nowhere more than the old one.
     """
-
     selected = _selected(mask, _TRACE)
     contours, parents = _contours(selected)
     areas = [
