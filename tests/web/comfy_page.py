@@ -40,7 +40,7 @@ _FOREIGN = (
     "ComfyApp graph accessed",
     "Failed to load resource",
     "net::ERR_",
-    "Connecting to 'https://huggingface.co/",
+    "https://huggingface.co/",
 )
 
 _BUILD = """({ zoom, model, file }) => {
