@@ -42,12 +42,9 @@ def in_threads(work: Callable[[int], Result], count: int) -> Iterator[Result]:
         with torch.inference_mode(inference):
             return work(index)
 
-    pool = ThreadPoolExecutor(threads, "segment-anywhere", start)
-    try:
+    with ThreadPoolExecutor(threads, "segment-anywhere", start) as pool:
         results = pool.map(run, range(count))
         started.wait()
         # It set the number for threads that begin later, too.
         torch.set_num_threads(usual)
         yield from results
-    finally:
-        pool.shutdown(cancel_futures=True)

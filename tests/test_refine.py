@@ -126,6 +126,14 @@ def test_smooth_keeps_soft_edges_as_wide_as_they_are():
     assert (smoothed[30] - ramp[30]).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("stage", [Refinement(expand=6.0), Refinement(smooth=5.0)])
+def test_soft_edges_stay_soft_and_become_hard_by_the_threshold(stage):
+    ramp = (0.5 - (torch.arange(80) - 39.5) / 20).clamp(0, 1).expand(60, 80).contiguous()[None]
+    assert distance.edge_width(refine.refine(ramp, stage)[0]) == pytest.approx(20, rel=0.15)
+    hard = refine.refine(ramp, replace(stage, threshold=0.5))[0]
+    assert distance.edge_width(hard) < 1.5
+
+
 def test_feather_on_convex_shapes_is_close_to_a_blur():
     """As `blur_mask` of remote providers, on a straight edge, for the same strength."""
     mask = torch.zeros(80, 80)
