@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reference_files import write_packed
 from torch import nn
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sam3_keys"
@@ -121,11 +122,9 @@ def text_encoder_shapes() -> Shapes:
 
 def write(name: str, shapes: Shapes) -> None:
     FIXTURES.mkdir(parents=True, exist_ok=True)
-    # A fixed time stamp, so that running the script again writes the same bytes.
-    packed = gzip.compress(json.dumps(dict(sorted(shapes.items()))).encode(), mtime=0)
     path = FIXTURES / f"{name}.json.gz"
-    path.write_bytes(packed)
-    print(f"{path.name}: {len(shapes)} tensors, {len(packed)} bytes")
+    write_packed(path, dict(sorted(shapes.items())))
+    print(f"{path.name}: {len(shapes)} tensors, {path.stat().st_size} bytes")
 
 
 def main() -> None:

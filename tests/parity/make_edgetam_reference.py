@@ -22,17 +22,15 @@ Written to `tests/fixtures/edgetam_parity` (or to the folder given with `--out`)
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import make_sam2_reference as shared
 import narrow_models
-import numpy as np
 import sam2
 import torch
+from reference_files import halved, print_sizes, write_packed, write_reference
 from sam2.build_sam import build_sam2
 from sam2.modeling.backbones import timm as official_trunk
 from sam2.modeling.sam2_base import SAM2Base
@@ -143,18 +141,10 @@ def write_fixtures(out: Path) -> None:
         "images": [f"image_{index}" for index in range(len(shared.IMAGE_SHAPES))],
         "cases": entries,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
-    torch.save({"model": state}, out / "checkpoint.pt")
-    np.savez_compressed(out / "reference.npz", **arrays)
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    checkpoint = {"model": halved(model.state_dict())}
+    write_reference(out / "checkpoint.pt", checkpoint, arrays, config)
     keys = {name: list(value.shape) for name, value in build().state_dict().items()}
-    # A fixed time stamp, so that running the script again writes the same bytes.
-    packed = gzip.compress(json.dumps({"edgetam": {"keys": keys}}).encode(), mtime=0)
-    (out / "official_keys.json.gz").write_bytes(packed)
+    write_packed(out / "official_keys.json.gz", {"edgetam": {"keys": keys}})
 
 
 def main() -> None:
@@ -166,8 +156,7 @@ def main() -> None:
         parser.error(f"{sam2.__file__} is not EdgeTAM; put its checkout first on PYTHONPATH")
     torch.set_num_threads(1)
     write_fixtures(out)
-    for path in sorted(out.iterdir()):
-        print(f"{path.stat().st_size:>9}  {path.name}")
+    print_sizes(out)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ the folder given with `--out`):
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from reference_files import write_packed
 from safetensors.torch import load_file
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.build_sam import build_sam2
@@ -209,9 +208,7 @@ def main() -> None:
     ]
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / "images.npz", **images)
-    # A fixed time stamp, so that running the script again writes the same bytes.
-    packed = gzip.compress(json.dumps(cases).encode(), mtime=0)
-    (out / "masks.json.gz").write_bytes(packed)
+    write_packed(out / "masks.json.gz", cases)
     for case in cases:
         print(f"{len(case['masks']):>4} masks  {case['name']}")
 

@@ -22,8 +22,6 @@ sam2_parity` (or to the folder given with `--out`):
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from narrow_models import draw, make_images, make_mask_inputs
+from reference_files import halved, print_sizes, write_packed, write_reference
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -293,14 +292,9 @@ def write_fixtures(out: Path) -> None:
         "images": [f"image_{index}" for index in range(len(IMAGE_SHAPES))],
         "cases": entries,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    state = {name: value.half() for name, value in model.state_dict().items()}
-    torch.save({"model": state}, out / "checkpoint.pt")
-    np.savez_compressed(out / "reference.npz", **arrays)
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    # A fixed time stamp, so that running the script again writes the same bytes.
-    packed = gzip.compress(json.dumps(official_models()).encode(), mtime=0)
-    (out / "official_keys.json.gz").write_bytes(packed)
+    checkpoint = {"model": halved(model.state_dict())}
+    write_reference(out / "checkpoint.pt", checkpoint, arrays, config)
+    write_packed(out / "official_keys.json.gz", official_models())
 
 
 def main() -> None:
@@ -310,8 +304,7 @@ def main() -> None:
     out = parser.parse_args().out
     torch.set_num_threads(1)
     write_fixtures(out)
-    for path in sorted(out.iterdir()):
-        print(f"{path.stat().st_size:>9}  {path.name}")
+    print_sizes(out)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ import make_sam2_reference as shared
 import narrow_models
 import numpy as np
 import torch
+from reference_files import halved, print_sizes, write_reference
 from sam3 import model_builder
 from sam3.model import sam3_tracker_base
 from sam3.model.decoder import TransformerDecoder
@@ -324,13 +325,8 @@ def write_fixtures(out: Path) -> None:
         "phrases": phrases,
         "tokens": {phrase: tokenizer([phrase])[0].tolist() for phrase in PHRASES},
     }
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in released_names(model).items()
-    }
-    torch.save({"model": state}, out / "checkpoint.pt")
-    np.savez_compressed(out / "reference.npz", **arrays)
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    checkpoint = {"model": halved(released_names(model))}
+    write_reference(out / "checkpoint.pt", checkpoint, arrays, config)
 
 
 def main() -> None:
@@ -340,8 +336,7 @@ def main() -> None:
     out = parser.parse_args().out
     torch.set_num_threads(1)
     write_fixtures(out)
-    for path in sorted(out.iterdir()):
-        print(f"{path.stat().st_size:>9}  {path.name}")
+    print_sizes(out)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,6 @@ boxes need `predict_torch`: the official `predict` takes one.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,6 +44,7 @@ import segment_anything_hq.modeling as hq_modeling
 import torch
 import torch.nn.functional as F
 from narrow_models import draw, make_images, make_mask_inputs
+from reference_files import halved, print_sizes, write_packed, write_reference
 from torch import nn
 
 IMAGE_SIZE = 256
@@ -381,14 +380,8 @@ def write_fixtures(family: Family, out: Path) -> None:
         "images": [f"image_{index}" for index in range(len(IMAGE_SHAPES))],
         "cases": entries,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    state = {name: value.half() for name, value in model.state_dict().items()}
-    torch.save(state, out / "checkpoint.pth")
-    np.savez_compressed(out / "reference.npz", **arrays)
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    # A fixed time stamp, so that running the script again writes the same bytes.
-    packed = gzip.compress(json.dumps(official_models(family)).encode(), mtime=0)
-    (out / "official_keys.json.gz").write_bytes(packed)
+    write_reference(out / "checkpoint.pth", halved(model.state_dict()), arrays, config)
+    write_packed(out / "official_keys.json.gz", official_models(family))
 
 
 def main() -> None:
@@ -400,8 +393,7 @@ def main() -> None:
     for family in FAMILIES:
         folder = out / f"{family.name}_parity"
         write_fixtures(family, folder)
-        for path in sorted(folder.iterdir()):
-            print(f"{path.stat().st_size:>9}  {folder.name}/{path.name}")
+        print_sizes(folder)
 
 
 if __name__ == "__main__":
