@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
+from loopback import running
 
 INFO = {
     "LoadImage": {"input": {"required": {"image": [["x.png"], {}]}}, "output_node": False},
@@ -154,26 +153,6 @@ class FakeComfy:
 @contextmanager
 def serving() -> Iterator[FakeComfy]:
     """Run a server on a free port, in a thread, as long as the context lasts."""
-    fake, loop, ready = FakeComfy(), asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> web.AppRunner:
-        runner = web.AppRunner(fake.app())
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
-    def serve() -> None:
-        runner = loop.run_until_complete(start())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    assert ready.wait(10)
-    yield fake
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    fake = FakeComfy()
+    with running(fake.app) as fake.url:
+        yield fake

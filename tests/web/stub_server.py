@@ -10,7 +10,6 @@ import asyncio
 import gc
 import io
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from aiohttp import WSMsgType, web
 from conftest import ROOT, folder_paths
+from loopback import running
 from PIL import Image
 from segment_anywhere.nodes import NODES, preview
 from segment_anywhere.nodes.load_sam import LoadSAM
@@ -242,28 +242,6 @@ class StubComfy:
 @contextmanager
 def serving(frontend: Path) -> Iterator[StubComfy]:
     """Run a server on a free port, in a thread, as long as the context lasts."""
-    stub, loop, ready = StubComfy(frontend), asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> web.AppRunner:
-        runner = web.AppRunner(stub.app(), shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
-    def serve() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(start())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    assert ready.wait(10)
-    try:
+    stub = StubComfy(frontend)
+    with running(stub.app, patience=1.0) as stub.url:
         yield stub
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(15)

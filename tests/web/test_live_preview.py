@@ -107,7 +107,7 @@ def test_refused_prompts_are_explained(editor):
     editor.encode()
     editor.click(40, 40, button="right")
     editor.wait(lambda: "only negative prompts" in editor.status)
-    assert editor.drawn == "image"
+    editor.wait(lambda: editor.drawn, "image")
 
 
 @pytest.mark.one_frontend
