@@ -183,7 +183,9 @@ def print_peak(keeps_first: bool) -> None:
     _, before = memory()
     if keeps_first:
         found = finder.find(frame, query.all_phrases, threshold)
-        masks = [each.mask for each in draw_frame(found, query, frame, 0, draw_own).instances]
+        masks = [
+            each.mask.pixels() for each in draw_frame(found, query, frame, 0, draw_own).instances
+        ]
     else:
         masks = _upsample_all(finder, frame, threshold)
     if len(masks) != KEPT:

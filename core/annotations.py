@@ -6,28 +6,32 @@ import json
 from typing import Any
 
 from . import rle
-from .segments import Segments, bounding_boxes, mask_areas
+from .compact_mask import INSIDE
+from .segments import Segments, bounding_boxes
 
 
 def to_json(segments: Segments) -> str:
     """All objects as a JSON list, in the order of the segments.
 
-    Each has `frame`, `label`, `score`, `box` (x, y, width, height in pixels), `area` in pixels, and
-    `rle`, the mask in COCO's run lengths as pycocotools and COCO files have it.
+    Each has `frame`, `id` (which object it is, equal over the frames), `label`, `score`, `box` (x,
+    y, width, height in pixels), `area` in pixels, and `rle`, the mask in COCO's run lengths as
+    pycocotools and COCO files have it.
     """
-    areas = mask_areas(segments.masks).tolist()
+    areas = segments.areas().tolist()
     boxes = [iter(frame) for frame in bounding_boxes(segments)]
     entries: list[dict[str, Any]] = []
-    for mask, frame, area in zip(segments.masks, segments.frames.tolist(), areas, strict=True):
-        box = next(boxes[frame])
+    for instance, area in zip(segments, areas, strict=True):
+        box = next(boxes[instance.frame])
+        inside = instance.mask.pixels().numpy() >= INSIDE
         entries.append(
             {
-                "frame": frame,
+                "frame": instance.frame,
+                "id": instance.id,
                 "label": box["label"],
                 "score": box["score"],
                 "box": {key: box[key] for key in ("x", "y", "width", "height")},
                 "area": area,
-                "rle": {"size": list(segments.size), "counts": rle.encode(mask.numpy() >= 128)},
+                "rle": {"size": list(segments.size), "counts": rle.encode(inside)},
             }
         )
     return json.dumps(entries)

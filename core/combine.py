@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 
 import torch
 from torch import Tensor
 
-from .segments import Instance, Segments, union_masks
+from .segments import Instance, Segments, compact_soft, union_masks
 
 
 class Operation(str, Enum):
@@ -41,16 +42,17 @@ def combine_segments(first: Segments, second: Segments, operation: Operation) ->
 
     union: the objects of both. intersect, subtract: the objects of the first, cut to or by all of
     the second's. xor: the objects of each without what the other covers. Labels and scores are
-    kept; an object of which nothing is left is left out.
+    kept, and the ids of the first; those of the second follow after them. An object of which
+    nothing is left is left out.
     """
     if operation is Operation.UNION:
-        instances = [*first, *second]
+        instances = [*first, *_apart(second, first)]
     elif operation is Operation.XOR:
         instances = _cut(first, second, Operation.SUBTRACT)
-        instances += _cut(second, first, Operation.SUBTRACT)
+        instances += _apart(_cut(second, first, Operation.SUBTRACT), first)
     else:
         instances = _cut(first, second, operation)
-    filled = [instance for instance in instances if instance.mask.any()]
+    filled = [instance for instance in instances if instance.mask]
     filled.sort(key=lambda instance: instance.frame)
     return Segments.from_instances(filled, first.size, first.batch)
 
@@ -59,6 +61,12 @@ def _cut(segments: Segments, other: Segments, operation: Operation) -> list[Inst
     union = union_masks(other)
     cut = []
     for each in segments:
-        mask = combine_masks(each.mask / 255.0, union[each.frame], operation)
-        cut.append(replace(each, mask=mask.mul_(255.0).round_().to(torch.uint8)))
+        mask = combine_masks(each.mask.pixels() / 255.0, union[each.frame], operation)
+        cut.append(replace(each, mask=compact_soft(mask)))
     return cut
+
+
+def _apart(instances: Iterable[Instance], first: Segments) -> list[Instance]:
+    """Instances with ids that the first result does not have, in the same order."""
+    start = int(first.ids.max()) + 1 if len(first) else 0
+    return [replace(each, id=start + each.id) for each in instances]

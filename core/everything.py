@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .boxes import nms
+from .compact_mask import CompactMask, compact
 from .engines.base import Embedding, Engine
 from .errors import InputError
 from .prompts import ObjectPrompt, Point
@@ -139,7 +140,7 @@ def segment_everything(
             step()
         found.append(_without_duplicates(_join(runs), settings.overlap_threshold))
     kept = _without_duplicates_between(found, crops, settings.overlap_threshold)
-    masks = _masks(segmenter.engine, kept, crops, size)
+    masks = list(_masks(segmenter.engine, kept, crops, size))
     scores = torch.cat([each.scores for each in kept])
     if settings.min_area:
         masks, rows = clean_masks(masks, settings.min_area, settings.overlap_threshold)
@@ -147,9 +148,9 @@ def segment_everything(
     # Ranked as estimated, reported as an IoU can be.
     order = scores.argsort(descending=True, stable=True).tolist()
     scores = scores.clamp(0.0, 1.0)
-    filled = [row for row in order if masks[row].any()]
+    filled = [row for row in order if masks[row]]
     return [
-        Instance(masks[row], float(scores[row]), f"region {number}", index)
+        Instance(masks[row], float(scores[row]), f"region {number}", index, number)
         for number, row in enumerate(filled)
     ]
 
@@ -305,13 +306,9 @@ def _without_duplicates_between(
 
 def _masks(
     engine: Engine, kept: list[_Proposals], crops: list[Crop], size: tuple[int, int]
-) -> Tensor:
-    """Masks of the image's size, 0 outside their crop: [K, H, W] uint8 on the CPU."""
-    masks = torch.zeros((sum(len(each.scores) for each in kept), *size), dtype=torch.uint8)
-    start = 0
+) -> Iterator[CompactMask]:
+    """Masks of an image of (H, W), 0 outside their crop, one after the other."""
     for proposals, crop in zip(kept, crops, strict=True):
-        inside = masks[:, crop.rows, crop.columns]
         for part in _parts(proposals.logits, crop.size):
-            inside[start : start + len(part)] = engine.to_masks(part, crop.size).byte() * 255
-            start += len(part)
-    return masks
+            for inside in engine.to_masks(part, crop.size):
+                yield compact(inside).placed(crop.left, crop.top, size)

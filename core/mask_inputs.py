@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .errors import InputError
@@ -45,17 +44,18 @@ class MaskInputs:
             return self.segments.size
         return tuple(self.mask.shape[-2:])
 
-    def matched(self, batch: int, size: tuple[int, int]) -> tuple[Tensor, Segments | None]:
-        """The mask, [batch, H, W] float32 (the union where there are only segments), and segments.
+    def matched_segments(self, batch: int, size: tuple[int, int]) -> Segments | None:
+        """The segments of a batch of images of (H, W), None where none are connected."""
+        return None if self.segments is None else match_segments(self.segments, batch, size)
+
+    def matched_mask(self, batch: int, size: tuple[int, int]) -> Tensor:
+        """The mask, [batch, H, W] float32, 0..1; the union where there are only segments.
 
         Raises InputError as `mask_frames` does.
         """
-        segments = self.segments
-        if segments is not None:
-            segments = match_segments(segments, batch, size)
-        if self.mask is None or (segments is not None and is_no_mask(self.mask)):
-            return union_masks(segments), segments
-        return mask_frames(self.mask, batch, size, f"mask{self.suffix}"), segments
+        if self.mask is None or (self.segments is not None and is_no_mask(self.mask)):
+            return union_masks(self.matched_segments(batch, size))
+        return mask_frames(self.mask, batch, size, f"mask{self.suffix}")
 
 
 def match_image(inputs: MaskInputs, image: Tensor | None) -> tuple[int, tuple[int, int]]:
@@ -70,8 +70,6 @@ def match_image(inputs: MaskInputs, image: Tensor | None) -> tuple[int, tuple[in
     return common_batch({"image": batch, **counts}), (height, width)
 
 
-def image_frames(image: Tensor | None, batch: int, size: tuple[int, int], blank: float) -> Tensor:
-    """IMAGE [batch, H, W, C]: one image repeated for all, or where there is none a plain area."""
-    if image is None:
-        return torch.full((1, 1, 1, 3), blank).expand(batch, *size, 3)
+def image_frames(image: Tensor, batch: int) -> Tensor:
+    """IMAGE [batch, H, W, C]: one image repeated for all, as a view."""
     return image.expand(batch, -1, -1, -1)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .engines.families import check_prompts, family_named
 from .errors import EmbeddingGone, InputError
 from .prompt_formats import parse_points
 from .prompt_inputs import SocketPrompts, join_prompts
-from .prompts import ObjectPrompt
-from .render import mask_picture
 from .segmenter import MaskChoice, Segmenter
-from .segments import Instance
+from .thumbnails import prompt_picture
 
 MAX_PROMPTS = 1000
 # Images of one model whose prompts are being edited at the same time.
@@ -24,7 +21,7 @@ _MAX_SOURCES = 16
 
 @dataclass(frozen=True)
 class Preview:
-    """A mask picture (see render.mask_picture), with how many objects were asked for and found."""
+    """A picture (see thumbnails.prompt_picture), and how many objects were asked for and found."""
 
     png: bytes
     asked: int
@@ -37,18 +34,6 @@ class _Source:
 
     image: str
     sockets: SocketPrompts
-
-
-def picture(
-    prompts: Sequence[ObjectPrompt], found: Sequence[Sequence[Instance]], size: tuple[int, int]
-) -> bytes:
-    """The mask picture (see render.mask_picture) of what was found for each prompt."""
-    layers = [
-        (prompt.number, instance.mask)
-        for prompt, instances in zip(prompts, found, strict=True)
-        for instance in instances
-    ]
-    return mask_picture(layers, size)
 
 
 class Previewer:
@@ -102,7 +87,8 @@ class Previewer:
         check_prompts(self._family, [prompts])
         size = _fit(embedding.size, side)
         found = self._decoder.find(embedding, prompts, choice, size=size)
-        return Preview(picture(prompts, found, size), len(prompts), sum(map(bool, found)))
+        layers = [(each.id, each.mask) for instances in found for each in instances]
+        return Preview(prompt_picture(layers, size), len(prompts), sum(map(bool, found)))
 
 
 def _content(sockets: SocketPrompts) -> str:

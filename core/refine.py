@@ -16,7 +16,7 @@ from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .errors import InputError
 from .filters import gaussian_blur
 from .matting import follow_edges, window_radius
-from .segments import Instance, Segments
+from .segments import Instance, Segments, compact_soft
 from .tensors import FrameArea, row_bands
 from .threads import in_threads
 
@@ -89,9 +89,9 @@ def refined_instances(
 
     def refined(index: int) -> Instance:
         each = instances[index]
-        mask = each.mask / 255.0
+        mask = each.mask.pixels() / 255.0
         mask = _refine_frame(mask, torch.empty_like(mask), settings, image, each.frame)
-        return replace(each, mask=mask.mul_(255.0).round_().to(torch.uint8))
+        return replace(each, mask=compact_soft(mask))
 
     return in_threads(refined, len(instances))
 

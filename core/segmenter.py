@@ -9,6 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from .compact_mask import compact
 from .engines.base import Candidates, Detections, Detector, Embedding, Encoder, Engine
 from .engines.embeddings import EmbeddingCache, frame_key
 from .errors import EngineError
@@ -131,11 +132,11 @@ class Segmenter(Embedder):
         kept = _choose(masks, choice)
         # Ranked as estimated, reported as an IoU can be.
         scores = candidates.scores[considered][kept].clamp(0.0, 1.0).tolist()
-        masks = (masks[kept].to(torch.uint8) * 255).cpu()
+        compacted = [compact(masks[row]) for row in kept]
         return [
-            Instance(mask, score, prompt.label, frame)
-            for mask, score in zip(masks, scores, strict=True)
-            if mask.any()
+            Instance(mask, score, prompt.label, frame, prompt.number)
+            for mask, score in zip(compacted, scores, strict=True)
+            if mask
         ]
 
 

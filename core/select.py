@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .prompts import split_phrases
-from .segments import Segments, mask_areas, take
+from .segments import Segments, take
 
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
 # Python refuses to read longer numbers, and no result has as many objects.
@@ -114,7 +114,7 @@ def _passed(segments: Segments, selection: Selection) -> Tensor:
     scores = segments.scores.double().round(decimals=6)
     passed &= (scores >= selection.min_score) & (scores <= selection.max_score)
     if selection.min_area or selection.max_area:
-        areas = mask_areas(segments.masks)
+        areas = segments.areas()
         passed &= areas >= selection.min_area
         if selection.max_area:
             passed &= areas <= selection.max_area
@@ -127,7 +127,7 @@ def _sort_key(segments: Segments, sort_by: SortBy) -> Tensor:
     if sort_by is SortBy.SCORE:
         return -segments.scores
     if sort_by is SortBy.AREA:
-        return -mask_areas(segments.masks)
+        return -segments.areas()
     if sort_by is SortBy.LEFT:
         return centres[:, 0]
     if sort_by is SortBy.TOP:

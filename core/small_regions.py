@@ -5,35 +5,40 @@ Source: `postprocess_small_regions` and `remove_small_regions` of sam2 1.1.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from .boxes import nms
-from .segments import mask_areas, mask_boxes
+from .compact_mask import CompactMask, compact
 
 
-def clean_masks(masks: Tensor, min_area: int, overlap: float) -> tuple[Tensor, Tensor]:
-    """Mend masks and drop what became, or always was, superfluous.
+def clean_masks(
+    masks: Sequence[CompactMask], min_area: int, overlap: float
+) -> tuple[list[CompactMask], Tensor]:
+    """Mend hard masks and drop what became, or always was, superfluous.
 
-    masks: [N, H, W] uint8, 0 or 255, on the CPU. min_area: holes and islands of fewer pixels are
-    filled and removed, and masks of fewer pixels dropped. overlap: of masks whose boxes overlap by
-    more than this IoU one stays, rather one that needed no mending. Returns the masks that are
-    left, [K, H, W], and the rows they had, [K] int64.
+    min_area: holes and islands of fewer pixels are filled and removed, and masks of fewer pixels
+    dropped. overlap: of masks whose boxes overlap by more than this IoU one stays, rather one that
+    needed no mending. Returns the masks that are left, and the rows they had, [K] int64.
     """
-    cleaned = masks.clone()
+    cleaned = list(masks)
     untouched = torch.ones(len(masks))
-    for row, mask in enumerate(masks.numpy()):
-        mended = remove_islands(fill_holes(mask > 0, min_area), min_area)
-        if not np.array_equal(mended, mask > 0):
-            cleaned[row] = torch.from_numpy(mended).to(torch.uint8) * 255
+    for row, mask in enumerate(masks):
+        inside = mask.pixels().numpy() > 0
+        mended = remove_islands(fill_holes(inside, min_area), min_area)
+        if not np.array_equal(mended, inside):
+            cleaned[row] = compact(torch.from_numpy(mended))
             untouched[row] = 0.0
-    large = (mask_areas(cleaned) >= min_area).nonzero()[:, 0]
+    large = [row for row, mask in enumerate(cleaned) if mask.pixel_count() >= min_area]
+    boxes = torch.tensor([cleaned[row].box() for row in large], dtype=torch.float32).reshape(-1, 4)
     # The official generator compares boxes whose right and bottom are inclusive.
-    boxes = mask_boxes(cleaned[large]) - torch.tensor((0.0, 0.0, 1.0, 1.0))
-    rows = large[nms(boxes, untouched[large], overlap)]
-    return cleaned[rows], rows
+    boxes -= torch.tensor((0.0, 0.0, 1.0, 1.0))
+    rows = torch.tensor(large, dtype=torch.int64)[nms(boxes, untouched[large], overlap)]
+    return [cleaned[row] for row in rows.tolist()], rows
 
 
 def fill_holes(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:

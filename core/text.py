@@ -14,15 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compact_mask import CompactMask, compact
 from .engines.base import Detections, Detector, MaskDetail
 from .engines.families import Family
 from .errors import InputError
 from .prompts import Box, ObjectPrompt, Point, split_phrases
 from .segmenter import Finder, MaskChoice, Segmenter
 from .segments import Instance
-
-# Mask values from here up are inside, as in `segments.mask_boxes`.
-_INSIDE = 128
 
 
 @dataclass(frozen=True)
@@ -132,16 +130,16 @@ def draw_own(
         [
             Instance(mask, score, phrase, index)
             for score, logits in zip(each.scores.tolist(), each.logits, strict=True)
-            if (mask := _upsample(logits, size)).any()
+            if (mask := _upsample(logits, size))
         ]
         for each, phrase in zip(found, phrases, strict=True)
     ]
 
 
-def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits [h, w], above 0 inside, to a mask [H, W] uint8 on the CPU."""
+def _upsample(logits: Tensor, size: tuple[int, int]) -> CompactMask:
+    """Logits [h, w], above 0 inside, to a mask of the size (H, W)."""
     large = F.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)
-    return (large[0, 0] > 0).to(torch.uint8).mul_(255).cpu()
+    return compact(large[0, 0] > 0)
 
 
 def draw_refined(
@@ -198,17 +196,16 @@ def subtract(instances: Sequence[Instance], unwanted: Sequence[Instance]) -> lis
     """Remove the unwanted masks' pixels; an instance that loses most of its area is left out."""
     if not unwanted:
         return list(instances)
-    outside = 255 - torch.stack([each.mask for each in unwanted]).amax(dim=0)
+    outside = torch.full(unwanted[0].mask.size, 255, dtype=torch.uint8)
+    for other in unwanted:
+        area = outside[other.mask.area]
+        torch.minimum(area, 255 - other.mask.crop(), out=area)
     kept = []
     for instance in instances:
-        mask = torch.minimum(instance.mask, outside)
-        if 2 * _area(mask) >= max(1, _area(instance.mask)):
+        mask = compact(torch.minimum(instance.mask.pixels(), outside))
+        if 2 * mask.pixel_count() >= max(1, instance.mask.pixel_count()):
             kept.append(replace(instance, mask=mask))
     return kept
-
-
-def _area(mask: Tensor) -> int:
-    return int((mask >= _INSIDE).sum())
 
 
 def best_first(instances: Sequence[Instance], max_objects: int) -> list[Instance]:

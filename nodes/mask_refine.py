@@ -6,19 +6,19 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import render
 from ..core.mask_inputs import NO_MASK, MaskInputs, image_frames, match_image
 from ..core.refine import Edge, Refinement, refined_frames, refined_instances
 from ..core.segments import Segments, mask_segments
 from . import host
-from .sockets import CATEGORY, SegmentsSocket, describe
+from .results import describe, mask_result
+from .sockets import CATEGORY, SegmentsSocket
 
 _LARGEST_AREA = 1 << 24
 _LONGEST = 4096.0
 
 
 class MaskRefine(io.ComfyNode):
-    """Refines a mask and every object of a result, and cuts out of the image what they select."""
+    """Refines a mask and every object of a result."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -31,7 +31,7 @@ class MaskRefine(io.ComfyNode):
             "every step leaves the mask alone.",
             search_aliases=[
                 *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
-                *("fill holes", "matting", "cutout", "invert mask", "smooth mask"),
+                *("fill holes", "matting", "invert mask", "smooth mask"),
             ],
             inputs=_sockets() + _widgets(),
             outputs=[
@@ -41,12 +41,6 @@ class MaskRefine(io.ComfyNode):
                     tooltip="Every object refined on its own; the mask as one object "
                     "where no segments are connected.",
                 ),
-                io.Image.Output(
-                    "cutout",
-                    tooltip="The image with the mask as transparency. Edges keep no "
-                    "colour of the background.",
-                ),
-                io.Image.Output("overlay", tooltip="The image with coloured masks and labels."),
             ],
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
@@ -72,23 +66,14 @@ class MaskRefine(io.ComfyNode):
         )
         inputs = MaskInputs(mask, segments)
         batch, size = match_image(inputs, image)
-        mask, segments = inputs.matched(batch, size)
-        guide = None if image is None else image_frames(image, batch, size, blank=0.0)
+        mask, segments = inputs.matched_mask(batch, size), inputs.matched_segments(batch, size)
+        guide = None if image is None else image_frames(image, batch)
         refined = torch.empty(mask.shape, device=mask.device)
         for _ in host.counted(refined_frames(mask, refined, settings, guide), batch):
             pass
         objects = _refined_objects(segments, refined, settings, guide)
         text = _describe(segments, objects) if mask.any() else NO_MASK
-        host.show_text(cls, text)
-        cutout = render.cutout(image_frames(image, batch, size, blank=1.0), refined)
-        overlay = render.overlay(image_frames(image, batch, size, blank=0.0), objects)
-        return io.NodeOutput(
-            host.to_output(refined),
-            objects,
-            host.to_output(cutout),
-            host.to_output(overlay),
-            ui=host.preview(cutout, text, cls),
-        )
+        return mask_result(cls, refined, objects, text)
 
 
 def _sockets() -> list[io.Input]:
@@ -107,8 +92,8 @@ def _sockets() -> list[io.Input]:
         io.Image.Input(
             "image",
             optional=True,
-            tooltip="What the mask belongs to, for the cut-out, the overlay and guided edges. "
-            "A mask of another size is resized to it.",
+            tooltip="What the mask belongs to, for guided edges. A mask of another size is "
+            "resized to it.",
         ),
     ]
 
@@ -181,7 +166,7 @@ def _refined_objects(
     if segments is None:
         return mask_segments(mask, "mask")
     refined = host.counted(refined_instances(segments, settings, guide), len(segments))
-    filled = [instance for instance in refined if instance.mask.any()]
+    filled = [instance for instance in refined if instance.mask]
     return Segments.from_instances(filled, segments.size, segments.batch)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import previews
 from ..core.engines.families import check_prompts
 from ..core.prompt_formats import box_dicts, coords_text, parse_points
 from ..core.prompt_inputs import PromptInputs, join_prompts, read_sockets
@@ -17,14 +16,8 @@ from ..core.segmenter import MaskChoice
 from ..core.segments import Instance, Segments
 from ..core.tensors import image_size
 from . import host, preview
-from .sockets import (
-    CATEGORY,
-    SegmentModelSocket,
-    describe,
-    prompt_sockets,
-    segment_outputs,
-    segment_result,
-)
+from .results import describe, segment_result
+from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
 
@@ -98,14 +91,13 @@ class PointSegment(io.ComfyNode):
             embedding = segmenter.embed(frame)
             found = segmenter.find(embedding, prompts[index], MaskChoice(mask_choice), index)
             instances += chain.from_iterable(found)
-            if index == 0 and host.has_editor():
-                mask = previews.picture(prompts[0], found, (height, width))
+            if index == 0 and host.has_viewer():
                 key = embedding.key
-                ui = preview.editor_state(model, frame, key, points, sockets[0], mask)
+                ui = preview.editor_state(model, frame, key, points, sockets[0], instances)
         segments = Segments.from_instances(instances, (height, width), batch)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
-        return segment_result(cls, image, segments, text, *_prompt_values(given), ui=ui)
+        return segment_result(cls, segments, text, further=_prompt_values(given), ui=ui)
 
 
 def _prompt_outputs() -> list[io.Output]:

@@ -8,11 +8,11 @@ model: all it can answer with is a mask on an image that is in the embedding cac
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ from torch import Tensor
 from ..core.errors import EmbeddingGone, SegmentAnywhereError
 from ..core.previews import Preview
 from ..core.prompt_inputs import SocketPrompts
-from ..core.render import jpeg
 from ..core.segmenter import MaskChoice
+from ..core.segments import Instance
+from ..core.thumbnails import jpeg, prompt_picture, small_frame
 from . import host
 
 if TYPE_CHECKING:
@@ -45,22 +46,23 @@ def editor_state(
     image_key: str,
     points: str,
     sockets: SocketPrompts,
-    mask: bytes,
+    found: Sequence[Instance],
 ) -> dict[str, Any]:
     """The `ui` value that a run leaves for the editor, of the first image of its batch.
 
-    frame: [H, W, 3] float32. image_key: its embedding's. points, sockets: the prompts. mask: what
-    was found, as a PNG. The value holds the key for the route, image and mask as temp files, the
-    points that the mask is of, and what the model can take.
+    frame: [H, W, 3] float32. image_key: its embedding's. points, sockets: the prompts. found: the
+    objects in it. The value holds the key for the route, image and mask as temp files, the points
+    that the mask is of, and what the model can take.
     """
     height, width, _ = frame.shape
     key = model.start_previews().remember(image_key, sockets)
+    layers = [(each.id, each.mask) for each in found]
     state = {
         "key": f"{model.key}-{key}",
         "size": [width, height],
         "points": points,
-        "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(frame, MAX_SIDE)),
-        "mask": host.save_temp(f"{hashlib.sha256(mask).hexdigest()[:32]}.png", lambda: mask),
+        "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
+        "mask": host.save_picture(prompt_picture(layers, (height, width))),
         "negative_boxes": model.family.capabilities.negative_boxes,
     }
     return {"segment_anywhere": [state]}

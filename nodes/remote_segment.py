@@ -17,9 +17,11 @@ from ..core.providers.paid import PaidAnswers
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.runs import RunLimits, RunResult, segment, summary
 from ..core.tensors import image_size
+from ..core.thumbnails import result_pictures
 from . import host
 from .remote_inputs import provider_input
-from .sockets import CATEGORY, describe, prompt_sockets, segment_outputs, segment_result
+from .results import describe, segment_result
+from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: nothing was sent"
 
@@ -103,7 +105,8 @@ class RemoteProviderSegment(io.ComfyNode):
         limits = RunLimits(concurrency, float(timeout))
         result = await segment(image, ask, limits, hooks, _paid)
         info = json.dumps(summary(ask, result), ensure_ascii=False)
-        return segment_result(cls, image, result.segments, _text(ask, result), info)
+        pictures = result_pictures(image, result.segments)
+        return segment_result(cls, result.segments, _text(ask, result), pictures, [info])
 
 
 def _ask(options: Mapping[str, Any], objects: list, salt: str) -> Ask:

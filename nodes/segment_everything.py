@@ -8,8 +8,10 @@ from torch import Tensor
 from ..core.everything import GridSettings, count_steps, segment_everything
 from ..core.segments import Instance, Segments
 from ..core.tensors import image_size, rgb_frame
+from ..core.thumbnails import region_pictures
 from . import host
-from .sockets import CATEGORY, SegmentModelSocket, region_outputs, region_result
+from .results import segment_result
+from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
 
 class SegmentEverything(io.ComfyNode):
@@ -22,7 +24,7 @@ class SegmentEverything(io.ComfyNode):
             display_name="Segment Everything",
             category=CATEGORY,
             description="Finds all regions of an image without a prompt: a grid of clicks on one "
-            "encoded image. With a label map that has a colour for every region.",
+            "encoded image. Draw Segments makes a label map of them.",
             search_aliases=["segment everything", "automatic mask", "amg", "sam grid", "label map"],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
@@ -30,7 +32,7 @@ class SegmentEverything(io.ComfyNode):
                 *_search_inputs(),
                 *_rare_inputs(),
             ],
-            outputs=region_outputs(),
+            outputs=segment_outputs(),
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
         )
@@ -68,7 +70,8 @@ class SegmentEverything(io.ComfyNode):
             frame = rgb_frame(image, index)
             instances += segment_everything(segmenter, frame, settings, index, step)
         segments = Segments.from_instances(instances, (height, width), batch)
-        return region_result(cls, image, segments, _describe(segments, settings))
+        text = _describe(segments, settings)
+        return segment_result(cls, segments, text, region_pictures(image, segments))
 
 
 def _search_inputs() -> list[io.Input]:

@@ -11,7 +11,9 @@ from ..core.errors import InputError
 from ..core.prompts import split_phrases
 from ..core.segments import Segments, bounding_boxes, union_masks
 from ..core.select import Selection, SortBy, parse_indices, select
+from ..core.thumbnails import mask_pictures
 from . import host
+from .results import show
 from .sockets import CATEGORY, SegmentsSocket
 
 _NO_LIMIT = 2**31 - 1
@@ -93,9 +95,7 @@ class SelectSegments(io.ComfyNode):
             reverse=reverse,
         )
         chosen = select(segments, selection)
-        text = _describe(chosen, segments)
         mask = union_masks(chosen)
-        host.show_text(cls, text)
         return io.NodeOutput(
             host.to_output(mask),
             chosen,
@@ -103,7 +103,7 @@ class SelectSegments(io.ComfyNode):
             bounding_boxes(chosen),
             len(chosen),
             to_json(chosen),
-            ui=host.preview(mask[..., None].expand(-1, -1, -1, 3), text, cls),
+            ui=show(cls, _describe(chosen, segments), mask_pictures(mask)),
         )
 
 
@@ -171,7 +171,7 @@ def _instances(chosen: Segments) -> Tensor:
     """
     if not len(chosen):
         return torch.zeros((1, *chosen.size))
-    return chosen.masks.float().div_(255.0)
+    return chosen.full_masks().float().div_(255.0)
 
 
 def _describe(chosen: Segments, given: Segments) -> str:

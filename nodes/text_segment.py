@@ -15,7 +15,7 @@ from ..core.engines.base import Detections
 from ..core.engines.catalogue import CLIPSEG, GROUNDING_DINO
 from ..core.errors import InputError
 from ..core.segmenter import Finder
-from ..core.segments import Segments
+from ..core.segments import Segments, numbered
 from ..core.tensors import image_size
 from ..core.text import (
     FrameObjects,
@@ -29,9 +29,11 @@ from ..core.text import (
     misses,
     read_query,
 )
+from ..core.thumbnails import result_pictures
 from . import host, model_files
 from .model_files import AUTO, DETECTOR_MODELS, ModelSource
-from .sockets import CATEGORY, SegmentModelSocket, describe, segment_outputs, segment_result
+from .results import describe, segment_result
+from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +143,11 @@ class TextSegment(io.ComfyNode):
         finder = model.finder(_detector_path(model, detector, cls))
         frames = list(_draw_frames(model, finder, image, query, Refine(refine)))
         instances = [instance for frame in frames for instance in frame.instances]
+        instances = numbered(instances, query.phrases)
         segments = Segments.from_instances(instances, (height, width), batch)
         text = _text(segments, sum(frame.removed for frame in frames), misses(frames, query))
         log.info("Text Segment: %s", text.replace("\n", ", "))
-        return segment_result(cls, image, segments, text)
+        return segment_result(cls, segments, text, result_pictures(image, segments))
 
 
 def _draw_frames(

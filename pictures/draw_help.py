@@ -66,7 +66,7 @@ def clicked_mask(image: Tensor) -> Tensor:
     """What one click on the flower gives with the built-in engine: [1, H, W] float32."""
     prompts = [ObjectPrompt("object 0", (CLICK,))]
     (instance,) = Segmenter(GrabCutEngine()).segment(image[0], prompts, MaskChoice.BEST)
-    return instance.mask[None].float() / 255
+    return instance.mask.pixels()[None].float() / 255
 
 
 def on_ground(cut: Tensor, ground: float) -> Tensor:

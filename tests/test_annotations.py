@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 from segment_anywhere.core.annotations import to_json
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.segments import Instance, Segments
 
 
@@ -16,7 +17,10 @@ def test_every_object_survives_the_way_through_json():
     masks[0, 1:4, 2:6] = 255
     masks[0, 4, 2:6] = 100
     masks[1, 6, 8] = 200
-    instances = [Instance(masks[0], 0.75, "größer", 1), Instance(masks[1], 0.5, "b", 0)]
+    instances = [
+        Instance(compact(masks[0]), 0.75, "größer", 1, id=4),
+        Instance(compact(masks[1]), 0.5, "b", 0),
+    ]
     segments = Segments.from_instances(instances, (7, 9), 2)
     first, second = json.loads(to_json(segments))
     assert {key: first[key] for key in ("frame", "label", "score", "area")} == {

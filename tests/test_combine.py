@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from segment_anywhere.core.combine import Operation, combine_masks, combine_segments
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.segments import Instance, Segments
 
 TRUTH = {
@@ -39,7 +40,7 @@ def _segments(*parts: tuple[int, int, str, int]) -> Segments:
     for first, last, label, frame in parts:
         mask = torch.zeros((1, 10), dtype=torch.uint8)
         mask[:, first : last + 1] = 255
-        instances.append(Instance(mask, 0.5, label, frame))
+        instances.append(Instance(compact(mask), 0.5, label, frame))
     return Segments.from_instances(instances, (1, 10), 2)
 
 

@@ -61,7 +61,7 @@ def test_a_small_memory_bound_changes_nothing(engine, monkeypatch):
     for other in (single, run()):
         assert [one.score for one in other] == pytest.approx([one.score for one in whole], abs=1e-5)
         for one, two in zip(whole, other, strict=True):
-            assert (one.mask != two.mask).float().mean() < 0.001
+            assert (one.mask.pixels() != two.mask.pixels()).float().mean() < 0.001
 
 
 def test_instances_are_numbered_best_first(engine):
@@ -71,7 +71,7 @@ def test_instances_are_numbered_best_first(engine):
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
     assert {one.frame for one in found} == {4}
-    assert all(set(one.mask.unique().tolist()) <= {0, 255} for one in found)
+    assert all(set(one.mask.pixels().unique().tolist()) <= {0, 255} for one in found)
 
 
 def test_the_shapes_are_found_without_a_prompt(engine):
@@ -82,7 +82,7 @@ def test_the_shapes_are_found_without_a_prompt(engine):
         scene = draw_scene(seed, 128)
         frame = torch.from_numpy(scene.image)
         found = segment_everything(Segmenter(engine), frame, settings)
-        masks = [one.mask.numpy() > 0 for one in found]
+        masks = [one.mask.pixels().numpy() > 0 for one in found]
         for truth in scene.masks:
             ious.append(max(((m & truth).sum() / (m | truth).sum() for m in masks), default=0.0))
     assert np.mean(ious) > 0.75
@@ -98,7 +98,7 @@ def test_every_family_serves(family):
     found = segment_everything(segmenter, frame, settings)
     assert segmenter.counters.encodes == segmenter.counters.decodes == 1
     assert found
-    assert all(one.mask.shape == (100, 128) and 0 <= one.score <= 1 for one in found)
+    assert all(one.mask.pixels().shape == (100, 128) and 0 <= one.score <= 1 for one in found)
 
 
 def test_min_area_leaves_nothing_smaller(engine):
@@ -107,7 +107,7 @@ def test_min_area_leaves_nothing_smaller(engine):
     )
     found = segment_everything(Segmenter(engine), _frame(), settings)
     assert found
-    assert all((one.mask > 0).sum() >= 300 for one in found)
+    assert all((one.mask.pixels() > 0).sum() >= 300 for one in found)
 
 
 def test_grabcut_takes_clicks_one_by_one():
@@ -119,9 +119,8 @@ def test_grabcut_takes_clicks_one_by_one():
     assert len(steps) == count_steps(segmenter.engine, (90, 90), settings) == 9
     truth = torch.zeros(90, 90, dtype=torch.bool)
     truth[20:60, 30:70] = True
-    overlaps = [
-        float(((one.mask > 0) & truth).sum() / ((one.mask > 0) | truth).sum()) for one in found
-    ]
+    masks = [one.mask.pixels() > 0 for one in found]
+    overlaps = [float((mask & truth).sum() / (mask | truth).sum()) for mask in masks]
     assert max(overlaps) > 0.95
 
 
@@ -152,4 +151,4 @@ def test_images_of_odd_sizes(engine, shape):
         points_per_side=2, score_threshold=0.0, stability_threshold=0.0, crop_layers=1
     )
     for one in segment_everything(Segmenter(engine), frame, settings):
-        assert one.mask.shape == shape[:2]
+        assert one.mask.pixels().shape == shape[:2]

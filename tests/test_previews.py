@@ -65,7 +65,7 @@ def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
     for choice in MaskChoice:
         shown = previewer.preview(key, CLICK, choice, 64)
         run = segmenter.segment(_frame(), prompts, choice)
-        union = torch.stack([one.mask for one in run]).amax(dim=0).numpy() >= 128
+        union = torch.stack([one.mask.pixels() for one in run]).amax(dim=0).numpy() >= 128
         assert (shown.asked, shown.found) == (1, 1)
         np.testing.assert_array_equal(_indices(shown.png) > 0, union)
 
@@ -128,7 +128,7 @@ def test_prompts_of_the_sockets_count_too():
     run = segmenter.segment(_frame(), prompts, BEST)
     shown = previewer.preview(key, CLICK, BEST, 64)
     assert shown.asked == len(prompts)
-    union = torch.stack([one.mask for one in run]).amax(dim=0).numpy() >= 128
+    union = torch.stack([one.mask.pixels() for one in run]).amax(dim=0).numpy() >= 128
     np.testing.assert_array_equal(_indices(shown.png) > 0, union)
 
 

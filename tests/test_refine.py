@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from segment_anywhere.core import distance, filters, refine, tensors
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.refine import Edge, Refinement
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.segments import Instance, Segments, compact_soft
 
 ALL = Refinement(0.5, -1, 9, 3.5, 3.0, 5.0, Edge.GUIDED, False)
 STAGES = {
@@ -216,9 +217,9 @@ def _segments() -> Segments:
     left[10:40, 10:30] = 1
     right[20:50, 45:70] = 1
     instances = [
-        Instance((left * 255).to(torch.uint8), 0.75, "cat", 0),
-        Instance((right * 255).to(torch.uint8), 0.5, "dog", 1),
-        Instance((left * 128).to(torch.uint8), 0.25, "veil", 1),
+        Instance(compact_soft(left), 0.75, "cat", 0),
+        Instance(compact_soft(right), 0.5, "dog", 1),
+        Instance(compact((left * 128).to(torch.uint8)), 0.25, "veil", 1),
     ]
     return Segments.from_instances(instances, (60, 80), 2)
 
@@ -228,14 +229,14 @@ def test_objects_are_refined_on_their_own():
     assert [each.label for each in refined] == ["cat", "dog", "veil"]
     assert [each.score for each in refined] == [0.75, 0.5, 0.25]
     assert [each.frame for each in refined] == [0, 1, 1]
-    assert int((refined[0].mask >= 128).sum()) == 22 * 12
+    assert int((refined[0].mask.pixels() >= 128).sum()) == 22 * 12
     inverted = list(refine.refined_instances(_segments(), Refinement(invert=True)))
-    assert torch.equal(inverted[0].mask, 255 - _segments().masks[0])
+    assert torch.equal(inverted[0].mask.pixels(), 255 - _segments().mask(0))
 
 
 def test_an_object_takes_the_image_of_its_frame():
     image = _image(2)
     both = list(refine.refined_instances(_segments(), ALL, image))
-    mask = _segments().masks[1].float()[None] / 255
+    mask = _segments().mask(1).float()[None] / 255
     alone = refine.refine(mask, ALL, image[1:])
-    assert (both[1].mask / 255 - alone[0]).abs().max() < 1 / 255
+    assert (both[1].mask.pixels() / 255 - alone[0]).abs().max() < 1 / 255

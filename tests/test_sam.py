@@ -269,7 +269,7 @@ def test_every_choice_of_mask_gives_hq_sams_one(choice):
     segmenter = Segmenter(_engine("sam_hq"))
     (found,) = segmenter.segment(FRAME, [CLICK], choice)
     (best,) = segmenter.segment(FRAME, [CLICK], MaskChoice.BEST)
-    assert torch.equal(found.mask, best.mask)
+    assert torch.equal(found.mask.pixels(), best.mask.pixels())
     assert found.score == best.score
     assert segmenter.counters.encodes == 1
 
@@ -285,7 +285,7 @@ def test_scores_beyond_an_iou_rank_and_are_reported_as_one(shift):
     (found,) = segmenter.segment(FRAME, [CLICK], MaskChoice.BEST)
     assert found.score == (0.0 if shift < 0 else 1.0)
     best = candidates.logits[[int(candidates.scores.argmax())]]
-    assert torch.equal(found.mask > 0, engine.to_masks(best, (40, 60))[0])
+    assert torch.equal(found.mask.pixels() > 0, engine.to_masks(best, (40, 60))[0])
 
 
 def test_hq_sam_adds_to_the_best_of_sams_masks():

@@ -54,8 +54,8 @@ def test_a_mask_from_the_cache_equals_a_fresh_one(engine, segmenter):
     first = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)[0]
     again = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)[0]
     fresh = Segmenter(engine).segment(_frame(), [CLICK], MaskChoice.BEST)[0]
-    assert torch.equal(first.mask, again.mask)
-    assert torch.equal(first.mask, fresh.mask)
+    assert torch.equal(first.mask.pixels(), again.mask.pixels())
+    assert torch.equal(first.mask.pixels(), fresh.mask.pixels())
     assert first.score == again.score == fresh.score
 
 
@@ -67,14 +67,14 @@ def test_objects_decoded_together_equal_objects_decoded_alone(segmenter):
     for prompt, one in zip(prompts, together, strict=True):
         (alone,) = segmenter.segment(_frame(), [prompt], MaskChoice.BEST)
         assert one.score == pytest.approx(alone.score, abs=1e-5)
-        assert (one.mask != alone.mask).float().mean() < 0.001
+        assert (one.mask.pixels() != alone.mask.pixels()).float().mean() < 0.001
 
 
 def test_masks_are_whole_and_of_the_images_size(segmenter):
     (instance,) = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
-    assert instance.mask.shape == (48, 64)
-    assert instance.mask.dtype == torch.uint8
-    assert set(instance.mask.unique().tolist()) <= {0, 255}
+    assert instance.mask.pixels().shape == (48, 64)
+    assert instance.mask.pixels().dtype == torch.uint8
+    assert set(instance.mask.pixels().unique().tolist()) <= {0, 255}
     assert 0 <= instance.score <= 1
 
 
@@ -87,20 +87,19 @@ def test_all_gives_the_three_candidates_best_first(prompt, segmenter):
 
 
 def test_largest_and_smallest_are_among_the_candidates(segmenter):
-    areas = [
-        int((one.mask > 0).sum()) for one in segmenter.segment(_frame(), [CLICK], MaskChoice.ALL)
-    ]
+    found = segmenter.segment(_frame(), [CLICK], MaskChoice.ALL)
+    areas = [one.mask.pixel_count() for one in found]
     (largest,) = segmenter.segment(_frame(), [CLICK], MaskChoice.LARGEST)
     (smallest,) = segmenter.segment(_frame(), [CLICK], MaskChoice.SMALLEST)
-    assert int((largest.mask > 0).sum()) == max(areas)
-    assert int((smallest.mask > 0).sum()) == min(area for area in areas if area)
+    assert int((largest.mask.pixels() > 0).sum()) == max(areas)
+    assert int((smallest.mask.pixels() > 0).sum()) == min(area for area in areas if area)
 
 
 def test_a_single_click_takes_the_best_of_three(segmenter):
     best = segmenter.segment(_frame(), [CLICK], MaskChoice.ALL)[0]
     (chosen,) = segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
     assert chosen.score == best.score
-    assert torch.equal(chosen.mask, best.mask)
+    assert torch.equal(chosen.mask.pixels(), best.mask.pixels())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.segments import Instance, Segments
 from segment_anywhere.core.select import Selection, SortBy, parse_indices, select
@@ -16,7 +17,7 @@ SIZE = (40, 60)
 def _box(top, left, bottom, right, label, score, frame=0) -> Instance:
     mask = torch.zeros(SIZE, dtype=torch.uint8)
     mask[top:bottom, left:right] = 255
-    return Instance(mask, score, label, frame)
+    return Instance(compact(mask), score, label, frame)
 
 
 # Areas 100, 400, 50 and 16; left to right c, b, d, a; top to bottom d, a, b, c.
@@ -145,12 +146,12 @@ def test_every_image_has_its_own_list_and_none_is_lost():
         batch=4,
     )
     first = select(segments, Selection(sort_by=SortBy.AREA, indices=parse_indices("0")))
-    assert first.labels == ["large", "late"]
+    assert first.labels == ("large", "late")
     assert first.frames.tolist() == [0, 2]
     assert first.boxes.tolist() == [[0, 0, 8, 8], [0, 0, 4, 4]]
     assert (first.batch, first.size) == (4, SIZE)
     nothing = select(segments, Selection(labels=("bird",)))
-    assert (len(nothing), nothing.masks.shape, nothing.batch) == (0, (0, *SIZE), 4)
+    assert (len(nothing), nothing.full_masks().shape, nothing.batch) == (0, (0, *SIZE), 4)
 
 
 def test_nothing_to_choose_from():
@@ -162,4 +163,4 @@ def test_nothing_to_choose_from():
 def test_equals_keep_their_order():
     twins = [_box(0, 0, 4, 4, str(number), 0.5) for number in range(5)]
     for sort_by in SortBy:
-        assert select(_segments(*twins), Selection(sort_by=sort_by)).labels == list("01234")
+        assert select(_segments(*twins), Selection(sort_by=sort_by)).labels == tuple("01234")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import FIXTURES
+from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.engines.base import Detections, MaskDetail
 from segment_anywhere.core.engines.checkpoints import load_engine
 from segment_anywhere.core.engines.families import FAMILIES, family_named
@@ -38,7 +39,7 @@ def _mask(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
 
 
 def _instance(mask: torch.Tensor, score: float = 0.9, label: str = "dog") -> Instance:
-    return Instance(mask, score, label, 0)
+    return Instance(compact(mask), score, label, 0)
 
 
 def _found(*boxes: tuple[float, ...], scores: tuple[float, ...] = (), best: float = 0.0):
@@ -74,20 +75,22 @@ def test_unwanted_pixels_go_and_so_does_what_loses_most_of_its_area():
     whole = _instance(_mask(20, 0, 40, 60), 0.7)
     unwanted = [_instance(_mask(0, 10, 20, 31)), _instance(_mask(0, 30, 10, 33))]
     first, second = subtract([half, most, whole], unwanted)
-    assert torch.equal(first.mask, _mask(0, 0, 20, 10))
+    assert torch.equal(first.mask.pixels(), _mask(0, 0, 20, 10))
     assert (first.score, first.label) == (0.9, "dog")
-    assert second is whole or torch.equal(second.mask, whole.mask)
-    assert torch.equal(half.mask, _mask(0, 0, 20, 20)), "an input was written into"
+    assert second is whole or torch.equal(second.mask.pixels(), whole.mask.pixels())
+    assert torch.equal(half.mask.pixels(), _mask(0, 0, 20, 20)), "an input was written into"
 
 
 def test_soft_edges_are_subtracted_by_degree():
     (kept,) = subtract([_instance(_mask(0, 0, 40, 60))], [_instance(_mask(0, 0, 40, 20) // 5)])
-    assert kept.mask[0, 0] == 255 - 51 and kept.mask[0, 30] == 255
+    assert kept.mask.pixels()[0, 0] == 255 - 51 and kept.mask.pixels()[0, 30] == 255
 
 
 def test_the_best_of_each_phrase_come_first():
     scores = {"dog": (0.5, 0.9, 0.7), "cat": (0.8, 0.6)}
-    every = [_instance(FRAME, score, label) for label in scores for score in scores[label]]
+    every = [
+        _instance(_mask(0, 0, 9, 9), score, label) for label in scores for score in scores[label]
+    ]
     assert [each.score for each in best_first(every, 0)] == [0.9, 0.8, 0.7, 0.6, 0.5]
     limited = best_first(every, 1)
     assert [(each.label, each.score) for each in limited] == [("dog", 0.9), ("cat", 0.8)]
@@ -106,7 +109,7 @@ def test_instances_keep_phrase_score_and_frame():
         ("dog", 3),
     ]
     assert [each.score for each in objects.instances] == pytest.approx([0.9, 0.7, 0.5])
-    assert torch.equal(objects.instances[1].mask, _mask(0, 20, 20, 40))
+    assert torch.equal(objects.instances[1].mask.pixels(), _mask(0, 20, 20, 40))
     assert objects.removed == 0 and objects.counts == (2, 1)
 
 
@@ -147,7 +150,7 @@ def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
     assert labels == [[("dog", 2), ("dog", 2)], [("cat", 2)]]
     scores = [each.score for one in drawn for each in one]
     assert scores == pytest.approx([0.9, 0.8, 0.7]), "the words' scores count"
-    assert torch.equal(drawn[0][0].mask, drawn[1][0].mask)
+    assert torch.equal(drawn[0][0].mask.pixels(), drawn[1][0].mask.pixels())
 
 
 def test_a_heat_map_prompts_with_its_highest_place():
@@ -157,7 +160,8 @@ def test_a_heat_map_prompts_with_its_highest_place():
     found.logits[0, 10, 15] = 9.0
     ((instance,),) = draw_from_boxes(Segmenter(GrabCutEngine()), [found], ("square",), frame, 0)
     truth = _mask(10, 20, 30, 40)
-    both, either = torch.minimum(instance.mask, truth), torch.maximum(instance.mask, truth)
+    mask = instance.mask.pixels()
+    both, either = torch.minimum(mask, truth), torch.maximum(mask, truth)
     assert both.sum() / either.sum() > 0.9
 
 

@@ -97,7 +97,7 @@ def test_words_find_the_shape_they_name_and_no_other():
         segments = output.args[1]
         for name, truth in zip(names, scene.masks, strict=True):
             rows = [row for row, label in enumerate(segments.labels) if label == name]
-            overlaps.append(_iou(segments.masks[rows].sum(dim=0) > 0, truth))
+            overlaps.append(_iou(segments.full_masks()[rows].sum(dim=0) > 0, truth))
     assert len(overlaps) > 30
     assert np.mean(overlaps) > 0.7
 
@@ -115,7 +115,7 @@ def test_the_shared_four_name_each_object():
     assert [box["label"] for box in bboxes[0]] == segments.labels
     for row, box in enumerate(bboxes[0]):
         assert box["score"] == pytest.approx(float(segments.scores[row]), abs=1e-4)
-        assert _iou(segments.masks[row] / 255, masks[box["label"]]) > 0.7
+        assert _iou(segments.mask(row) / 255, masks[box["label"]]) > 0.7
     assert overlay.shape == (1, SCENE_SIZE, SCENE_SIZE, 3)
     assert torch.equal(image, before)
 
@@ -143,7 +143,7 @@ def test_nothing_found_is_no_error_and_says_how_near_it_was(caplog):
     mask, segments, bboxes, overlay = output.args
     assert mask.shape == (2, 48, 64) and not mask.any()
     assert len(segments) == 0 and segments.batch == 2
-    assert segments.masks.shape == (0, 48, 64)
+    assert segments.full_masks().shape == (0, 48, 64)
     assert bboxes == [[], []]
     assert overlay.shape == (2, 48, 64, 3)
     first, second = output.ui["text"][0].split("\n")
@@ -160,7 +160,7 @@ def test_unwanted_words_take_their_pixels_away():
         _load(), image, "red circle, blue square", negative_prompt="blue", threshold=0.3
     )
     segments = output.args[1]
-    assert segments.labels == ["red circle"]
+    assert segments.labels == ("red circle",)
     assert "1 removed by negative_prompt" in output.ui["text"][0]
     assert _iou(output.args[0][0], masks["red circle"]) > 0.7
 
@@ -261,7 +261,7 @@ def test_refining_changes_masks_and_nothing_else(sam3_model):
         _segment(model, _noise(), "dog", "auto", threshold=0.01, refine=refine).args[1]
         for refine in ("off", "on")
     ]
-    assert not torch.equal(drawn[0].masks[:1], drawn[1].masks[:1])
+    assert not torch.equal(drawn[0].mask(0), drawn[1].mask(0))
     assert drawn[0].scores[0] == drawn[1].scores[0]
 
 

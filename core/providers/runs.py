@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from ..compact_mask import compact
 from ..prompts import ObjectPrompt
-from ..segments import Instance, Segments
+from ..segments import Instance, Segments, numbered
 from ..tensors import image_size, rgb_frame
 from .ask import Ask, check, requests
 from .base import (
@@ -114,6 +115,8 @@ async def segment(
     if run.failures:
         raise ProviderError(_explain_all(run, ask, batch))
     instances = [instance for frame in frames for instance in frame]
+    if not any(ask.objects):
+        instances = numbered(instances)
     segments = Segments.from_instances(instances, (height, width), batch)
     calls = tuple(sorted(run.calls, key=lambda call: call.frame))
     return RunResult(segments, calls, time.monotonic() - board.started)
@@ -234,16 +237,21 @@ class _Run:
 def _read(
     parsed: ParsedAnswer, paid: PaidAnswer, request: SegmentRequest, frame: Tensor, index: int
 ) -> list[Instance]:
-    instances = []
+    instances: list[Instance] = []
+    first_free = 1 + max((each.number for each in request.objects), default=-1)
     for found in parsed.with_files(paid.files).masks:
         for mask in read_masks(found, frame):
-            label = found.label or _label(mask, request)
-            instances.append(Instance(mask, found.score, label, index))
+            shown = _shown_object(mask, request)
+            label = found.label or (shown.label if shown else request.label)
+            number = shown.number if shown else first_free + len(instances)
+            instances.append(Instance(compact(mask), found.score, label, index, number))
     return instances
 
 
-def _label(mask: Tensor, request: SegmentRequest) -> str:
-    """The object whose click lies in the mask, where the provider gives no name."""
+def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
+    """The object that a mask is of: the only one, or the one whose click lies in it."""
+    if len(request.objects) == 1:
+        return request.objects[0]
     sy, sx = mask.shape[0] / request.picture.size[0], mask.shape[1] / request.picture.size[1]
 
     def is_clicked(each: ObjectPrompt) -> bool:
@@ -253,7 +261,7 @@ def _label(mask: Tensor, request: SegmentRequest) -> str:
             if point.positive
         )
 
-    return next((each.label for each in request.objects if is_clicked(each)), request.label)
+    return next((each for each in request.objects if is_clicked(each)), None)
 
 
 async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:

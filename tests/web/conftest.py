@@ -50,7 +50,7 @@ def editor_host(tmp_path_factory) -> Iterator[None]:
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(FIXTURES / "sam2_tiny", models / "sam2" / "sam2_tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "has_editor", lambda: True)
+        patch.setattr(host, "has_viewer", lambda: True)
         patch.setattr(folder_paths, "models_dir", str(models))
         for name in host.MODEL_FOLDERS:
             patch.delitem(folder_paths.folder_names_and_paths, name)

@@ -1,0 +1,61 @@
+"""From a result to what a node gives and shows: its outputs, its pictures and its line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core.segments import Segments, bounding_boxes, union_masks
+from ..core.thumbnails import mask_pictures
+from . import host
+
+
+def segment_result(
+    cls: type[io.ComfyNode],
+    segments: Segments,
+    text: str,
+    pictures: Iterable[bytes] = (),
+    further: Sequence[Any] = (),
+    ui: dict[str, Any] | None = None,
+) -> io.NodeOutput:
+    """The four outputs of a segment node, its pictures and its line of text.
+
+    pictures: of the result, drawn only where somebody looks. further: the values of the outputs
+    that a node has besides the four. ui: what an editor on the node shows, in place of the pictures
+    and of a line below the node.
+    """
+    shown = {"text": [text], **ui} if ui is not None else show(cls, text, pictures)
+    return io.NodeOutput(
+        host.to_output(union_masks(segments)),
+        segments,
+        bounding_boxes(segments),
+        len(segments),
+        *further,
+        ui=shown,
+    )
+
+
+def mask_result(
+    cls: type[io.ComfyNode], mask: Tensor, segments: Segments, text: str
+) -> io.NodeOutput:
+    """The two outputs of a node that works on masks, with their pictures and a line of text."""
+    shown = show(cls, text, mask_pictures(mask))
+    return io.NodeOutput(host.to_output(mask), segments, ui=shown)
+
+
+def show(cls: type[io.ComfyNode], text: str, pictures: Iterable[bytes]) -> dict[str, Any]:
+    """The `ui` value of a node: a line of text, and pictures where somebody looks at them."""
+    host.show_text(cls, text)
+    return {"text": [text], **host.preview(pictures)}
+
+
+def describe(segments: Segments, asked: int) -> str:
+    """One line for the node: how many objects in how many images, of how many asked for."""
+    count = len(segments)
+    text = "1 object" if count == 1 else f"{count} objects"
+    if count < asked:
+        text += f" of {asked} asked for"
+    return text if segments.batch == 1 else f"{text}, in {segments.batch} images"
