@@ -37,7 +37,7 @@ def test_the_check_reports_what_came_back_without_a_key(servers, tmp_path, capsy
     assert KEY not in report + capsys.readouterr().out
     photo = Image.open(ROOT / "workflows" / "images" / "dahlia.jpg")
     for key, server in servers.items():
-        assert Image.open(tmp_path / f"{key}.png").size == photo.size
+        assert Image.open(tmp_path / f"{key}.jpg").size == photo.size
         assert server.billed == 1
 
 

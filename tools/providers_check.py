@@ -31,11 +31,10 @@ from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 from segment_anywhere.core.providers.runs import (  # noqa: E402
     Hooks,
     RunLimits,
-    RunResult,
     segment,
     summary,
 )
-from segment_anywhere.core.render import overlay  # noqa: E402
+from segment_anywhere.core.thumbnails import result_pictures  # noqa: E402
 
 from headless.pack import host_dirs
 
@@ -102,7 +101,8 @@ def check(provider: Provider, folder: Path, out: Path) -> Check:
         result = asyncio.run(segment(photo(), ask, RunLimits(), hooks, paid))
     except SegmentAnywhereError as error:
         return Check(provider, False, str(error), _answers(paid))
-    _write_picture(result, out / f"{provider.key}.png")
+    (picture,) = result_pictures(photo(), result.segments)
+    (out / f"{provider.key}.jpg").write_bytes(picture)
     told = json.dumps(summary(ask, result), indent=2, ensure_ascii=False)
     text = f"objects found: {len(result.segments)}, in {result.seconds:.1f} s"
     return Check(provider, True, text, f"{told}\n\n{_answers(paid)}")
@@ -110,11 +110,6 @@ def check(provider: Provider, folder: Path, out: Path) -> Check:
 
 def _answers(paid: PaidAnswers) -> str:
     return "\n\n".join(describe(each.answer) for each in paid)
-
-
-def _write_picture(result: RunResult, path: Path) -> None:
-    drawn = overlay(photo(), result.segments)[0]
-    Image.fromarray((drawn * 255).round().byte().numpy()).save(path)
 
 
 def has_key(provider: Provider, folder: Path) -> bool:

@@ -138,7 +138,7 @@ def test_hugging_faces_client_sends_the_same_bytes(serve, png):
     client = InferenceClient(token=KEY)
     found = client.image_segmentation(png, model=f"{server.url}/models/owner/model")
     assert [each.label for each in found] == ["LABEL_0"]
-    mask = found[0].mask.pixels()
+    mask = found[0].mask
     assert (np.asarray(mask.convert("L")) > 127).sum() == square_mask().sum()
     run(ask_for(server, "custom", {}, dialect="huggingface", model="owner/model"))
     ours, theirs = server.received[-1], server.received[-2]
