@@ -53,7 +53,8 @@ def picture_content(value: Any) -> bytes | Url:
         raise unusable(f"a picture is expected, found {shorten(repr(value))}")
     text = value.strip()
     if text.startswith(("http://", "https://")):
-        return Url(text)
+        # Its line breaks, too, are for the check of addresses to see.
+        return Url(value.strip(" "))
     return base64_bytes(text.partition(",")[2] if text.startswith("data:") else text)
 
 
