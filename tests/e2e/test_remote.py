@@ -86,14 +86,13 @@ def test_the_same_again_sends_nothing(api, dahlia, providers, key):
 
 @pytest.mark.parametrize("key", SERVERS)
 def test_an_interrupt(api, dahlia, providers, key):
-    server = providers[key]
-    server.faults.append(faults.hang)
+    server, hang = providers[key], faults.Hang()
+    server.faults.append(hang)
     prompt_id = api.queue(workflow(key, dahlia))
     _wait_until(lambda: server.received)
-    started = time.monotonic()
     api.http.post_json("/interrupt", {"prompt_id": prompt_id})
     run = api.wait(prompt_id, 20)
-    assert time.monotonic() - started < 1.5
+    assert not hang.answered
     assert run.messages["execution_interrupted"]["node_id"] == "2"
     assert "execution_error" not in run.messages
     api.succeed(workflow(key, dahlia))
@@ -123,7 +122,7 @@ FAULTS = {
     "half": (faults.body(b'{"data": [', "application/json"), "cannot be used"),
     "SVG": (faults.body(faults.SVG, "image/svg+xml"), "cannot be used"),
     "huge": (faults.huge, "more than 96 MiB"),
-    "hang": (faults.hang, "no result within 5 s"),
+    "hang": (faults.Hang(), "no result within 5 s"),
 }
 
 

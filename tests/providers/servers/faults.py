@@ -46,10 +46,16 @@ def changed(change: Callable[[bytes], bytes]) -> Fault:
     return answer
 
 
-async def hang(request: web.Request, good: Answering) -> web.Response:
-    """Say nothing until the client goes away."""
-    await asyncio.sleep(60)
-    return web.Response(status=500)
+class Hang:
+    """Says nothing for a minute; `answered` is how many of those that asked waited for it."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    async def __call__(self, request: web.Request, good: Answering) -> web.Response:
+        await asyncio.sleep(60)
+        self.answered += 1
+        return web.Response(status=500)
 
 
 async def drip(request: web.Request, good: Answering) -> web.StreamResponse:
