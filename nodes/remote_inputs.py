@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.providers import airefinery, fal
+from ..core.providers import airefinery, fal, imagineo
 from ..core.providers.base import Reading
-
-# How a picture may be read; categories are one provider's own way.
-_ANSWERS = [each.value for each in Reading if each is not Reading.CATEGORIES]
 
 
 def provider_input() -> io.DynamicCombo.Input:
@@ -57,7 +54,7 @@ def _imagineo() -> list[io.Input]:
         _prompt("What to segment."),
         io.Combo.Input(
             "answer",
-            options=_ANSWERS,
+            options=list(imagineo.READINGS),
             default=Reading.AUTO.value,
             tooltip="How the picture that comes back shows the mask: auto looks, alpha is its "
             "transparency, luma its brightness, difference where it differs from the image. "
@@ -130,14 +127,14 @@ def _evf_sam() -> list[io.Input]:
             "blur_mask",
             default=0,
             min=0,
-            max=255,
+            max=fal.MAX_BLUR,
             tooltip="Blurs the mask's edge; side of the kernel in pixels, odd. 0 is off.",
         ),
         io.Int.Input(
             "expand_mask",
             default=0,
             min=0,
-            max=512,
+            max=fal.MAX_EXPAND,
             tooltip="Widens the mask, in pixels of the image that is sent. 0 is off.",
         ),
         io.Boolean.Input("fill_holes", default=False, tooltip="Fills holes in the mask."),

@@ -7,6 +7,8 @@ Sources: the vendor's "Image Segmentation API" page; the SDK's air/images/client
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from typing import Any
 
 from .answers import number, picture_content, read_json, text, unusable
 from .base import (
@@ -24,8 +26,14 @@ from .base import (
 )
 from .failures import status_failure
 from .images import pixel
+from .options import check_text
 
 DEFAULT_MODEL = "syscv-community/sam-hq-vit-base"
+
+
+def check_options(options: Mapping[str, Any], profile: Profile) -> None:
+    """Raise InputError for a model that is no text."""
+    check_text(options, "model")
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
@@ -82,5 +90,6 @@ PROVIDER = Provider(
     build_request=build_request,
     parse_answer=parse_answer,
     map_error=map_error,
+    check_options=check_options,
     read_timeout=120.0,
 )

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..prompts import ObjectPrompt
 from .base import Capabilities, Picture, Profile, Provider, SegmentRequest
 from .images import scale_objects
+from .options import check_profile, check_text
 from .registry import variant_title, who_can
 
 # How messages name a feature of Capabilities.
@@ -50,19 +51,21 @@ class Ask:
 
     @property
     def prompt(self) -> str:
-        return str(self.options.get("prompt") or "").strip()
+        return (self.options.get("prompt") or "").strip()
 
     @property
     def negative_prompt(self) -> str:
-        return str(self.options.get("negative_prompt") or "").strip()
+        return (self.options.get("negative_prompt") or "").strip()
 
     @property
     def picture_url(self) -> str:
-        return str(self.options.get("image_url") or "").strip()
+        return (self.options.get("image_url") or "").strip()
 
 
 def check(ask: Ask) -> None:
     """Raise InputError for whatever the provider cannot take, naming those that can."""
+    check_text(ask.options, "prompt", "negative_prompt", "image_url")
+    check_profile(ask.profile)
     ask.provider.check_options(ask.options, ask.profile)
     for feature in _used_features(ask):
         if not getattr(ask.capabilities, feature):

@@ -129,10 +129,11 @@ def _table(provider: Provider, name: str, content: Mapping[str, Any], path: Path
                 f"profile: found {name!r}; accepted are {', '.join(names)}. A server of your own "
                 f"gets a table [custom.NAME] with url and dialect in {path}."
             )
-        table = {**BUILT_IN_PROFILES.get(name, {}), **own.get(name, {})}
+        table = own.get(name, {})
         place = f"custom.{name}"
     _check_table(table, place, path)
-    return dict(table)
+    built_in = BUILT_IN_PROFILES.get(name, {}) if provider.key == CUSTOM else {}
+    return {**built_in, **table}
 
 
 def _check_table(table: Any, place: str, path: Path) -> None:

@@ -35,6 +35,7 @@ from .base import (
 )
 from .failures import error_text, shorten, status_failure
 from .images import pixel
+from .options import check_choice, check_switches, check_whole
 
 QUEUE_URL = "https://queue.fal.run"
 STORAGE_URL = "https://rest.fal.ai"
@@ -58,6 +59,8 @@ VARIANTS = {
     ),
 }
 _SWITCHES = ("semantic_type", "use_grounding_dino", "revert_mask", "fill_holes")
+MAX_BLUR = 255
+MAX_EXPAND = 512
 _MAX_MASKS = 32
 _WAITING = {"IN_QUEUE", "IN_PROGRESS"}
 _BALANCE_WORDS = ("balance", "locked", "top up", "billing")
@@ -69,12 +72,11 @@ def variant(options: Mapping[str, Any], profile: Profile) -> str:
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for an unknown endpoint, or a blur that is not odd."""
-    endpoint = text(options.get("endpoint")) or EVF_SAM
-    if endpoint not in VARIANTS:
-        raise InputError(
-            f"endpoint: found {endpoint!r}; accepted are {', '.join(VARIANTS)}. Choose one."
-        )
+    """Raise InputError for an unknown endpoint, values of a wrong kind, a blur that is not odd."""
+    check_choice(options, "endpoint", VARIANTS)
+    check_switches(options, *_SWITCHES)
+    check_whole(options, "blur_mask", 0, MAX_BLUR)
+    check_whole(options, "expand_mask", 0, MAX_EXPAND)
     blur = options.get("blur_mask") or 0
     if blur and blur % 2 == 0:
         raise InputError(

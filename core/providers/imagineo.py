@@ -28,13 +28,18 @@ from .base import (
     SegmentRequest,
 )
 from .failures import error_text, status_failure
+from .options import check_choice, check_text
 
 _AUTH_STYLES = ("bearer", "x-api-key", "both")
+# How its picture may be read; categories are another provider's way.
+READINGS = tuple(each.value for each in Reading if each is not Reading.CATEGORIES)
 _PATH = "/api/v1/edits/segment"
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for an unknown style of authentication."""
+    """Raise InputError for an unknown reading or style of authentication."""
+    check_choice(options, "answer", READINGS)
+    check_text(options, "run_id")
     style = profile.setting("auth", "bearer")
     if style not in _AUTH_STYLES:
         raise InputError(

@@ -32,6 +32,7 @@ from .failures import explain
 from .images import encode_picture
 from .jobs import fetch
 from .masks import read_masks
+from .options import check_limits
 from .paid import PaidAnswer, PaidAnswers
 from .transport import Limits, Transport
 
@@ -57,11 +58,17 @@ class Hooks:
 
 @dataclass(frozen=True)
 class RunLimits:
-    """concurrency: calls at a time. timeout: seconds for one call with all that belongs to it."""
+    """concurrency: calls at a time. timeout: seconds for one call with all that belongs to it.
+
+    Raises InputError for numbers under which no run would end.
+    """
 
     concurrency: int = 4
     timeout: float = 300.0
     transport: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        check_limits(self.concurrency, self.timeout)
 
 
 @dataclass(frozen=True)

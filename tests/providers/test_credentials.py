@@ -125,6 +125,12 @@ def test_profiles_of_own_servers(tmp_path, write):
         load_profile(custom, "nowhere", tmp_path, {})
 
 
+def test_a_server_of_ones_own_that_is_no_table(tmp_path, write):
+    write('[custom]\nbox = "x"\n')
+    with pytest.raises(ProviderError, match=r"\[custom.box\] is no table"):
+        load_profile(PROVIDERS["custom"], "box", tmp_path, {})
+
+
 def test_a_key_is_in_no_text_form(tmp_path):
     profile = load_profile(PROVIDERS["segmind"], "", tmp_path, {"SEGMIND_API_KEY": KEY})
     assert KEY not in repr(profile) + str(profile)

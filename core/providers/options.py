@@ -1,0 +1,92 @@
+"""Checks of inputs and of profiles, before anything is sent: not every caller is a host.
+
+All of them take an option that is absent or None for left out, and raise InputError.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from ..errors import InputError
+from .base import Profile
+from .failures import shorten
+
+# What HTTP allows in the name of a header (RFC 9110).
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def check_text(options: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(options.get(name), str | None):
+            raise _refusal(name, options[name], "is text", "Put it in quotes, or leave it out")
+
+
+def check_choice(options: Mapping[str, Any], name: str, choices: Iterable[str]) -> None:
+    value, words = options.get(name), list(choices)
+    if value is not None and not (isinstance(value, str) and value in words):
+        raise _refusal(name, value, f"are {', '.join(words)}", "Choose one")
+
+
+def check_switches(options: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(options.get(name), bool | None):
+            raise _refusal(name, options[name], "are true and false", "Choose one")
+
+
+def check_whole(options: Mapping[str, Any], name: str, lowest: int, highest: int) -> None:
+    value = options.get(name)
+    if value is None or (_is_whole(value) and lowest <= value <= highest):
+        return
+    accepted = f"are whole numbers from {lowest} to {highest}"
+    raise _refusal(name, value, accepted, "Correct it, or leave it out")
+
+
+def check_limits(concurrency: Any, timeout: Any) -> None:
+    """Calls at a time, and seconds: numbers with which every call begins, and ends."""
+    if not (_is_whole(concurrency) and concurrency >= 1):
+        raise _refusal("concurrency", concurrency, "are whole numbers from 1", "Use 4")
+    is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not (is_number and math.isfinite(timeout) and timeout > 0):
+        raise _refusal("timeout", timeout, "are numbers of seconds above 0", "Use 300")
+
+
+def check_profile(profile: Profile) -> None:
+    """What a profile adds to each request must fit into one. No value is shown: it may be a key."""
+    tables = {name: profile.settings.get(name, {}) for name in ("headers", "body")}
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise InputError(
+                f"{name}: found {type(table).__name__} in the profile; accepted is a table. "
+                "Correct it in providers.toml."
+            )
+    for name, value in profile.extra_headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InputError(
+                f"headers: found the name {name!r} in the profile; accepted are letters, digits "
+                "and hyphens. Correct it in providers.toml."
+            )
+        if not value.isprintable():
+            raise InputError(
+                f"headers: the value of {name} in the profile has a line break or another control "
+                "character; accepted is one line of text. Correct it in providers.toml."
+            )
+    try:
+        json.dumps(profile.extra_body, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"body: the profile holds what JSON cannot ({error}); accepted are text, finite "
+            "numbers, true, false, lists and tables. Put it in quotes in providers.toml."
+        ) from None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _refusal(name: str, value: Any, accepted: str, step: str) -> InputError:
+    return InputError(f"{name}: found {shorten(repr(value))}; accepted {accepted}. {step}.")
