@@ -241,6 +241,7 @@ class FailureKind(str, Enum):
     TIMEOUT = "time-out"
     ANSWER = "answer"
     UNCLEAR = "unclear"
+    GONE = "gone"
 
 
 _CONCERNS_ALL = {
@@ -256,6 +257,8 @@ class Failure:
     """Why a call failed. detail: the provider's own words, or what was found.
 
     may_repeat: repeating it at once cannot bill twice. wait: seconds that the provider asks for.
+    of_file: it is about a picture that an answer names, and so about that answer alone. is_kept:
+    the answer was paid and is kept, so that another run reads it again and sends nothing.
     """
 
     kind: FailureKind
@@ -263,10 +266,12 @@ class Failure:
     status: int | None = None
     may_repeat: bool = False
     wait: float | None = None
+    of_file: bool = False
+    is_kept: bool = False
 
     @property
     def concerns_all(self) -> bool:
-        return self.kind in _CONCERNS_ALL
+        return self.kind in _CONCERNS_ALL and not self.of_file
 
 
 class ProviderError(SegmentAnywhereError):
@@ -349,6 +354,10 @@ def no_check(options: Mapping[str, Any], profile: Profile) -> None:
 @dataclass(frozen=True)
 class Provider:
     """One provider: its facts, and its functions.
+
+    check_options raises InputError, before anything is sent. parse_answer reads an answer of status
+    2xx, and map_error names what any other status means (None for 2xx): an error that is stated in
+    spite of a good status is for parse_answer to raise. Whatever reads an answer raises CallFailed.
 
     key_variables: environment variables with the key, any of these; several names in a group are
     joined by ":". variants: capabilities by endpoint or dialect, "" where there is only one.

@@ -42,6 +42,7 @@ _WORDS = {
     FailureKind.TIMEOUT: "it took too long",
     FailureKind.ANSWER: "the answer cannot be used",
     FailureKind.UNCLEAR: "the answer is not clearly a mask",
+    FailureKind.GONE: "a picture that the answer names cannot be had any more",
 }
 
 _NEXT_STEPS = {
@@ -54,17 +55,25 @@ _NEXT_STEPS = {
     FailureKind.SERVER: "Run again later; the inputs may be at fault if it repeats.",
     FailureKind.NETWORK: "Check the connection and run again.",
     FailureKind.TIMEOUT: "Run again, with a longer timeout or a smaller image.",
-    FailureKind.ANSWER: "Run again with another force_new; if it repeats, the provider changed.",
+    FailureKind.ANSWER: "Run again; if it repeats, the provider changed.",
     FailureKind.UNCLEAR: "Choose another way to read it under answer.",
+    FailureKind.GONE: "Run again, which sends the request anew.",
 }
+_KEPT = (
+    "The answer is kept: the next run reads it again and sends nothing, and another number in "
+    "force_new sends all requests of the node anew."
+)
 
 
 def explain(failure: Failure, provider: Provider) -> str:
     """A sentence about a failure, without the provider's name in front."""
     status = f" ({failure.status})" if failure.status else ""
     detail = f": {failure.detail.rstrip('.')}" if failure.detail else ""
-    step = _NEXT_STEPS[failure.kind].format(key=key_names(provider))
-    return f"{_WORDS[failure.kind]}{status}{detail}. {step}"
+    steps = [_NEXT_STEPS[failure.kind].format(key=key_names(provider))]
+    if failure.is_kept:
+        # Running again alone would not help where the answer itself is at fault.
+        steps = [_KEPT] if failure.kind is FailureKind.ANSWER else [*steps, _KEPT]
+    return " ".join([f"{_WORDS[failure.kind]}{status}{detail}.", *steps])
 
 
 def key_names(provider: Provider) -> str:
@@ -95,10 +104,10 @@ def retry_after(answer: Answer) -> float | None:
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError, OSError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+    return max(0.0, moment - time.time())
 
 
 def error_text(answer: Answer) -> str:
@@ -108,10 +117,15 @@ def error_text(answer: Answer) -> str:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         return f"a web page ({shorten(html.unescape(title[1]))})" if title else "a web page"
     try:
-        value = json.loads(answer.body)
+        return shorten(_text_of(json.loads(answer.body)))
     except (ValueError, RecursionError):
         return shorten(text)
-    return shorten(_text_of(value))
+
+
+def stated_error(answer: Answer, body: Any) -> Failure | None:
+    """The error that a JSON body states in spite of a good status; null and "" state none."""
+    is_stated = isinstance(body, dict) and (body.get("error") or body.get("success") is False)
+    return Failure(FailureKind.REFUSED, error_text(answer), answer.status) if is_stated else None
 
 
 def shorten(text: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+from .ask import Ask
 from .base import (
     Answer,
     CallFailed,
@@ -14,14 +16,12 @@ from .base import (
     HttpRequest,
     JobStatus,
     ParsedAnswer,
-    Profile,
-    Provider,
     Queue,
     SegmentRequest,
     Ticket,
     Url,
 )
-from .paid import PaidAnswer, PaidAnswers
+from .paid import Entry, PaidAnswer, PaidAnswers
 from .transport import Transport
 
 log = logging.getLogger(__name__)
@@ -29,80 +29,101 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # Telling the provider must not keep the user waiting for more than a second in all.
 _CANCEL_SECONDS = 0.7
-# A later attempt at the download may succeed, and the answer it belongs to is paid.
-_PASSING = {FailureKind.NETWORK, FailureKind.SERVER, FailureKind.TIMEOUT, FailureKind.BUSY}
+# The addresses of results expire, and what is refused there has nothing to do with the key.
+_GONE = {FailureKind.KEY, FailureKind.CREDITS, FailureKind.NOT_FOUND}
+# What a provider delivered is kept, though it cannot be read; what it refused to deliver is not.
+_DELIVERED = {FailureKind.ANSWER, FailureKind.UNCLEAR}
 
 Note = Callable[[str], None]
 """Called with what a job is doing at the moment."""
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A paid answer at hand.
+
+    parsed: its masks, with the pictures that it names. is_new: whether it was sent for now.
+    """
+
+    parsed: ParsedAnswer
+    is_new: bool
+    entry: Entry
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Its masks are read within it: pictures that turn out to be broken are forgotten."""
+        with self.entry.marking():
+            try:
+                yield
+            except CallFailed as error:
+                if error.failure.kind is FailureKind.ANSWER:
+                    self.entry.drop_files()
+                raise
+
+
 async def fetch(
-    provider: Provider,
-    transport: Transport,
-    request: SegmentRequest,
-    profile: Profile,
-    salt: str,
-    paid_answers: PaidAnswers,
-    note: Note,
-) -> tuple[str, PaidAnswer, bool]:
+    ask: Ask, transport: Transport, request: SegmentRequest, paid_answers: PaidAnswers, note: Note
+) -> Fetched:
     """Get the answer to a request, from what was paid already or from the provider.
 
-    Returns the request's fingerprint, the answer with its pictures, and whether it was sent now.
-    salt tells apart requests that are equal and yet meant to be sent anew. Raises CallFailed.
+    What is paid is kept before it is read, once, in a thread of its own. Raises CallFailed, with
+    what became of the answer.
     """
-    http = provider.build_request(request, profile)
-    fingerprint = f"{http.fingerprint()}:{salt}"
-    async with paid_answers.lock(fingerprint):
-        paid = paid_answers.get(fingerprint)
-        is_new = paid is None
-        if paid is None:
-            paid = PaidAnswer(await _send(provider, transport, request, profile, http, note))
-            parsed = provider.parse_answer(paid.answer, request, profile)
-            paid_answers.put(fingerprint, paid)
-        else:
-            parsed = provider.parse_answer(paid.answer, request, profile)
-        paid = await _with_files(transport, paid, parsed, fingerprint, paid_answers)
-    return fingerprint, paid, is_new
+    http = ask.provider.build_request(request, ask.profile)
+    entry = Entry(paid_answers, f"{http.fingerprint()}:{ask.salt}")
+    async with entry.lock():
+        with entry.marking():
+            paid = entry.get()
+            is_new = paid is None
+            if paid is None:
+                paid = PaidAnswer(await _send(ask, transport, request, http, note))
+                # An empty one would only keep the request from being sent again.
+                if paid.answer.body:
+                    entry.put(paid)
+            parsed = await _parse(ask, paid, request, entry)
+            return Fetched(await _with_files(transport, paid, parsed, entry), is_new, entry)
+
+
+async def _parse(ask: Ask, paid: PaidAnswer, request: SegmentRequest, entry: Entry) -> ParsedAnswer:
+    try:
+        return await asyncio.to_thread(ask.provider.parse_answer, paid.answer, request, ask.profile)
+    except CallFailed as error:
+        if error.failure.kind not in _DELIVERED:
+            entry.drop()
+        raise
 
 
 async def _with_files(
-    transport: Transport,
-    paid: PaidAnswer,
-    parsed: ParsedAnswer,
-    fingerprint: str,
-    paid_answers: PaidAnswers,
-) -> PaidAnswer:
-    """Download the pictures that an answer names and that are not there yet."""
+    transport: Transport, paid: PaidAnswer, parsed: ParsedAnswer, entry: Entry
+) -> ParsedAnswer:
+    """The answer with the pictures that it names; those that are missing are downloaded."""
     named = {mask.content.address for mask in parsed.masks if isinstance(mask.content, Url)}
     missing = sorted(named - paid.files.keys())
     if not missing:
-        return paid
+        return parsed.with_files(paid.files)
     try:
         fetched = await asyncio.gather(*(transport.download(address) for address in missing))
     except CallFailed as error:
-        if error.failure.kind not in _PASSING:
-            paid_answers.drop(fingerprint)
-        raise
-    paid = PaidAnswer(paid.answer, {**paid.files, **dict(zip(missing, fetched, strict=True))})
-    paid_answers.put(fingerprint, paid)
-    return paid
+        failure = replace(error.failure, of_file=True)
+        if failure.kind in _GONE:
+            failure = replace(failure, kind=FailureKind.GONE)
+            entry.drop()
+        raise CallFailed(failure) from error
+    files = {**paid.files, **dict(zip(missing, fetched, strict=True))}
+    entry.put(PaidAnswer(paid.answer, files))
+    return parsed.with_files(files)
 
 
 async def _send(
-    provider: Provider,
-    transport: Transport,
-    request: SegmentRequest,
-    profile: Profile,
-    http: HttpRequest,
-    note: Note,
+    ask: Ask, transport: Transport, request: SegmentRequest, http: HttpRequest, note: Note
 ) -> Answer:
-    upload = provider.upload
+    provider, upload = ask.provider, ask.provider.upload
     if upload and not request.picture_url and len(request.picture.data) > upload.above:
         note("uploading")
-        start = upload.start_request(request.picture, profile)
+        start = upload.start_request(request.picture, ask.profile)
         place, address = upload.read_place(await transport.call(start))
         await transport.put(place.address, request.picture.data, request.picture.mime)
-        http = provider.build_request(replace(request, picture_url=address.address), profile)
+        http = provider.build_request(replace(request, picture_url=address.address), ask.profile)
     note("sent")
     if provider.queue is None:
         return await transport.call(http)

@@ -6,9 +6,10 @@ import asyncio
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-from .base import Answer
+from .base import Answer, CallFailed
 
 # Thousands of compressed masks; a photograph-sized cut-out each, some fifty.
 MAX_BYTES = 64 * 2**20
@@ -64,3 +65,38 @@ class PaidAnswers:
     def lock(self, fingerprint: str) -> asyncio.Lock:
         """Held while a request is under way, so that an equal one waits for its answer."""
         return self._locks.setdefault(fingerprint, asyncio.Lock())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The place of one request among the paid answers."""
+
+    answers: PaidAnswers
+    fingerprint: str
+
+    def get(self) -> PaidAnswer | None:
+        return self.answers.get(self.fingerprint)
+
+    def put(self, paid: PaidAnswer) -> None:
+        self.answers.put(self.fingerprint, paid)
+
+    def drop(self) -> None:
+        self.answers.drop(self.fingerprint)
+
+    def drop_files(self) -> None:
+        """Forget the pictures that the answer names, so that they are fetched again."""
+        paid = self.get()
+        if paid is not None and paid.files:
+            self.put(PaidAnswer(paid.answer))
+
+    def lock(self) -> asyncio.Lock:
+        return self.answers.lock(self.fingerprint)
+
+    @contextmanager
+    def marking(self) -> Iterator[None]:
+        """A failure that is raised within it says whether the answer is kept."""
+        try:
+            yield
+        except CallFailed as error:
+            failure = replace(error.failure, is_kept=self.get() is not None)
+            raise CallFailed(failure) from error

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -29,11 +29,12 @@ from .base import (
     SegmentRequest,
 )
 from .failures import explain
+from .guard import guard, guarded
 from .images import encode_picture
 from .jobs import fetch
 from .masks import read_masks
 from .options import check_limits
-from .paid import PaidAnswer, PaidAnswers
+from .paid import PaidAnswers
 from .transport import Limits, Transport
 
 _T = TypeVar("_T")
@@ -115,6 +116,7 @@ async def segment(
     batch, height, width = image_size(image)
     _check_packages()
     check(ask)
+    ask = replace(ask, provider=guarded(ask.provider))
     board = _Board(ask.title, batch)
     async with Transport(ask.provider, ask.profile, limits.transport) as transport:
         run = _Run(image, ask, limits, transport, paid_answers, board)
@@ -150,7 +152,7 @@ def summary(ask: Ask, result: RunResult) -> dict[str, Any]:
 
 
 class _Run:
-    """The state of one run: slots, failures and what was paid."""
+    """The state of one run: slots, failures of each call (frame, place), and what was paid."""
 
     def __init__(
         self,
@@ -161,7 +163,7 @@ class _Run:
         paid_answers: PaidAnswers,
         board: _Board,
     ):
-        self.failures: dict[int, Failure] = {}
+        self.failures: dict[tuple[int, int], Failure] = {}
         self.unsent: set[int] = set()
         self.calls: list[CallRecord] = []
         self._image = image
@@ -175,6 +177,11 @@ class _Run:
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
         # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
+
+    @property
+    def failed(self) -> set[int]:
+        """The frames of which at least one call failed."""
+        return {index for index, _ in self.failures}
 
     async def frames(self) -> list[list[Instance]]:
         return await _gather([self._frame(index) for index in range(self._board.total)])
@@ -210,10 +217,10 @@ class _Run:
                 work = self._fetch_and_read(slot, request, frame)
                 return await asyncio.wait_for(work, self._limits.timeout)
             except CallFailed as error:
-                self.failures[index] = error.failure
+                self.failures[slot] = error.failure
             except asyncio.TimeoutError:
                 detail = f"no result within {self._limits.timeout:g} s"
-                self.failures[index] = Failure(FailureKind.TIMEOUT, detail)
+                self.failures[slot] = Failure(FailureKind.TIMEOUT, detail)
             finally:
                 self._board.notes.pop(slot, None)
         return []
@@ -224,29 +231,21 @@ class _Run:
         def note(text: str) -> None:
             self._board.notes[slot] = text
 
-        ask = self._ask
         started = time.monotonic()
-        fingerprint, paid, is_new = await fetch(
-            ask.provider, self._transport, request, ask.profile, ask.salt, self._paid, note
-        )
-        parsed = ask.provider.parse_answer(paid.answer, request, ask.profile)
+        fetched = await fetch(self._ask, self._transport, request, self._paid, note)
         seconds = time.monotonic() - started
-        self.calls.append(CallRecord(slot[0], seconds, is_new, parsed.info))
-        try:
-            return await asyncio.to_thread(_read, parsed, paid, request, frame, slot[0])
-        except CallFailed as error:
-            # A picture that is broken is not worth keeping; one that is unclear may be read anew.
-            if error.failure.kind is not FailureKind.UNCLEAR:
-                self._paid.drop(fingerprint)
-            raise
+        self.calls.append(CallRecord(slot[0], seconds, fetched.is_new, fetched.parsed.info))
+        with fetched.reading():
+            return await asyncio.to_thread(_read, fetched.parsed, request, frame, slot[0])
 
 
+@guard
 def _read(
-    parsed: ParsedAnswer, paid: PaidAnswer, request: SegmentRequest, frame: Tensor, index: int
+    parsed: ParsedAnswer, request: SegmentRequest, frame: Tensor, index: int
 ) -> list[Instance]:
     instances: list[Instance] = []
     first_free = 1 + max((each.number for each in request.objects), default=-1)
-    for found in parsed.with_files(paid.files).masks:
+    for found in parsed.masks:
         for mask in read_masks(found, frame):
             shown = _shown_object(mask, request)
             label = found.label or (shown.label if shown else request.label)
@@ -301,20 +300,20 @@ async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, board: _Board) -
 
 def _explain_all(run: _Run, ask: Ask, batch: int) -> str:
     """One message for all failures, equal ones together."""
-    by_reason: dict[str, list[int]] = {}
-    for index, failure in sorted(run.failures.items()):
-        by_reason.setdefault(explain(failure, ask.provider), []).append(index)
+    by_reason: dict[str, dict[int, None]] = {}
+    for (index, _), failure in sorted(run.failures.items(), key=lambda item: item[0]):
+        by_reason.setdefault(explain(failure, ask.provider), {})[index] = None
     if batch == 1:
-        return f"{ask.title}: {next(iter(by_reason))}"
+        return f"{ask.title}: {' Also: '.join(by_reason)}"
     reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
-    failed = f"{len(run.failures)} of {batch} images failed."
+    failed = f"{len(run.failed)} of {batch} images failed."
     return " ".join([f"{ask.title}: {failed}", *reasons, *_what_else(run)])
 
 
 def _what_else(run: _Run) -> list[str]:
     """What became of the images that did not fail."""
-    unsent = run.unsent - run.failures.keys()
-    done = {call.frame for call in run.calls} - run.failures.keys() - unsent
+    unsent = run.unsent - run.failed
+    done = {call.frame for call in run.calls} - run.failed - unsent
     texts = []
     if unsent:
         texts.append(f"{len(unsent)} were not sent, for they would have failed too.")
@@ -323,7 +322,7 @@ def _what_else(run: _Run) -> list[str]:
     return texts
 
 
-def _ranges(numbers: list[int]) -> str:
+def _ranges(numbers: Iterable[int]) -> str:
     """0, 3-5 for [0, 3, 4, 5]."""
     parts: list[list[int]] = []
     for number in numbers:

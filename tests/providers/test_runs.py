@@ -25,21 +25,26 @@ BOXED = ObjectPrompt("object 0", box=Box(20, 10, 50, 35))
 
 
 class Interrupted(BaseException):
-    """As ComfyUI's own, no Exception."""
+    """As ComfyUI 0.25's own, no Exception."""
+
+
+class InterruptedToo(Exception):
+    """As ComfyUI 0.19's own."""
 
 
 class Stopper:
     """Hooks that interrupt once a condition holds."""
 
-    def __init__(self, condition):
+    def __init__(self, condition, kind=Interrupted):
         self.condition = condition
+        self.kind = kind
         self.is_stopped = False
         self.hooks = Hooks(self.pause, lambda done, total, text: None)
 
     def pause(self):
         self.is_stopped = self.is_stopped or bool(self.condition())
         if self.is_stopped:
-            raise Interrupted
+            raise self.kind
 
 
 def interrupt(server, key, condition, batch=1, paid=None, ask=None):
@@ -54,6 +59,15 @@ def test_an_interrupt_while_the_answer_is_awaited(serve, key):
     server, hang = serve(key), faults.Hang()
     server.faults.append(hang)
     interrupt(server, key, lambda: server.received)
+    assert not hang.answered
+
+
+def test_an_interrupt_that_is_an_exception_is_no_failure_of_a_call(serve):
+    server, hang = serve("fal"), faults.Hang()
+    server.faults.append(hang)
+    stopper = Stopper(lambda: server.received, InterruptedToo)
+    with pytest.raises(InterruptedToo):
+        run(ask_for(server, "fal"), hooks=stopper.hooks)
     assert not hang.answered
 
 
