@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,19 @@ def rows_mask(rows: Any) -> NDArray[np.uint8]:
     return np.where(array > 0.5, np.uint8(255), np.uint8(0))
 
 
+def finite(value: Any) -> float | None:
+    """A number, or text that is one; None for anything else, also for what no float can hold."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
 def number(value: Any, default: float = 1.0) -> float:
     """A score, which some providers write as text; the default where there is none."""
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        return default
-    return min(1.0, max(0.0, score)) if np.isfinite(score) else default
+    score = finite(value)
+    return default if score is None else min(1.0, max(0.0, score))
 
 
 def text(value: Any) -> str:

@@ -14,9 +14,10 @@ from typing import Any
 
 from ..errors import InputError
 from ..prompts import ObjectPrompt
-from .answers import is_picture, read_json, text
+from .answers import finite, is_picture, read_json, text
 from .base import (
     Answer,
+    CallFailed,
     CallInfo,
     Capabilities,
     Failure,
@@ -30,7 +31,7 @@ from .base import (
     SegmentRequest,
 )
 from .custom_answers import find_masks, phrases
-from .failures import error_text, status_failure
+from .failures import error_text, stated_error, status_failure
 from .images import pixel
 
 OPENAI = "openai"
@@ -152,21 +153,23 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
     info = CallInfo(answer.headers.get("x-request-id"))
     if is_picture(answer):
         return ParsedAnswer((FoundMask(answer.body, label=request.label),), info)
-    return ParsedAnswer(tuple(find_masks(read_json(answer), request)), info)
+    body = read_json(answer)
+    failure = stated_error(answer, body)
+    if failure is not None:
+        raise CallFailed(failure)
+    return ParsedAnswer(tuple(find_masks(body, request)), info)
 
 
 def map_error(answer: Answer) -> Failure | None:
     failure = status_failure(answer)
-    if failure is None:
-        if answer.body[:1] == b"{" and b'"error"' in answer.body[:64]:
-            return Failure(FailureKind.REFUSED, error_text(answer), answer.status)
-        return None
-    if answer.status == 503 and b'"estimated_time"' in answer.body:
-        # Hugging Face, while a model loads; nothing has been computed.
-        wait = read_json(answer).get("estimated_time")
-        seconds = float(wait) if isinstance(wait, int | float) else None
-        return Failure(FailureKind.BUSY, failure.detail, 503, may_repeat=True, wait=seconds)
-    return failure
+    if answer.status != 503 or b'"estimated_time"' not in answer.body:
+        return failure
+    body = read_json(answer)
+    if not isinstance(body, dict):
+        return failure
+    # Hugging Face, while a model loads; nothing has been computed.
+    wait = finite(body.get("estimated_time"))
+    return Failure(FailureKind.BUSY, error_text(answer), 503, may_repeat=True, wait=wait)
 
 
 PROVIDER = Provider(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from .answers import (
     unusable,
 )
 from .base import FoundMask, SegmentRequest
+from .failures import shorten
 
 _LISTS = ("data", "segments", "predictions", "masks", "results", "output", "images")
 _MASKS = (
@@ -53,9 +55,8 @@ def find_masks(body: Any, request: SegmentRequest) -> Iterator[FoundMask]:
         else:
             value, score = entry, 1.0
         if value is None:
-            raise unusable(
-                f"a mask is expected under {', '.join(_MASKS)}, found {', '.join(entry)}"
-            )
+            found = ", ".join(entry) if isinstance(entry, dict) else repr(entry)
+            raise unusable(f"a mask is expected under {', '.join(_MASKS)}, found {shorten(found)}")
         yield _mask(value, request, label, score)
 
 
@@ -95,10 +96,9 @@ def _mask(value: Any, request: SegmentRequest, label: str, score: float) -> Foun
     if isinstance(value, dict) and "counts" in value:
         return FoundMask(run_length_mask(value, size), label=label, score=score)
     if isinstance(value, dict) and "origin" in value:
-        origin = value["origin"]
-        place = (_whole(origin.get("x")), _whole(origin.get("y"))) if origin else (0, 0)
+        origin = _origin(value["origin"])
         content = picture_content(value.get("data"))
-        return FoundMask(content, label=label, score=score, origin=place, canvas=size)
+        return FoundMask(content, label=label, score=score, origin=origin, canvas=size)
     if isinstance(value, list):
         if not value:
             return FoundMask(np.zeros(size, np.uint8), label=label, score=score)
@@ -110,7 +110,15 @@ def _mask(value: Any, request: SegmentRequest, label: str, score: float) -> Foun
     return FoundMask(picture_content(value), label=label, score=score)
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int | float):
-        raise unusable("a mask's origin has numbers x and y")
-    return int(value)
+def _origin(value: Any) -> tuple[int, int]:
+    """Where a mask's corner lies (x, y), which may be outside of the picture."""
+    if not value:
+        return (0, 0)
+    places = [value.get(axis) for axis in ("x", "y")] if isinstance(value, dict) else []
+    is_whole = [
+        isinstance(place, int) or (isinstance(place, float) and math.isfinite(place))
+        for place in places
+    ]
+    if not places or not all(is_whole):
+        raise unusable(f"a mask's origin has numbers x and y, found {shorten(repr(value))}")
+    return (int(places[0]), int(places[1]))

@@ -204,7 +204,7 @@ def read_ticket(answer: Answer) -> Ticket:
 
 def read_status(answer: Answer) -> JobStatus:
     body = read_json(answer)
-    status = body.get("status") if isinstance(body, dict) else None
+    status = text(body.get("status")) if isinstance(body, dict) else ""
     if status == "COMPLETED":
         # A job that failed is COMPLETED too, with an error beside it.
         detail = error_text(answer) if body.get("error") else ""
@@ -243,7 +243,8 @@ def start_upload(picture: Picture, profile: Profile) -> HttpRequest:
 
 def read_place(answer: Answer) -> tuple[Url, Url]:
     body = read_json(answer)
-    places = [text(body.get(name)) for name in ("upload_url", "file_url")]
+    names = ("upload_url", "file_url")
+    places = [text(body.get(name)) if isinstance(body, dict) else "" for name in names]
     if not all(places):
         raise unusable("upload_url and file_url are expected")
     return Url(places[0]), Url(places[1])

@@ -13,10 +13,10 @@ from ..errors import InputError
 from .answers import is_picture, picture_content, read_json, text, unusable
 from .base import (
     Answer,
+    CallFailed,
     CallInfo,
     Capabilities,
     Failure,
-    FailureKind,
     FormPart,
     FoundMask,
     HttpRequest,
@@ -27,7 +27,7 @@ from .base import (
     Reading,
     SegmentRequest,
 )
-from .failures import error_text, status_failure
+from .failures import stated_error, status_failure
 from .options import check_choice, check_text
 
 _AUTH_STYLES = ("bearer", "x-api-key", "both")
@@ -79,21 +79,20 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
         return ParsedAnswer((FoundMask(answer.body, reading, request.label),))
     if answer.content_type != "application/json":
         raise unusable(f"a picture is expected, found {answer.content_type or 'no type'}")
-    wrapper = read_json(answer)
-    inner = wrapper.get("data") if isinstance(wrapper, dict) else None
-    content = picture_content(inner if isinstance(inner, dict) else wrapper)
-    fields = {**wrapper, **(inner if isinstance(inner, dict) else {})}
+    body = read_json(answer)
+    failure = stated_error(answer, body)
+    if failure is not None:
+        raise CallFailed(failure)
+    wrapper = body if isinstance(body, dict) else {}
+    inner = wrapper["data"] if isinstance(wrapper.get("data"), dict) else {}
+    content = picture_content(inner or body)
+    fields = {**wrapper, **inner}
     run_id = text(fields.get("run_id") or fields.get("runId")) or None
     return ParsedAnswer((FoundMask(content, reading, request.label),), CallInfo(run_id))
 
 
 def map_error(answer: Answer) -> Failure | None:
-    failure = status_failure(answer)
-    if failure is None and answer.content_type == "application/json":
-        wrapper = read_json(answer)
-        if isinstance(wrapper, dict) and (wrapper.get("success") is False or "error" in wrapper):
-            return Failure(FailureKind.REFUSED, error_text(answer), answer.status)
-    return failure
+    return status_failure(answer)
 
 
 PROVIDER = Provider(

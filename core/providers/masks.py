@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ..rle import MAX_PIXELS
@@ -76,7 +76,8 @@ def _decode(data: bytes) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise _broken(f"its picture has {image.width} x {image.height} pixels")
         image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        # UnidentifiedImageError is an OSError; ValueError is about chunks beside the pixels.
         raise _broken(f"its {name} picture is damaged or was cut off ({error})") from error
     return image
 
@@ -178,13 +179,15 @@ def _categories(image: Image.Image, is_jpeg: bool) -> list[NDArray[np.uint8]]:
 
 
 def _place(array: NDArray[np.uint8], found: FoundMask) -> NDArray[np.uint8]:
-    """Put a mask that was cut to its box back into its picture."""
+    """Put a mask that was cut to its box back into its picture, without what lies outside of it."""
     if found.canvas is None or array.shape == found.canvas:
         return array
     whole = np.zeros(found.canvas, np.uint8)
-    x, y = (max(0, offset) for offset in found.origin)
-    part = array[: whole.shape[0] - y, : whole.shape[1] - x]
-    whole[y : y + part.shape[0], x : x + part.shape[1]] = part
+    x, y = found.origin
+    left, right = max(x, 0), min(x + array.shape[1], whole.shape[1])
+    top, bottom = max(y, 0), min(y + array.shape[0], whole.shape[0])
+    if left < right and top < bottom:
+        whole[top:bottom, left:right] = array[top - y : bottom - y, left - x : right - x]
     return whole
 
 

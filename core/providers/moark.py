@@ -8,6 +8,7 @@ from __future__ import annotations
 from .answers import number, read_json, run_length_mask, text, unusable
 from .base import (
     Answer,
+    CallFailed,
     CallInfo,
     Capabilities,
     Failure,
@@ -20,7 +21,7 @@ from .base import (
     Provider,
     SegmentRequest,
 )
-from .failures import error_text, status_failure
+from .failures import stated_error, status_failure
 
 _PATH = "/v1/images/segmentation"
 # "The token is bound to no resource package": nothing was bought yet, or it is used up.
@@ -47,6 +48,9 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
     body = read_json(answer)
     if not isinstance(body, dict) or not isinstance(body.get("segments"), list):
+        failure = stated_error(answer, body)
+        if failure is not None:
+            raise CallFailed(_with_credits(failure))
         raise unusable("an object with a list named segments is expected")
     masks = []
     for entry in body["segments"]:
@@ -60,13 +64,12 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
 
 def map_error(answer: Answer) -> Failure | None:
     failure = status_failure(answer)
-    if failure is None:
-        is_json = answer.body.lstrip().startswith(b"{") and b'"error"' in answer.body[:4096]
-        if not is_json or b'"segments"' in answer.body[:4096]:
-            return None
-        failure = Failure(FailureKind.REFUSED, error_text(answer), answer.status)
+    return failure and _with_credits(failure)
+
+
+def _with_credits(failure: Failure) -> Failure:
     if _NO_PACKAGE in failure.detail:
-        return Failure(FailureKind.CREDITS, failure.detail, answer.status)
+        return Failure(FailureKind.CREDITS, failure.detail, failure.status)
     return failure
 
 

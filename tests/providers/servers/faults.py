@@ -105,14 +105,28 @@ async def _pour(request: web.Request, response: web.StreamResponse) -> web.Strea
 def bomb() -> bytes:
     """A small PNG file of 50,000 x 50,000 pixels."""
     side = 50_000
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
-
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
     row = bytes(side // 8 + 1)
     data = b"".join(packer.compress(row) for _ in range(200)) + packer.flush()
-    parts = chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
+    return _SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def odd_png(good: bytes, kind: str) -> bytes:
+    """A good PNG file made bad: by a zTXt or iCCP that unpacks to 2 MiB, or a cut IHDR."""
+    head, rest = good[8:33], good[33:]
+    packed = zlib.compress(bytes(2**21))
+    heads = {
+        "zTXt": head + _chunk(b"zTXt", b"Comment\0\0" + packed),
+        "iCCP": head + _chunk(b"iCCP", b"profile\0\0" + packed),
+        "IHDR": _chunk(b"IHDR", head[8:16]),
+    }
+    return _SIGNATURE + heads[kind] + rest
+
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
