@@ -36,6 +36,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_everything.py
 	$(BIN)/python benchmarks/bench_text.py
 	$(BIN)/python benchmarks/bench_refine.py
+	$(BIN)/python benchmarks/bench_results.py
 	$(BIN)/python benchmarks/bench_remote.py
 
 providers-check: $(VENV)/.ready

