@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
-from harness import HEAD, Row, alternate
+from harness import HEAD, Row, alternate, random_frames
 from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.cutout import CutOutSettings, cut_out
 from segment_anywhere.core.render import Drawing, Style, draw
@@ -75,7 +75,8 @@ def memory_rows() -> Iterator[Row]:
 
 
 def picture_rows(repeats: int) -> Iterator[Row]:
-    segments, image = result(FULL_HD, 1, 3), torch.rand(1, *FULL_HD, 3)
+    segments = result(FULL_HD, 1, 3)
+    image = torch.from_numpy(random_frames(1, *FULL_HD)[0]).float()[None] / 255
     mask, drawn = union_masks(segments), torch.empty(1, *FULL_HD, 3)
     cut = torch.empty(1, *FULL_HD, 4)
     layers = [(each.id, each.mask) for each in segments]
@@ -88,15 +89,15 @@ def picture_rows(repeats: int) -> Iterator[Row]:
         return lambda _: list(cut_out(image, mask, whole, CutOutSettings(clean), cut))
 
     calls: dict[str, Callable[[int], object]] = {
-        "picture in a segment node (limit 15)": lambda _: list(result_pictures(image, segments)),
-        "picture in a mask node (limit 15)": lambda _: list(mask_pictures(mask)),
-        "picture of a cut-out (limit 15)": lambda _: list(image_pictures(cut)),
-        "mask in the editor (limit 15)": lambda _: prompt_picture(layers, FULL_HD),
         "Draw Segments, fill": drawing(Style.FILL),
         "Draw Segments, contour": drawing(Style.CONTOUR),
         "Draw Segments, label map": drawing(Style.LABEL_MAP),
         "Cut Out, clean edges": cutting(True),
         "Cut Out, plain": cutting(False),
+        "picture in a segment node (limit 15)": lambda _: list(result_pictures(image, segments)),
+        "picture in a mask node (limit 15)": lambda _: list(mask_pictures(mask)),
+        "picture of a cut-out (limit 15)": lambda _: list(image_pictures(cut)),
+        "mask in the editor (limit 15)": lambda _: prompt_picture(layers, FULL_HD),
     }
     for name, call in calls.items():
         yield Row(name, *alternate(repeats, call))

@@ -45,17 +45,14 @@ def region_pictures(image: Tensor, segments: Segments) -> Iterator[bytes]:
 def image_pictures(images: Tensor) -> Iterator[bytes]:
     """Each picture of [B, H, W, 3 or 4] float, 0..1, as JPEG; transparency as grey squares."""
     for image in images:
-        picture = small_frame(image)
-        if image.shape[-1] == 4:
-            alpha = small_frame(image[..., 3:])[..., :1]
-            picture = _on_squares(picture, alpha)
-        yield jpeg(picture)
+        picture = _small(image)
+        yield jpeg(_on_squares(picture) if picture.shape[-1] == 4 else _rgb(picture))
 
 
 def mask_pictures(mask: Tensor) -> Iterator[bytes]:
     """Each mask of [B, H, W] float, 0..1, as an 8-bit grey PNG."""
     for pixels in mask:
-        picture = Image.fromarray(small_frame(pixels[..., None])[..., 0])
+        picture = Image.fromarray(_small(pixels[..., None])[..., 0])
         yield _encoded(picture, "PNG", compress_level=1)
 
 
@@ -85,10 +82,20 @@ def small_frame(frame: Tensor) -> NDArray[np.uint8]:
 
     Gray becomes three equal channels, alpha is left out.
     """
-    colours = frame.detach()[..., :3]
-    small = shrink(colours.float(), shrink_factor(colours.shape[:2])).cpu()
-    pixels = (small * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
-    return pixels.expand(-1, -1, 3).contiguous().numpy()
+    return _rgb(_small(frame))
+
+
+def _small(frame: Tensor) -> NDArray[np.uint8]:
+    """[H, W, C] float, 0..1 -> [h, w, C] uint8."""
+    whole = frame.detach().float()
+    small = shrink(whole, shrink_factor(whole.shape[:2])).cpu()
+    return (small * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8).numpy()
+
+
+def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pillow wants three channels, and the painting memory of its own."""
+    channels = [0, 0, 0] if picture.shape[-1] == 1 else [0, 1, 2]
+    return picture if picture.shape[-1] == 3 else picture[..., channels]
 
 
 def _small_members(segments: Segments) -> list[list[Instance]]:
@@ -100,12 +107,14 @@ def _shrunk(objects: Sequence[Instance], factor: int) -> list[Instance]:
     return [replace(each, mask=each.mask.shrunk(factor)) for each in objects]
 
 
-def _on_squares(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Show a picture [H, W, 3] with its alpha [H, W, 1] over grey squares."""
+def _on_squares(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Show a picture [H, W, 4] with alpha over grey squares: [H, W, 3]."""
     rows, columns = (np.arange(side) // _SQUARE % 2 for side in picture.shape[:2])
-    squares = np.array(_GREYS, np.float32)[rows[:, None] ^ columns][..., None]
-    share = alpha / np.float32(255.0)
-    return (squares + (picture - squares) * share + 0.5).astype(np.uint8)
+    squares = np.array(_GREYS, np.uint8)[rows[:, None] ^ columns]
+    shown = Image.fromarray(squares).convert("RGB")
+    cut = Image.fromarray(picture)
+    shown.paste(cut, mask=cut.getchannel("A"))
+    return np.asarray(shown)
 
 
 def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
