@@ -17,6 +17,8 @@ from .errors import InputError
 from .prompts import Box, Point, Prompts
 
 _VERSION = 1
+# The largest whole number that the editor, which knows floats only, can tell from the next.
+_LAST_OBJECT = 2**53 - 1
 _POINT_FORMATS = (
     'Accepted: [[x, y], ...], [{"x": .., "y": .., "label": 1}], one list of points per object, '
     '{"points": [...], "boxes": [...], "size": [W, H]}, {"positive": [...], "negative": [...]} or '
@@ -33,9 +35,10 @@ def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prom
     Accepts "" and [] (no prompt); the editor's object (version, size, points, boxes); a bare list
     of its points; [x, y]; [[x, y], ...]; one list of [x, y] per object; KJNodes' {"positive": [],
     "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points.
-    Pixels of the image unless `size` names another one, which then is scaled. Boxes are cut off at
-    the image's edge. Raises InputError, naming the entry, for text that is not JSON, another shape,
-    a label other than 0 or 1, a point outside the image or a box of which nothing is inside.
+    Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled. Boxes
+    are cut off at the image's edge. Raises InputError, naming the entry, for text that is not JSON,
+    another shape, a label other than 0 or 1, a point outside the image or a box of which nothing is
+    inside.
     """
     value = _load_json(text, name)
     if value in (None, "", [], {}):
@@ -137,9 +140,17 @@ def _load_json(text: str | None, name: str) -> Any:
 
 
 def _fail(name: str, found: Any, wanted: str, formats: str = _POINT_FORMATS) -> NoReturn:
-    shown = json.dumps(found, default=str)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    raise InputError(f"{name}: found {shown}, {wanted}. {formats}.")
+    raise InputError(f"{name}: found {_shown(found)}, {wanted}. {formats}.")
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON, cut off where it is long; its type where it cannot be written as JSON."""
+    try:
+        shown = json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        # Keys that are no text, a list that holds itself, thousands of digits, too many levels.
+        return f"a {type(value).__name__} that JSON cannot hold"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
@@ -274,9 +285,14 @@ def _source_size(value: Any, name: str) -> tuple[float, float] | None:
     """The (H, W) that an editor's `size`, [W, H], names."""
     if value is None:
         return None
-    if not _is_pair(value) or not all(math.isfinite(side) and side > 0 for side in value):
-        _fail(f"{name}.size", value, "the size is [width, height] in pixels")
-    return value[1], value[0]
+    wanted = "the size is [width, height], from 1 pixel"
+    if not _is_pair(value):
+        _fail(f"{name}.size", value, wanted)
+    width, height = (_number(side, f"{name}.size") for side in value)
+    # No image is smaller, and scaling from next to nothing has no finite result.
+    if width < 1 or height < 1:
+        _fail(f"{name}.size", value, wanted)
+    return height, width
 
 
 def _rescale(
@@ -373,6 +389,7 @@ def _polarity(value: Any, name: str, formats: str = _POINT_FORMATS) -> bool:
 
 
 def _object_number(value: Any, name: str) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or not 0 <= value <= _LAST_OBJECT:
         _fail(name, value, "the object is a whole number from 0")
     return int(value)

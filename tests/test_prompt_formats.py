@@ -83,6 +83,33 @@ def test_hostile_json_is_refused_with_a_sentence(text):
         parse_points(text, SIZE)
 
 
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("[", "]"), ('{"points": ', "}"), ('{"x": ', "}")]
+)
+def test_no_depth_of_nesting_is_an_error_of_its_own(opening, closing):
+    """Some can be read and no longer be shown."""
+    for depth in range(4, 1201):
+        with pytest.raises(InputError, match="^points.*Accepted"):
+            parse_points(opening * depth + "1" + closing * depth, SIZE)
+
+
+SIDES = ["0", "1", "2.5", "1e-320", "1e308", "1e400", "-5", "NaN", "Infinity", "1" + "0" * 400]
+
+
+@pytest.mark.parametrize("width", SIDES, ids=lambda side: side[:8])
+@pytest.mark.parametrize("height", SIDES, ids=lambda side: side[:8])
+def test_any_size_gives_prompts_inside_the_image_or_a_sentence(width, height):
+    origin = '"points": [[0, 0]], "boxes": [{"x": 0, "y": 0, "width": 1, "height": 1}]'
+    text = f'{{"size": [{width}, {height}], {origin}}}'
+    if {width, height} <= {"1", "2.5", "1e308"}:
+        prompts = parse_points(text, SIZE)
+        assert (prompts.points[0].x, prompts.points[0].y) == (0, 0)
+        assert 0 == prompts.boxes[0].x1 < prompts.boxes[0].x2 <= 200
+        return
+    with pytest.raises(InputError, match="^points.size: found .*Accepted"):
+        parse_points(text, SIZE)
+
+
 def test_other_types_than_text_are_refused_with_a_sentence():
     with pytest.raises(InputError, match="found a int, a text is expected"):
         parse_points(5, SIZE)
@@ -176,3 +203,25 @@ def test_boxes_of_a_detector():
 def test_boxes_that_are_refused(value, message):
     with pytest.raises(InputError, match=message):
         parse_boxes(value, 2, SIZE)
+
+
+def _circular() -> list:
+    boxes: list = []
+    boxes.append(boxes)
+    return boxes
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([{("x", "y"): 5}], "a dict that JSON cannot hold"),
+        (_circular(), "a list that JSON cannot hold"),
+        ([[_circular()]], "a list that JSON cannot hold"),
+        ({**BOX, "x": 10**5000}, "a int that JSON cannot hold"),
+        ({**BOX, "object": 10**5000}, "a int that JSON cannot hold"),
+    ],
+    ids=["tuple as key", "circular", "circular boxes", "huge number", "huge object"],
+)
+def test_boxes_that_no_json_can_show(value, found):
+    with pytest.raises(InputError, match=rf"^bboxes.*: found {found}, .*Accepted"):
+        parse_boxes(value, 1, SIZE)

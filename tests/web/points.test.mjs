@@ -40,3 +40,15 @@ test("the last pixel survives rounding", () => {
   const [point] = parsePoints(serialisePoints(prompts, [200, 100]), [200, 100]).points;
   assert.ok(point.x < 200 && point.y < 100);
 });
+
+test("no depth of nesting is an error of its own", () => {
+  for (const depth of [900, 5_000, 100_000]) {
+    for (const [opening, closing] of [["[", "]"], ['{"points": ', "}"], ['{"x": ', "}"]]) {
+      const text = opening.repeat(depth) + "1" + closing.repeat(depth);
+      assert.throws(
+        () => parsePoints(text, [200, 100]),
+        (error) => error instanceof PointsError && error.message.startsWith("points"),
+      );
+    }
+  }
+});

@@ -81,8 +81,17 @@ function loadJson(text) {
 
 /** @param {string} name @param {unknown} found @param {string} wanted @returns {never} */
 function fail(name, found, wanted) {
-  const shown = JSON.stringify(found)?.replaceAll(",", ", ") ?? String(found);
-  throw new PointsError(`${name}: found ${shown.slice(0, 80)}, ${wanted}`);
+  throw new PointsError(`${name}: found ${shown(found).slice(0, 80)}, ${wanted}`);
+}
+
+/** A value as JSON; in short where it has too many levels to be written.
+ * @param {unknown} value @returns {string} */
+function shown(value) {
+  try {
+    return JSON.stringify(value)?.replaceAll(",", ", ") ?? String(value);
+  } catch {
+    return `a ${Array.isArray(value) ? "list" : "dict"} that JSON cannot hold`;
+  }
 }
 
 /** @param {Record<string, any>} value @param {Size} size @returns {Prompts} */
@@ -191,15 +200,16 @@ function readLabel(value, name) {
 
 /** @param {any} value @param {string} name */
 function readObject(value, name) {
-  if (!Number.isInteger(value) || value < 0) fail(name, value, "the object is a whole number from 0");
+  if (!Number.isSafeInteger(value) || value < 0) fail(name, value, "the object is a whole number from 0");
   return value;
 }
 
 /** @param {any} value @param {string} name @returns {Size | null} */
 function sourceSize(value, name) {
   if (value === null || value === undefined) return null;
-  if (!isPair(value) || !value.every((/** @type {number} */ side) => Number.isFinite(side) && side > 0)) {
-    fail(`${name}.size`, value, "the size is [width, height] in pixels");
+  // No image is smaller, and scaling from next to nothing has no finite result.
+  if (!isPair(value) || !value.every((/** @type {number} */ side) => Number.isFinite(side) && side >= 1)) {
+    fail(`${name}.size`, value, "the size is [width, height], from 1 pixel");
   }
   return value;
 }
