@@ -127,10 +127,10 @@ def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[Ob
             whole,
             label=box.name or whole.label,
             box=box,
-            points=_points_of_box(box, around, prompts.points),
+            points=points,
             mask=mask if mask is None or len(around) == 1 else _inside(mask, box),
         )
-        for box in around
+        for box, points in zip(around, _points_by_box(around, prompts.points), strict=True)
     ]
 
 
@@ -142,12 +142,18 @@ def _inside(mask: Tensor, box: Box) -> Tensor:
     return cut
 
 
-def _points_of_box(box: Box, boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Point, ...]:
-    return tuple(
-        point
-        for point in points
-        if not point.positive or min(boxes, key=lambda candidate: candidate.distance(point)) is box
-    )
+def _points_by_box(boxes: Sequence[Box], points: Sequence[Point]) -> list[tuple[Point, ...]]:
+    """The clicks of each box: a positive one goes to the nearest box, a negative one to all."""
+    owners = [_nearest(point, boxes) if point.positive else None for point in points]
+    return [
+        tuple(point for point, owner in zip(points, owners, strict=True) if owner in (None, place))
+        for place in range(len(boxes))
+    ]
+
+
+def _nearest(point: Point, boxes: Sequence[Box]) -> int:
+    distances = [box.distance(point) for box in boxes]
+    return distances.index(min(distances))
 
 
 def split_phrases(text: str) -> tuple[str, ...]:

@@ -26,6 +26,23 @@ def test_several_boxes_of_one_object_become_objects():
     assert [point.x for point in second.points] == [25, 15]
 
 
+def test_a_click_is_compared_with_each_box_once(monkeypatch):
+    """Once for each pair of boxes, 500 clicks among 500 boxes would take most of a minute."""
+    compared = []
+    distance = Box.distance
+
+    def counted(self, point):
+        compared.append(point)
+        return distance(self, point)
+
+    monkeypatch.setattr(Box, "distance", counted)
+    points = tuple(Point(7 * number % 90, 5) for number in range(40))
+    boxes = tuple(Box(9 * number, 0, 9 * number + 8, 10) for number in range(10))
+    objects = group_by_object(Prompts(points, boxes))
+    assert len(compared) == len(points) * len(boxes)
+    assert sum(len(one.points) for one in objects) == len(points)
+
+
 def test_a_negative_box_belongs_to_its_object():
     around, off = Box(0, 0, 10, 10), Box(2, 2, 3, 3, positive=False)
     (one,) = group_by_object(Prompts(boxes=(around, off)))
