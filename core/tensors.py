@@ -1,8 +1,9 @@
 """IMAGE and MASK tensors: shapes, channels, sizes, batches.
 
 IMAGE is [B, H, W, C], C of 1, 3 or 4, float, nominally 0..1. MASK is [B, H, W] (also [H, W] and
-[B, 1, H, W]), float, 0..1, 1 = selected. Both may be half precision and on any device, and belong
-to the host's cache: nothing here writes into its input.
+[B, 1, H, W]), float, 0..1, 1 = selected. Both may be half precision, on any device and require a
+gradient, of which the results are free. They belong to the host's cache: nothing here writes into
+its input.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def rgb_frame(image: Tensor, index: int) -> Tensor:
     Gray becomes three equal channels, alpha is left out. Raises InputError where the frame holds
     NaN (infinities are clamped like any value out of range).
     """
-    frame = image[index]
+    frame = image[index].detach()
     if frame.shape[-1] == 1:
         frame = frame.expand(-1, -1, 3)
     frame = frame[..., :3].float().clamp(0.0, 1.0)
@@ -129,7 +130,7 @@ def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "ma
     Raises InputError for a wrong rank, another batch size, an empty mask or NaN.
     """
     count, height, width = mask_size(mask, name)
-    mask = mask.reshape(count, height, width).float()
+    mask = mask.detach().reshape(count, height, width).float()
     if count not in (1, batch):
         raise InputError(
             f"{name}: found {count} masks for {batch} images; accepted is one mask, or one "

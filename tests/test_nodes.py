@@ -85,6 +85,16 @@ def test_images_that_are_refused(image, message):
 
 
 @pytest.mark.parametrize("model", ["grabcut (built in)", "sam2/random.pt"])
+def test_an_image_and_a_mask_that_require_gradients(model):
+    """As a program may pass them; ComfyUI itself runs nodes where nothing does."""
+    image, mask = _image().requires_grad_(), torch.ones(1, 48, 64, requires_grad=True)
+    with torch.inference_mode(False):
+        found = PointSegment.execute(_load(model), image, CLICK, "best", mask=mask).args
+    plain = _segment(_load(model), image.detach(), mask=mask.detach()).args
+    assert torch.equal(found[0], plain[0]) and torch.equal(found[3], plain[3])
+
+
+@pytest.mark.parametrize("model", ["grabcut (built in)", "sam2/random.pt"])
 @pytest.mark.parametrize("points", ["", "[]", '{"version": 1, "points": [], "boxes": []}'])
 def test_no_prompt_is_an_empty_mask_and_the_node_says_so(model, points):
     handle = _load(model)

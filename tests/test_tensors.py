@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -83,6 +84,15 @@ def test_zeros_of_an_image_without_alpha_fit_any_size():
 def test_masks_that_are_refused(mask, message):
     with pytest.raises(InputError, match=f"mask: .*{message}|mask: {message}"):
         mask_frames(mask, 3, (4, 4))
+
+
+def test_what_requires_a_gradient_is_read_without_it():
+    """From a node that trains or optimises; nothing here can be asked for NumPy otherwise."""
+    image, mask = (torch.rand(shape, requires_grad=True) for shape in ((1, 8, 10, 3), (1, 8, 10)))
+    np.testing.assert_array_equal(rgb_frame(image, 0).numpy(), image[0].detach().numpy())
+    np.testing.assert_array_equal(mask_frames(mask, 1, (8, 10)).numpy(), mask.detach().numpy())
+    assert not mask_frames(mask, 2, (4, 5)).requires_grad
+    assert image.requires_grad and mask.requires_grad
 
 
 @pytest.mark.parametrize("multiple", [1, 4, 25])
