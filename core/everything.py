@@ -21,12 +21,10 @@ from .compact_mask import CompactMask, compact
 from .engines.base import Embedding, Engine
 from .errors import InputError
 from .prompts import ObjectPrompt, Point
-from .segmenter import Segmenter
+from .segmenter import Segmenter, run_length
 from .segments import Instance
 from .small_regions import clean_masks
 
-# Clicks in one call of the decoder: between two calls the host shows progress and may interrupt.
-_POINTS_PER_RUN = 32
 # Logits of the image's size that may exist at a time, in bytes.
 _UPSAMPLED_BYTES = 2**27
 # A mask this close to the edge of a crop, in pixels, is taken for one that the edge has cut.
@@ -130,7 +128,7 @@ def segment_everything(
     settings.check()
     size = (frame.shape[0], frame.shape[1])
     crops = make_crops(size, settings.crop_layers)
-    length = _run_length(segmenter.engine)
+    length = run_length(segmenter.engine)
     found = []
     for crop in crops:
         runs = []
@@ -159,7 +157,7 @@ def count_steps(engine: Engine, size: tuple[int, int], settings: GridSettings) -
     """How often `segment_everything` calls the decoder for a frame of (H, W)."""
     crops = make_crops(size, settings.crop_layers)
     points = [settings.points_in_layer(crop.layer) ** 2 for crop in crops]
-    return sum(math.ceil(count / _run_length(engine)) for count in points)
+    return sum(math.ceil(count / run_length(engine)) for count in points)
 
 
 def make_crops(size: tuple[int, int], layers: int) -> list[Crop]:
@@ -179,11 +177,6 @@ def make_crops(size: tuple[int, int], layers: int) -> list[Crop]:
             if right > left and bottom > top:
                 crops.append(Crop(left, top, right, bottom, layer))
     return crops
-
-
-def _run_length(engine: Engine) -> int:
-    """Clicks that an engine is given at a time; one without weights takes them one by one."""
-    return 1 if engine.module is None else _POINTS_PER_RUN
 
 
 def _runs(per_side: int, size: tuple[int, int], length: int) -> Iterator[list[ObjectPrompt]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .engines.families import check_prompts, family_named
 from .errors import EmbeddingGone, InputError
 from .prompt_formats import parse_points
 from .prompt_inputs import SocketPrompts, join_prompts
-from .segmenter import MaskChoice, Segmenter
+from .prompts import ObjectPrompt
+from .segmenter import MaskChoice, Segmenter, run_length
+from .segments import Instance
 from .thumbnails import prompt_picture
 
 MAX_PROMPTS = 1000
@@ -21,10 +24,15 @@ _MAX_SOURCES = 16
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture (see thumbnails.prompt_picture), and how many objects were asked for and found."""
+    """A mask picture (see thumbnails.prompt_picture), and of how many objects it is.
+
+    asked: objects that the prompts show. tried: the first of them that were looked for, fewer where
+    the preview was stopped. found: those of them that have a mask.
+    """
 
     png: bytes
     asked: int
+    tried: int
     found: int
 
 
@@ -34,6 +42,11 @@ class _Source:
 
     image: str
     sockets: SocketPrompts
+
+
+def never() -> bool:
+    """The `stop` of a caller that waits for the whole preview."""
+    return False
 
 
 class Previewer:
@@ -65,10 +78,18 @@ class Previewer:
                 self._sources.popitem(last=False)
         return key
 
-    def preview(self, key: str, points: str, choice: MaskChoice, side: int) -> Preview:
+    def preview(
+        self,
+        key: str,
+        points: str,
+        choice: MaskChoice,
+        side: int,
+        stop: Callable[[], bool] = never,
+    ) -> Preview:
         """Decode the text of a `points` input on a remembered image.
 
-        side: the longest side of the picture in pixels; it is never larger than the image.
+        side: the longest side of the picture in pixels; it is never larger than the image. stop is
+        asked between groups of objects; where it says so, the preview is of those before.
         Raises EmbeddingGone where the key or its embedding is not kept, InputError for prompts that
         cannot be used or are more than MAX_PROMPTS.
         """
@@ -77,18 +98,29 @@ class Previewer:
         embedding = self._cache.get(source.image) if source else None
         if embedding is None:
             raise EmbeddingGone("This image is not encoded, or no longer. Run the node once.")
-        given = parse_points(points, embedding.size)
+        prompts = self._read(points, source.sockets, embedding.size)
+        size = _fit(embedding.size, side)
+        length = run_length(self._decoder.engine)
+        found: list[list[Instance]] = []
+        while len(found) < len(prompts) and not (found and stop()):
+            group = prompts[len(found) : len(found) + length]
+            found += self._decoder.find(embedding, group, choice, size=size)
+        layers = [(each.id, each.mask) for instances in found for each in instances]
+        png = prompt_picture(layers, size)
+        return Preview(png, len(prompts), len(found), sum(map(bool, found)))
+
+    def _read(
+        self, points: str, sockets: SocketPrompts, size: tuple[int, int]
+    ) -> list[ObjectPrompt]:
+        given = parse_points(points, size)
         if len(given.points) + len(given.boxes) > MAX_PROMPTS:
             raise InputError(
                 f"points: found {len(given.points) + len(given.boxes)} prompts; a preview takes "
                 f"{MAX_PROMPTS}. Remove some, or run the node without the preview."
             )
-        prompts = join_prompts(given, source.sockets)
+        prompts = join_prompts(given, sockets)
         check_prompts(self._family, [prompts])
-        size = _fit(embedding.size, side)
-        found = self._decoder.find(embedding, prompts, choice, size=size)
-        layers = [(each.id, each.mask) for instances in found for each in instances]
-        return Preview(prompt_picture(layers, size), len(prompts), sum(map(bool, found)))
+        return prompts
 
 
 def _content(sockets: SocketPrompts) -> str:

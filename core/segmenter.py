@@ -18,6 +18,13 @@ from .segments import Instance
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
 CACHE_BYTES = 512 * 2**20
+_PROMPTS_PER_RUN = 32
+
+
+def run_length(engine: Engine) -> int:
+    """Prompts to give an engine at a time, so that between two calls its user can look up, show
+    progress or stop. One without weights takes them one by one, and gains nothing by more."""
+    return 1 if engine.module is None else _PROMPTS_PER_RUN
 
 
 class MaskChoice(str, Enum):

@@ -56,13 +56,14 @@ def mask_pictures(mask: Tensor) -> Iterator[bytes]:
         yield _encoded(picture, "PNG", compress_level=1)
 
 
-def prompt_picture(layers: Iterable[tuple[int, CompactMask]], size: tuple[int, int]) -> bytes:
+def prompt_picture(
+    layers: Iterable[tuple[int, CompactMask]], size: tuple[int, int], factor: int = 1
+) -> bytes:
     """Masks in their objects' colours as an 8-bit indexed PNG, transparent where there is none.
 
-    layers: (object number, mask), later ones on top. size: (H, W) of the masks; what is larger than
-    MAX_SIDE is shrunk. Index 0 is empty; 1 + number % len(PALETTE) is an object.
+    layers: (object number, mask), later ones on top. size: (H, W) of the masks. factor: by which
+    they are shrunk. Index 0 is empty; 1 + number % len(PALETTE) is an object.
     """
-    factor = shrink_factor(size)
     indices = np.zeros([-(-side // factor) for side in size], np.uint8)
     for number, mask in layers:
         small = mask.shrunk(factor)

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ..core.previews import Preview
 from ..core.prompt_inputs import SocketPrompts
 from ..core.segmenter import MaskChoice
 from ..core.segments import Instance
-from ..core.thumbnails import jpeg, prompt_picture, small_frame
+from ..core.thumbnails import jpeg, prompt_picture, shrink_factor, small_frame
 from . import host
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ MAX_BYTES = 64 * 1024
 # One is decoded, the others wait; more than these means a client that does not wait for answers.
 MAX_WAITING = 8
 MAX_SIDE = 2048
+# After these a preview is of what has been decoded by then: the next client waits for its turn.
+MAX_SECONDS = 4.0
+# Between two looks at whether the client is still there.
+_LOOK_SECONDS = 0.05
 _FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
 
 
@@ -54,15 +58,15 @@ def editor_state(
     objects in it. The value holds the key for the route, image and mask as temp files, the points
     that the mask is of, and what the model can take.
     """
-    height, width, _ = frame.shape
+    size = (frame.shape[0], frame.shape[1])
     key = model.start_previews().remember(image_key, sockets)
     layers = [(each.id, each.mask) for each in found]
     state = {
         "key": f"{model.key}-{key}",
-        "size": [width, height],
+        "size": [size[1], size[0]],
         "points": points,
         "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
-        "mask": host.save_picture(prompt_picture(layers, (height, width))),
+        "mask": host.save_picture(prompt_picture(layers, size, shrink_factor(size))),
         "negative_boxes": model.family.capabilities.negative_boxes,
     }
     return {"segment_anywhere": [state]}
@@ -97,6 +101,8 @@ class PreviewRoute:
     async def answer(self, request: web.Request) -> web.Response:
         """A PNG (see render.mask_picture), or JSON {"error": {"type", "message"}}, saying why not.
 
+        The headers say how many objects were found of how many asked for, and how many were tried:
+        fewer than asked where decoding them took longer than MAX_SECONDS.
         403 another origin, 415 not JSON, 413 too large, 400 malformed or prompts that cannot be
         used, 409 no such embedding, 503 too many requests waiting.
         """
@@ -109,8 +115,11 @@ class PreviewRoute:
         except _Refusal as refusal:
             error = {"type": refusal.kind, "message": str(refusal)}
             return web.json_response({"error": error}, status=refusal.status)
-        found = {"Segment-Anywhere-Found": f"{preview.found}/{preview.asked}"}
-        headers = {"Cache-Control": "no-store", **found}
+        headers = {
+            "Cache-Control": "no-store",
+            "Segment-Anywhere-Found": f"{preview.found}/{preview.asked}",
+            "Segment-Anywhere-Tried": str(preview.tried),
+        }
         return web.Response(body=preview.png, content_type="image/png", headers=headers)
 
     async def _decode(self, request: web.Request, query: _Query) -> Preview:
@@ -119,12 +128,25 @@ class PreviewRoute:
         self._waiting += 1
         try:
             async with self._turn:
-                if request.transport is None or request.transport.is_closing():
-                    raise _Refusal(400, "gone", "The client has gone.")
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._pool, _preview, query)
+                return await self._work(request, query)
         finally:
             self._waiting -= 1
+
+    async def _work(self, request: web.Request, query: _Query) -> Preview:
+        """Decode in the worker, which stops when the client leaves or the time is over."""
+        _check_client(request)
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        try:
+            decoding = loop.run_in_executor(self._pool, _preview, query, stop.is_set)
+            deadline = loop.time() + MAX_SECONDS
+            while not (decoding.done() or _has_left(request)) and loop.time() < deadline:
+                await asyncio.wait((decoding,), timeout=_LOOK_SECONDS)
+        finally:
+            stop.set()
+        preview = await decoding
+        _check_client(request)
+        return preview
 
 
 def register() -> None:
@@ -132,13 +154,13 @@ def register() -> None:
     host.add_route(PATH, PreviewRoute().answer)
 
 
-def _preview(query: _Query) -> Preview:
+def _preview(query: _Query, stop: Callable[[], bool]) -> Preview:
     model_key, _, key = query.key.partition("-")
     model = host.find_model(model_key)
     try:
         if model is None or model.previewer is None:
             raise EmbeddingGone("The model of this preview is not loaded. Run the node once.")
-        return model.previewer.preview(key, query.points, query.mask_choice, query.side)
+        return model.previewer.preview(key, query.points, query.mask_choice, query.side, stop)
     except EmbeddingGone as error:
         raise _Refusal(409, "no_embedding", str(error)) from error
     except SegmentAnywhereError as error:
@@ -153,6 +175,15 @@ def lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _check_client(request: web.Request) -> None:
+    if _has_left(request):
+        raise _Refusal(400, "gone", "The client has gone.")
+
+
 def _check_origin(request: web.Request) -> None:
     """Let pass the pages that this server has served, and programs that are no browser."""
     site = request.headers.get("Sec-Fetch-Site")
@@ -161,20 +192,35 @@ def _check_origin(request: web.Request) -> None:
         # What the browser itself says holds behind a proxy too, where Host may be another.
         is_own = site in ("same-origin", "none")
     else:
-        is_own = origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+        is_own = origin is None or _host_of(origin) == request.host.lower()
     if not is_own:
         raise _Refusal(403, "origin", "Previews are for this server's own pages.")
 
 
+def _host_of(origin: str) -> str | None:
+    """Host and port of an Origin header, None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
 async def _read_body(request: web.Request) -> bytes:
+    from aiohttp import web
+
     # Another type needs no leave to be sent from a foreign page.
     if request.content_type != "application/json":
         raise _Refusal(415, "type", f"Found {request.content_type}; send application/json.")
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise _Refusal(413, "size", f"A request may have {MAX_BYTES} bytes at most.")
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise _Refusal(413, "size", f"A request may have {MAX_BYTES} bytes at most.")
+    except ConnectionError as error:
+        raise _Refusal(400, "gone", "The client has gone.") from error
+    except web.RequestPayloadError as error:
+        raise _Refusal(400, "body", "The body is not packed as its headers say.") from error
     return bytes(body)
 
 

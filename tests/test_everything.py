@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import FIXTURES
 from scenes import draw_scene
-from segment_anywhere.core import everything
+from segment_anywhere.core import everything, segmenter
 from segment_anywhere.core.engines.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut import GrabCutEngine
 from segment_anywhere.core.errors import InputError
@@ -57,7 +57,7 @@ def test_a_small_memory_bound_changes_nothing(engine, monkeypatch):
     whole = run()
     monkeypatch.setattr(everything, "_UPSAMPLED_BYTES", 1)
     single = run()
-    monkeypatch.setattr(everything, "_POINTS_PER_RUN", 5)
+    monkeypatch.setattr(segmenter, "_PROMPTS_PER_RUN", 5)
     for other in (single, run()):
         assert [one.score for one in other] == pytest.approx([one.score for one in whole], abs=1e-5)
         for one, two in zip(whole, other, strict=True):

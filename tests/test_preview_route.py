@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import io
+import json
+import socket
 import threading
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,13 +20,17 @@ import torch
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import FIXTURES
+from loopback import running
 from PIL import Image
-from segment_anywhere.core.previews import Previewer
+from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.previews import MAX_PROMPTS, Previewer
 from segment_anywhere.nodes import host, preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 
 CLICK = "[[30, 20]]"
+# As many objects as a preview takes, all over the image.
+MANY = json.dumps([[[number % 64, number % 48]] for number in range(MAX_PROMPTS)])
 
 pytestmark = pytest.mark.usefixtures("models", "viewer")
 
@@ -50,11 +59,15 @@ def _body(key: str, **other: Any) -> dict:
     return {"key": key, "points": CLICK, "mask_choice": "best", "side": 64, **other}
 
 
+def _app(answer: Callable[[web.Request], Awaitable[web.Response]]) -> web.Application:
+    app = web.Application()
+    app.router.add_post(preview.PATH, answer)
+    return app
+
+
 def _with_client(use: Callable[[TestClient], Awaitable[Any]]) -> Any:
     async def main() -> Any:
-        app = web.Application()
-        app.router.add_post(preview.PATH, preview.PreviewRoute().answer)
-        async with TestClient(TestServer(app)) as client:
+        async with TestClient(TestServer(_app(preview.PreviewRoute().answer))) as client:
             return await use(client)
 
     return asyncio.run(main())
@@ -68,6 +81,21 @@ def _post(body: Any = None, headers: dict | None = None, data: bytes | None = No
 
     answer, content = _with_client(use)
     return answer.status, answer.headers, content
+
+
+def _send(url: str, body: bytes, length: int | None = None) -> socket.socket:
+    """Begin a request of so many bytes, those of the body where None; the caller closes it."""
+    address = urlsplit(url)
+    client = socket.create_connection((address.hostname, address.port), timeout=30)
+    head = f"POST {preview.PATH} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
+    client.sendall(head.encode() + body)
+    return client
+
+
+def _status(client: socket.socket) -> int:
+    with client, client.makefile("rb") as answer:
+        return int(answer.readline().split()[1])
 
 
 def test_a_run_leaves_what_the_editor_needs(model):
@@ -87,6 +115,7 @@ def test_the_route_answers_with_the_mask_of_the_run(model):
     status, headers, content = _post(_body(state["key"]))
     assert (status, headers["Content-Type"]) == (200, "image/png")
     assert headers["Segment-Anywhere-Found"] == "1/1"
+    assert headers["Segment-Anywhere-Tried"] == "1"
     assert headers["Cache-Control"] == "no-store"
     image = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(0))
     mask = PointSegment.execute(model, image, CLICK, "best").args[0][0].numpy()
@@ -130,6 +159,108 @@ def test_too_many_at_once_are_sent_away(model):
     assert answers.count(200) >= preview.MAX_WAITING
 
 
+def test_a_preview_of_too_much_answers_with_what_it_has(model, monkeypatch):
+    key = _run(model)["key"]
+    monkeypatch.setattr(preview, "MAX_SECONDS", 0)
+    status, headers, content = _post(_body(key, points=MANY))
+    assert status == 200
+    tried = int(headers["Segment-Anywhere-Tried"])
+    found, asked = map(int, headers["Segment-Anywhere-Found"].split("/"))
+    assert 1 <= tried < asked == MAX_PROMPTS and found <= tried
+    first = json.dumps(json.loads(MANY)[:tried])
+    monkeypatch.undo()
+    assert _post(_body(key, points=first))[2] == content
+
+
+def test_a_preview_stops_when_its_client_leaves(monkeypatch):
+    """As ComfyUI serves it, where a handler goes on without its client."""
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    key = _run(model)["key"]
+    decoded: list = []
+    began, may_go_on = threading.Event(), threading.Event()
+    decode = GrabCutEngine.decode
+
+    def watched(self, embedding, prompts, multimask):
+        decoded.extend(prompts)
+        began.set()
+        assert may_go_on.wait(30)
+        return decode(self, embedding, prompts, multimask)
+
+    monkeypatch.setattr(GrabCutEngine, "decode", watched)
+    with running(lambda: _app(preview.PreviewRoute().answer)) as url:
+        leaving = _send(url, json.dumps(_body(key, points=MANY)).encode())
+        assert began.wait(30)
+        leaving.close()
+        may_go_on.set()
+        assert _status(_send(url, json.dumps(_body(key)).encode())) == HTTPStatus.OK
+    assert 2 <= len(decoded) < MAX_PROMPTS
+
+
+@pytest.mark.parametrize("body", [b"", b'{"key": "x'])
+def test_a_client_that_leaves_in_mid_body_is_no_error(body, caplog):
+    route, answered, answers = preview.PreviewRoute(), threading.Event(), []
+
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            response = await route.answer(request)
+            answers.append(response.status)
+            return response
+        except BaseException as error:
+            answers.append(error)
+            raise
+        finally:
+            answered.set()
+
+    with running(lambda: _app(answer)) as url:
+        _send(url, body, length=1000).close()
+        assert answered.wait(30)
+        assert _status(_send(url, b"{}")) == HTTPStatus.BAD_REQUEST
+    assert answers == [400, 400]
+    assert not caplog.records
+
+
+def test_no_depth_of_nesting_is_an_error_of_the_servers():
+    """Some can be read and no longer be shown."""
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    key = _run(model)["key"]
+
+    async def use(client: TestClient) -> set[int]:
+        found = set()
+        for depth in range(1, 1201):
+            nested = "[" * depth + "1" + "]" * depth
+            inner = '{"points": ' * depth + "1" + "}" * depth
+            for points in (nested, inner):
+                async with client.post(preview.PATH, json=_body(key, points=points)) as answer:
+                    found.add(answer.status)
+                    assert "points" in (await answer.json())["error"]["message"]
+            headers = {"Content-Type": "application/json"}
+            body = json.dumps(_body(key)).replace('"best"', nested)
+            async with client.post(preview.PATH, data=body, headers=headers) as answer:
+                found.add(answer.status)
+        return found
+
+    assert _with_client(use) == {400}
+
+
+HUGE = ["-1", "1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400]
+HOSTILE = [
+    *(f'{{"size": [{side}, 48], "points": [[0, 0]]}}' for side in ("0", "1e-320", *HUGE)),
+    *(f'{{"size": [{side}, {side}], "points": [[0, 0]]}}' for side in ("0", "1e-320", *HUGE)),
+    *(f'{{"x": 1, "y": 1, "width": {side}, "height": 9}}' for side in ("0", "1e-320", *HUGE[1:])),
+    *(f'[{{"x": 1, "y": 1, "object": {number}}}]' for number in HUGE),
+    *(f"[[{number}, 1]]" for number in HUGE),
+]
+
+
+@pytest.mark.parametrize("points", HOSTILE, ids=lambda points: points[:50])
+def test_numbers_of_any_size_are_refused_with_a_sentence(points):
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    status, _, content = _post(_body(_run(model)["key"], points=points))
+    error = json.loads(content)["error"]
+    assert (status, error["type"]) == (400, "prompts")
+    assert error["message"].startswith("points")
+
+
 @pytest.mark.parametrize(
     ("change", "status", "kind"),
     [
@@ -165,6 +296,12 @@ def test_other_bodies_are_refused(data):
     assert status == 400, content
 
 
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"{}")[:-9]])
+def test_a_body_that_cannot_be_unpacked_is_refused(data):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert _post(data=data, headers=headers)[0] == 400
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
 def test_only_json_is_read(kind):
     assert _post(data=b"{}", headers={"Content-Type": kind})[0] == 415
@@ -180,6 +317,9 @@ def test_only_json_is_read(kind):
         ({"Sec-Fetch-Site": "same-site"}, True),
         ({"Origin": "http://elsewhere.example"}, True),
         ({"Origin": "null"}, True),
+        ({"Origin": "http://["}, True),
+        ({"Origin": "http://elsewhere.example:port"}, True),
+        ({"Origin": "http://\u2100.example"}, True),
     ],
 )
 def test_only_the_servers_own_pages_may_ask(headers, is_refused):

@@ -66,7 +66,7 @@ def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
         shown = previewer.preview(key, CLICK, choice, 64)
         run = segmenter.segment(_frame(), prompts, choice)
         union = torch.stack([one.mask.pixels() for one in run]).amax(dim=0).numpy() >= 128
-        assert (shown.asked, shown.found) == (1, 1)
+        assert (shown.asked, shown.tried, shown.found) == (1, 1, 1)
         np.testing.assert_array_equal(_indices(shown.png) > 0, union)
 
 
@@ -171,6 +171,24 @@ def test_prompts_that_are_refused(points, message):
     previewer, key = _prepare(Segmenter(ENGINES["sam2"]))
     with pytest.raises(InputError, match=message):
         previewer.preview(key, points, BEST, 64)
+
+
+@pytest.mark.parametrize(("name", "tried"), [("grabcut", 3), ("sam2", 64)])
+def test_a_stopped_preview_is_of_the_first_objects(name, tried):
+    """An engine without weights is stopped between objects, a model between groups of them."""
+    previewer, key = _prepare(Segmenter(ENGINES[name]))
+    objects = [[[5 * number % 64, 3 * number % 48]] for number in range(70)]
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == (3 if name == "grabcut" else 2)
+
+    shown = previewer.preview(key, json.dumps(objects), BEST, 64, stop)
+    whole = previewer.preview(key, json.dumps(objects[:tried]), BEST, 64)
+    assert (shown.asked, shown.tried, shown.found) == (70, tried, whole.found)
+    assert (whole.asked, whole.tried) == (tried, tried)
+    np.testing.assert_array_equal(_indices(shown.png), _indices(whole.png))
 
 
 def test_core_needs_no_file(monkeypatch):

@@ -92,7 +92,7 @@ def test_a_mask_is_a_grey_png():
 
 def test_the_editors_mask_is_indexed_by_object_number():
     instance = _square(9)
-    picture = _read(prompt_picture([(9, instance.mask)], SIZE))
+    picture = _read(prompt_picture([(9, instance.mask)], SIZE, 2))
     assert (picture.mode, picture.size, picture.info["transparency"]) == ("P", (1000, 270), 0)
     indices = np.asarray(picture)
     assert set(np.unique(indices)) == {0, 1 + 9 % len(PALETTE)}
