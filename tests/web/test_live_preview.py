@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from segment_anywhere.nodes import preview
 
 INSIDE, OUTSIDE = (130, 90), (40, 40)
 BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"
@@ -108,6 +111,17 @@ def test_refused_prompts_are_explained(editor):
     editor.click(40, 40, button="right")
     editor.wait(lambda: "only negative prompts" in editor.status)
     editor.wait(lambda: editor.drawn, "image")
+
+
+@pytest.mark.one_frontend
+def test_a_preview_that_stopped_early_says_so(editor, monkeypatch):
+    monkeypatch.setattr(preview, "MAX_SECONDS", 0)
+    editor.build(BUILT_IN)
+    editor.encode()
+    points = [{"x": 160, "y": 120}, {"x": 30, "y": 200, "object": 1}]
+    editor.node(f"node.widgets.find((w) => w.name === 'points').value = {json.dumps(points)!r}")
+    editor.wait(lambda: "stopped after 1 of 2 objects" in editor.status, seconds=30)
+    shows_the_square(editor)
 
 
 @pytest.mark.one_frontend

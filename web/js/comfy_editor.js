@@ -250,8 +250,9 @@ async function requestMask(api, query, signal) {
     signal,
   });
   if (answer.ok) {
-    const [found, asked] = (answer.headers.get("Segment-Anywhere-Found") ?? "1/1").split("/");
-    return { kind: "mask", blob: await answer.blob(), found: Number(found), asked: Number(asked) };
+    const [found, asked] = (answer.headers.get("Segment-Anywhere-Found") ?? "1/1").split("/").map(Number);
+    const tried = Number(answer.headers.get("Segment-Anywhere-Tried") ?? asked);
+    return { kind: "mask", blob: await answer.blob(), found, tried, asked };
   }
   // ComfyUI answers 405 for a route it does not have: its static files take GET only.
   if (answer.status === 404 || answer.status === 405) {

@@ -11,7 +11,7 @@ import { handleKey } from "./keys.js";
 import { LivePreview } from "./live_preview.js";
 import { noPrompts, parsePoints, PointsError, serialisePoints } from "./points.js";
 import { Stage } from "./stage.js";
-import { describe, Status } from "./status.js";
+import { describe, describePreview, Status } from "./status.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
 import { toImage } from "./view.js";
@@ -380,10 +380,7 @@ export class Editor {
   #showAnswer(query, answer) {
     if (query.key !== this.stage.source?.key) return;
     if (answer.kind === "mask") {
-      if (answer.found === 0) this.#notice = say(this.texts, "nothingFound");
-      else if (answer.found < answer.asked) {
-        this.#notice = say(this.texts, "foundSome", answer.found, answer.asked);
-      }
+      this.#notice = describePreview(this.texts, answer) || this.#notice;
       this.stage.showMask(answer.blob);
     } else {
       this.stage.clearMask();

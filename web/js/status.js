@@ -44,6 +44,16 @@ export function describe(texts, item) {
   return say(texts, isPoint ? "point" : "box", ...at, sign);
 }
 
+/**
+ * What is to be said of a preview: nothing where it shows a mask of every object.
+ * @param {Texts} texts @param {{ found: number, tried: number, asked: number }} preview
+ */
+export function describePreview(texts, { found, tried, asked }) {
+  if (tried < asked) return say(texts, "stoppedEarly", tried, asked);
+  if (!found) return say(texts, "nothingFound");
+  return found < asked ? say(texts, "foundSome", found, asked) : "";
+}
+
 /** @param {Texts} texts @param {StatusState} state */
 function statusLine(texts, { prompts: { points, boxes }, source, unreadable, isLinked, isLive, notice }) {
   if (!source) return "";

@@ -42,6 +42,7 @@ export const TEXTS = {
   sourceOnly: "Shown is the source; run once for the exact image.",
   nothingFound: "Nothing found there.",
   foundSome: "Found {0} of {1} objects.",
+  stoppedEarly: "The preview stopped after {0} of {1} objects. Run to see them all.",
   noPreview: "No live preview on this server. Run to see the mask.",
   encoding: "Encoding…",
   copied: "Points copied as JSON",

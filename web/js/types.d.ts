@@ -101,7 +101,7 @@ export interface PreviewQuery {
 
 /** What the route answered. */
 export type PreviewAnswer =
-  | { kind: "mask"; blob: Blob; found: number; asked: number }
+  | { kind: "mask"; blob: Blob; found: number; tried: number; asked: number }
   | { kind: "refused"; message: string }
   | { kind: "missing" }
   | { kind: "absent" }
