@@ -292,9 +292,11 @@ def to_output(tensor: Tensor) -> Tensor:
 
 
 def show_text(cls: type[io.ComfyNode], text: str) -> None:
-    """Write a line on the node in the editor."""
-    if cls.hidden is not None and cls.hidden.unique_id is not None:
-        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id)
+    """Write a line on the node in the editor that queued the prompt; nowhere where none did."""
+    # Without a client's id it would go to all of them, onto whatever node has the same number.
+    client = PromptServer.instance.client_id
+    if client is not None and cls.hidden is not None and cls.hidden.unique_id is not None:
+        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id, client)
 
 
 def save_temp(name: str, content: Callable[[], bytes]) -> dict[str, str]:

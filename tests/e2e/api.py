@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import struct
 import threading
 import time
 import uuid
@@ -23,6 +24,8 @@ from headless.client import HttpAnswer, HttpClient
 
 RUN_SECONDS = 180.0
 _POLL_SECONDS = 0.05
+# Of ComfyUI's kinds of binary messages.
+_PROGRESS_TEXT = 3
 
 Graph = dict[str, dict[str, Any]]
 
@@ -135,7 +138,10 @@ class Api:
 
 
 class Events:
-    """Collects what the server sends to a client over its websocket, as (type, data)."""
+    """Collects what the server sends to a client over its websocket, as (type, data).
+
+    A line of text on a node, which comes in bytes, is a "progress_text" of node and text.
+    """
 
     def __init__(self, api: Api) -> None:
         self._url = f"{api.url}/ws?clientId={api.client_id}"
@@ -189,6 +195,18 @@ class Events:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)
-                    with self._changed:
-                        self._events.append((event["type"], event["data"]))
-                        self._changed.notify_all()
+                    self._note(event["type"], event["data"])
+                elif message.type is aiohttp.WSMsgType.BINARY:
+                    self._note_bytes(message.data)
+
+    def _note_bytes(self, message: bytes) -> None:
+        kind, length = struct.unpack_from(">II", message)
+        if kind == _PROGRESS_TEXT:
+            start = struct.calcsize(">II")
+            node, text = message[start : start + length], message[start + length :]
+            self._note("progress_text", {"node": node.decode(), "text": text.decode()})
+
+    def _note(self, kind: str, data: dict[str, Any]) -> None:
+        with self._changed:
+            self._events.append((kind, data))
+            self._changed.notify_all()

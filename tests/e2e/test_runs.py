@@ -14,7 +14,7 @@ from conftest import ROOT
 from PIL import Image
 from segment_anywhere.core.engines.checkpoints import read_weights
 
-from .api import Events
+from .api import Api, Events, Graph
 from .graphs import BUILT_IN, node, point_segment
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -92,6 +92,40 @@ def test_a_run_reports_its_progress_and_text(api, photo):
         states = [data["nodes"].get("segment") for data in events.of_type("progress_state")]
     assert any(state and (state["value"], state["max"]) == (3, 3) for state in states)
     assert run.text("segment").startswith("3 objects")
+
+
+def _combined(image: str, operation: str) -> Graph:
+    """Combine Masks ("3"), which leaves a line of text below its node."""
+    masks = {"mask_a": ["image", 1], "mask_b": ["image", 1]}
+    return {
+        "image": node("LoadImage", image=image),
+        "3": node("SegmentAnywhereCombine", operation=operation, **masks),
+        "mask": node("MaskToImage", mask=["3", 0]),
+        "mask image": node("PreviewImage", images=["mask", 0]),
+    }
+
+
+def test_the_line_on_a_node_goes_to_the_client_that_queued(api, square, comfy):
+    """Two tabs may have different nodes of the same number."""
+    other = Api(comfy.url)
+    with Events(api) as own, Events(other) as foreign:
+        prompt_id = api.queue(_combined(square, "union"))
+        assert api.wait(prompt_id).status == "success"
+        own.wait_for("execution_success", lambda data: data["prompt_id"] == prompt_id)
+        # What a run sends to the others comes before the answer to what they do after it.
+        other.succeed(point_segment(square, [[70, 50]]))
+        foreign.wait_for("execution_success", lambda _: True)
+        assert own.of_type("progress_text") == [{"node": "3", "text": "0 objects"}]
+        assert foreign.of_type("progress_text") == []
+
+
+def test_a_line_of_a_run_that_no_client_queued_goes_nowhere(api, square):
+    with Events(api) as events:
+        answer = api.http.post_json("/prompt", {"prompt": _combined(square, "xor")})
+        assert api.wait(answer["prompt_id"]).status == "success"
+        api.succeed(point_segment(square, [[70, 50]]))
+        events.wait_for("execution_success", lambda _: True)
+        assert events.of_type("progress_text") == []
 
 
 @pytest.mark.parametrize("model", [BUILT_IN, PARITY])
