@@ -144,12 +144,16 @@ def prepare(options: argparse.Namespace, runner: Any, graph: Graph, images: Sequ
     Raises:
         WorkflowError: the graph, an option or a name is wrong.
     """
+    own = graph.nodes
     graph = apply_assignments(graph, options.set, runner.input_spec)
     node = find_image_node(graph, options.image_node) if images else None
+    # The nodes that read what the user names, and not what the file of the graph names.
+    chosen = {each.id for each in graph.nodes.values() if each != own[each.id]}
     if node is not None:
         graph = graph.with_input(node.id, IMAGE_INPUT, os.path.abspath(images[0]))
+        chosen.add(node.id)
     if options.server is None:
-        graph = runner.localize(graph, (Path(), options.workflow.parent))
+        graph = runner.localize(graph, chosen)
     runner.check(graph)
     names = output_names(runner.output_nodes(graph))
     if node is not None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageSequence
 
+from .pictures import Pictures
 from .results import FileData
 
 NO_ALPHA_SIZE = 64
@@ -26,6 +27,7 @@ PNG_LEVEL = 4
 class LoadImage:
     """Reads an image file: IMAGE [frames, H, W, 3] and MASK, 1 where the file is transparent."""
 
+    pictures: Pictures
     RETURN_TYPES = ("IMAGE", "MASK")
     FUNCTION = "execute"
 
@@ -34,18 +36,27 @@ class LoadImage:
         return {"required": {"image": ("STRING", {})}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, image: str) -> bool | str:
-        if Path(image).is_file():
-            return True
-        return f"no image file {image!r}; pass one with --image"
+    def reading(cls, pictures: Pictures) -> type[LoadImage]:
+        """Return the node for a run that may read these pictures and no other file."""
+        return type(cls.__name__, (cls,), {"pictures": pictures})
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, image: str | None) -> bool | str:
+        if image is None:
+            return "image is linked; accepted is the name of a file. Remove the link"
+        try:
+            cls.pictures.find(image)
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def IS_CHANGED(cls, image: str) -> list[Any]:
-        status = Path(image).stat()
+        status = Path(cls.pictures.find(image)).stat()
         return [status.st_size, status.st_mtime_ns]
 
     def execute(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
-        with Image.open(image) as opened:
+        with Image.open(self.pictures.find(image)) as opened:
             frames = list(_frames(opened))
         images, masks = zip(*frames, strict=True)
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks))

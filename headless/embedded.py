@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .core_nodes import CORE_NODES
+from .core_nodes import CORE_NODES, LoadImage
 from .errors import WorkflowError
 from .executor import Executor
 from .graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node, describe
 from .pack import PACK_ROOT, HostDirs, host_dirs, load_pack, start_host
+from .pictures import Pictures
 from .results import FileData, NodeResult
 
 
@@ -29,6 +31,8 @@ class EmbeddedRunner:
     def __init__(self, models: Path | None = None, pack_root: Path = PACK_ROOT) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
         self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root)
+        self._pictures = Pictures(self._dirs.pictures)
+        self._core = {**CORE_NODES, IMAGE_CLASS: LoadImage.reading(self._pictures)}
         self._pack_root = pack_root
         self._pack: dict[str, type] | None = None
         self._executor = Executor(self._class_of)
@@ -56,20 +60,23 @@ class EmbeddedRunner:
         cls: Any = self._find(class_type)
         return None if cls is None else cls.INPUT_TYPES()
 
-    def localize(self, graph: Graph, folders: Iterable[Path]) -> Graph:
-        """Turn the file names of LoadImage nodes into paths of files in one of the folders.
+    def localize(self, graph: Graph, chosen: Collection[str]) -> Graph:
+        """Turn the file names of LoadImage nodes into paths.
 
-        Names that are in none of them stay, and `check` reports them.
+        Names that lead to no file which may be read stay, and `check` reports them.
+
+        Args:
+            graph: the workflow.
+            chosen: ids of the nodes whose image the user has named: a file wherever it is. The
+                graph's own names are looked up where ComfyUI would.
         """
-        for node in list(graph.nodes.values()):
+        for node in graph.nodes.values():
             name = node.inputs.get(IMAGE_INPUT)
-            if node.class_type != IMAGE_CLASS or not isinstance(name, str):
-                continue
-            for folder in folders:
-                path = os.path.abspath(folder / Path(name).expanduser())
-                if os.path.isfile(path):
+            if node.class_type == IMAGE_CLASS and isinstance(name, str):
+                path = self._pictures.admit(name) if node.id in chosen else None
+                with suppress(ValueError):
+                    path = path or self._pictures.admit(self._pictures.find(name))
                     graph = graph.with_input(node.id, IMAGE_INPUT, path)
-                    break
         return graph
 
     def output_nodes(self, graph: Graph) -> list[Node]:
@@ -101,13 +108,15 @@ class EmbeddedRunner:
         Args:
             graph: a checked graph.
             image_node: id of the node that gets the image.
-            image: the image, or None to leave the graph as it is.
+            image: the image, wherever it is, or None to leave the graph as it is.
 
         Raises:
             WorkflowError: a node failed.
         """
         if image is not None and image_node is not None:
-            graph = graph.with_input(image_node, IMAGE_INPUT, os.path.abspath(image))
+            path = os.path.abspath(image)
+            self._pictures.admit(path)
+            graph = graph.with_input(image_node, IMAGE_INPUT, path)
         targets = [node.id for node in self.output_nodes(graph)]
         shown = self._executor.run(graph, targets)
         return [NodeResult(each, _files(shown[each]), _texts(shown[each])) for each in targets]
@@ -123,8 +132,8 @@ class EmbeddedRunner:
         return cls
 
     def _find(self, class_type: str) -> type | None:
-        if class_type in CORE_NODES:
-            return CORE_NODES[class_type]
+        if class_type in self._core:
+            return self._core[class_type]
         if self._pack is None:
             self._pack = load_pack(self._pack_root)
         if class_type in self._pack:

@@ -20,25 +20,40 @@ from .errors import WorkflowError
 PACK_ROOT = Path(os.path.abspath(__file__)).parent.parent
 CACHE_HOME = Path("~/.cache/segment-anywhere")
 MODELS = "models"
+FOLDERS = ("input", "output", "temp")
 STUBBED = ("torchvision", "av")
 
 
 @dataclass(frozen=True)
 class HostDirs:
-    """The folders that the nodes see; none has to exist."""
+    """The folders of one run; none has to exist.
+
+    `home` has what is there already, `work` what the run makes.
+    """
 
     models: Path
-    user: Path
+    home: Path
     work: Path
 
     @property
+    def user(self) -> Path:
+        """Where settings lie."""
+        return self.home / "user"
+
+    @property
+    def pictures(self) -> dict[str, Path]:
+        """Where pictures that a graph names lie, under the names that ComfyUI uses."""
+        return {name: self.home / name for name in FOLDERS}
+
+    @property
     def by_type(self) -> dict[str, Path]:
-        """Input, output and temp folder, under the names that ComfyUI uses."""
-        return {name: self.work / name for name in ("input", "output", "temp")}
+        """Input, output and temp folder of the nodes, under the names that ComfyUI uses."""
+        return {name: self.work / name for name in FOLDERS}
 
 
 def find_home(pack_root: Path = PACK_ROOT) -> Path:
-    """Return the folder whose `models` and `user` are used: a ComfyUI, or else a cache folder.
+    """Return the folder whose models, user settings and pictures are used: a ComfyUI, or else a
+    cache folder.
 
     The ComfyUI is $COMFYUI_PATH or the one that has the pack in its custom_nodes.
     """
@@ -59,9 +74,9 @@ def host_dirs(models: Path | None, work: Path, pack_root: Path = PACK_ROOT) -> H
         work: a folder for temporary files.
         pack_root: where the node pack is.
     """
-    home = find_home(pack_root)
+    home = Path(os.path.abspath(find_home(pack_root)))
     chosen = models.expanduser() if models else home / MODELS
-    return HostDirs(Path(os.path.abspath(chosen)), Path(os.path.abspath(home / "user")), work)
+    return HostDirs(Path(os.path.abspath(chosen)), home, work)
 
 
 def start_host(dirs: HostDirs) -> None:

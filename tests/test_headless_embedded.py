@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from headless.core_nodes import CORE_NODES, encode_png
+from headless.core_nodes import CORE_NODES, LoadImage, encode_png
 from headless.embedded import EmbeddedRunner
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
 from headless.pack import find_home, host_dirs, load_pack
+from headless.pictures import Pictures
 from headless.results import NodeResult
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +113,9 @@ def pack(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runner(pack: Path, tmp_path: Path) -> Iterator[EmbeddedRunner]:
+def runner(pack: Path, tmp_path: Path, monkeypatch) -> Iterator[EmbeddedRunner]:
+    """Its ComfyUI, and hence the input folder, is in tmp_path."""
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "comfy"))
     with EmbeddedRunner(tmp_path / "models", pack) as made:
         yield made
 
@@ -137,6 +140,7 @@ def graph(**changes: object) -> Graph:
 
 
 def photo(path: Path, color: str = "white", mode: str = "RGB", size: tuple = (6, 4)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, color).save(path)
     return path
 
@@ -147,8 +151,9 @@ def pixels(result: NodeResult, frame: int = 0) -> np.ndarray:
 
 def test_a_v3_pack_runs(runner, pack, tmp_path):
     made = graph(provider="a", **{"provider.prompt": "cat"}, points=7)
-    runner.check(made.with_input("1", "image", str(photo(tmp_path / "x.png"))))
-    mask, info = runner.run(made, "1", tmp_path / "x.png")
+    image = photo(tmp_path / "x.png")
+    runner.check(runner.localize(made.with_input("1", "image", str(image)), {"1"}))
+    mask, info = runner.run(made, "1", image)
     assert pixels(mask).shape == (4, 6, 3) and pixels(mask).min() == 255
     assert info.texts == ["small [('prompt', 'cat'), ('provider', 'a')] 7"]
     assert log(pack) == ["on_load", "load small 2", "segment"]
@@ -205,7 +210,8 @@ def test_a_failed_node_is_one_line_and_the_next_image_runs(runner, pack, tmp_pat
     ],
 )
 def test_a_wrong_graph_is_found_before_it_runs(runner, pack, tmp_path, change, says):
-    made = graph().with_input("1", "image", str(photo(tmp_path / "a.png")))
+    photo(tmp_path / "comfy" / "input" / "a.png")
+    made = graph().with_input("1", "image", "a.png")
     runner.check(made)
     with pytest.raises(WorkflowError) as caught:
         runner.check(made.with_input(*change))
@@ -225,12 +231,87 @@ def test_a_graph_without_output_is_refused(runner):
         runner.check(lone)
 
 
-def test_file_names_in_the_graph_are_looked_up_near_the_workflow(runner, tmp_path):
-    image = photo(tmp_path / "a.png")
-    named = graph().with_input("1", "image", "a.png")
-    found = runner.localize(named, (tmp_path / "elsewhere", tmp_path))
-    assert found.nodes["1"].inputs["image"] == str(image)
-    assert runner.localize(named, ()) == named
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("a.png", "input/a.png"),
+        ("deep/a b.png", "input/deep/a b.png"),
+        ("a.png [input]", "input/a.png"),
+        ("a.png [output]", "output/a.png"),
+        ("deep/a.png [temp]", "temp/deep/a.png"),
+        ("deep/../a.png", "input/a.png"),
+        ("[temp].png", "input/[temp].png"),
+    ],
+)
+def test_the_graphs_own_pictures_are_where_comfyui_has_them(runner, tmp_path, name, place):
+    image = photo(tmp_path / "comfy" / place)
+    (tmp_path / "comfy" / "input" / "deep").mkdir(parents=True, exist_ok=True)
+    named = graph().with_input("1", "image", name)
+    runner.check(named)
+    assert pixels(runner.run(named, None, None)[0]).min() == 255
+    # As a path it shows in the record of a run when the picture has changed.
+    found = runner.localize(named, ()).nodes["1"].inputs["image"]
+    assert Path(found).samefile(image)
+    photo(image, "black")
+    runner.check(runner.localize(named, ()))
+    assert pixels(runner.run(runner.localize(named, ()), None, None)[0]).max() == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{outside}/secret.png",
+        "../../secret.png",
+        "../../secret.png [input]",
+        "../output/made.png",
+        "../input/../../secret.png [temp]",
+        "link.png",
+        "folder link/secret.png",
+        "{outside}/comfy/inputs/near.png",
+    ],
+)
+def test_a_graph_reads_no_picture_outside(runner, tmp_path, name):
+    """A workflow comes from anywhere, and its Remote node would send the picture away."""
+    secret = photo(tmp_path / "secret.png")
+    photo(tmp_path / "comfy" / "output" / "made.png")
+    photo(tmp_path / "comfy" / "inputs" / "near.png")
+    folder = tmp_path / "comfy" / "input"
+    folder.mkdir()
+    (folder / "link.png").symlink_to(secret)
+    (folder / "folder link").symlink_to(tmp_path)
+    made = graph().with_input("1", "image", name.format(outside=tmp_path))
+    for tried in (made, runner.localize(made, ())):
+        with pytest.raises(WorkflowError, match=r"outside of ComfyUI's \w+ folder .*--image"):
+            runner.check(tried)
+        with pytest.raises(WorkflowError, match=r"outside of ComfyUI's"):
+            runner.run(tried, None, None)
+
+
+@pytest.mark.parametrize("name", ["", "gone.png", "deep", "~/a.png", "a\0.png", "x" * 5000])
+def test_a_name_that_is_no_picture(runner, tmp_path, name):
+    (tmp_path / "comfy" / "input" / "deep").mkdir(parents=True)
+    made = runner.localize(graph().with_input("1", "image", name), ())
+    with pytest.raises(WorkflowError, match="no image file"):
+        runner.check(made)
+
+
+def test_no_link_leads_to_a_picture_outside(runner, tmp_path):
+    secret = photo(tmp_path / "secret.png")
+    made = graph().with_input("1", "image", ["6", 0])
+    text = parse_graph({"6": {"class_type": "PreviewAny", "inputs": {"source": str(secret)}}}, "")
+    linked = Graph({**made.nodes, **text.nodes})
+    with pytest.raises(WorkflowError, match="image is linked"):
+        runner.check(linked)
+    with pytest.raises(WorkflowError, match="outside of ComfyUI's input folder"):
+        runner.run(linked, None, None)
+
+
+def test_what_the_user_names_is_read_anywhere(runner, tmp_path, monkeypatch):
+    photo(tmp_path / "elsewhere" / "a.png")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = runner.localize(graph().with_input("1", "image", "a.png"), {"1"})
+    runner.check(made)
+    assert pixels(runner.run(made, None, None)[0]).min() == 255
 
 
 @pytest.mark.parametrize(
@@ -277,7 +358,8 @@ def test_where_models_are(tmp_path, monkeypatch):
 
 
 def load(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    return CORE_NODES["LoadImage"]().execute(str(path))
+    pictures = Pictures({"input": path.parent})
+    return LoadImage.reading(pictures)().execute(path.name)
 
 
 def test_load_image_turns_photographs_upright(tmp_path):

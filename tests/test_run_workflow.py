@@ -102,6 +102,26 @@ def test_without_image_the_graph_runs_once(folder, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines() == [str(Path("out/graph_save.png"))]
 
 
+def test_a_workflow_reads_only_pictures_that_are_named_or_in_comfyuis_folders(
+    folder, monkeypatch, capsys
+):
+    monkeypatch.setenv("COMFYUI_PATH", str(folder / "comfy"))
+    path = str(folder / "in" / "a.png")
+    own = WORKFLOW | {"1": WORKFLOW["1"] | {"inputs": {"image": path}}}
+    (folder / "own.json").write_text(json.dumps(own))
+    assert in_process(folder, monkeypatch, "own.json") == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and "outside of ComfyUI's input folder" in error
+    # The same file, named by the user.
+    assert in_process(folder, monkeypatch, "own.json", "--image", path) == 0
+    assert in_process(folder, monkeypatch, "graph.json", "--set", f"1.image={path}") == 0
+    (folder / "comfy").mkdir()
+    (folder / "in").rename(folder / "comfy" / "input")
+    own["1"]["inputs"]["image"] = "b.png"
+    (folder / "own.json").write_text(json.dumps(own))
+    assert in_process(folder, monkeypatch, "own.json") == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

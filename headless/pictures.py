@@ -1,0 +1,62 @@
+"""Which picture files a graph may read: those in ComfyUI's folders, and those the user names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+# As the host writes them: a file's name, and in which folder it is where that is not the input.
+_ANNOTATED = re.compile(r"(?P<name>.*) \[(?P<folder>input|output|temp)\]", re.DOTALL)
+
+
+class Pictures:
+    """The files that LoadImage may open. A graph may come from anywhere, and may send them away.
+
+    Args:
+        folders: ComfyUI's input, output and temp folder, by these names; none has to exist.
+    """
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
+        self._named: set[str] = set()
+
+    def admit(self, name: str) -> str | None:
+        """Let a file be read that the user has named; its path, None where it is no file."""
+        path = os.path.abspath(os.path.expanduser(name))
+        if not os.path.isfile(path):
+            return None
+        self._named.add(os.path.realpath(path))
+        return path
+
+    def find(self, name: str) -> str:
+        """Return the path of a picture that a graph names, as ComfyUI finds it.
+
+        Raises:
+            ValueError: there is no such file, or it is not in the folder; with what to do.
+        """
+        if os.path.isabs(name) and os.path.realpath(name) in self._named:
+            return name
+        annotated = _ANNOTATED.fullmatch(name)
+        kind = annotated["folder"] if annotated else "input"
+        folder = os.path.realpath(self._folders[kind])
+        path = os.path.join(folder, annotated["name"] if annotated else name)
+        if not _is_inside(path, folder):
+            raise ValueError(
+                f"image {name!r} lies outside of ComfyUI's {kind} folder {folder}; a graph reads "
+                "pictures inside it only. Copy it there, or pass it with --image"
+            )
+        if not os.path.isfile(path):
+            raise ValueError(
+                f"no image file {name!r} in ComfyUI's {kind} folder {folder}. Put it there, or "
+                "pass one with --image"
+            )
+        return path
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(folder)
+    except ValueError:  # A name with a zero byte, which no file has.
+        return True
