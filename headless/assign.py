@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .decode import read_json
 from .errors import WorkflowError
 from .graph import Graph, Node, as_link, describe
 from .schema import InputSpec, expand_spec, find_spec
@@ -127,7 +127,7 @@ def _guessed(text: str) -> object:
 def _decode(text: str) -> object:
     # NaN and numbers that overflow are no JSON, though Python's reader lets them through.
     try:
-        value = json.loads(text)
+        value = read_json(text)
         finite = not isinstance(value, int | float) or math.isfinite(value)
     except (ValueError, OverflowError):
         return text

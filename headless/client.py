@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from .decode import read_json
 from .errors import WorkflowError, one_line
 
 TIMEOUT = 60.0
@@ -29,7 +30,7 @@ class HttpAnswer(Exception):
     def json(self) -> Any:
         """Return the decoded body, None when it is no JSON."""
         try:
-            return json.loads(self.body)
+            return read_json(self.body)
         except ValueError:
             return None
 
@@ -137,7 +138,7 @@ class HttpClient:
 
     def _decode(self, path: str, body: bytes) -> Any:
         try:
-            return json.loads(body) if body.strip() else None
+            return read_json(body) if body.strip() else None
         except ValueError:
             raise WorkflowError(
                 f"{self.base}{path} answers, but not as ComfyUI does. Correct --server.",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .decode import read_json
 from .errors import WorkflowError
 
 IMAGE_CLASS = "LoadImage"
@@ -149,17 +149,18 @@ def load_graph(path: Path) -> Graph:
     """Read a workflow file in API format.
 
     Raises:
-        WorkflowError: the file is missing, is no JSON, or is no API-format graph.
+        WorkflowError: the file is missing, is no JSON, too deep, or no API-format graph.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WorkflowError(f"Workflow {path}: no such file.") from None
     except OSError as error:
         raise WorkflowError(f"Workflow {path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise WorkflowError(
-            f"Workflow {path}: not JSON ({error}). Export it in ComfyUI with File > Export (API)."
+            f"Workflow {path}: not JSON, or not to be run ({error}). Export it in ComfyUI with "
+            "File > Export (API)."
         ) from error
     return parse_graph(data, str(path))
 

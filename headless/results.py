@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .decode import read_json
 from .errors import WorkflowError
 from .graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node
 from .images import Job
@@ -109,7 +110,7 @@ def _stamp(path: Path) -> list[Any]:
 def read_record(folder: Path, stem: str) -> dict[str, Any] | None:
     """Return the record of an earlier run, None when there is none that can be read."""
     try:
-        record = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        record = read_json((folder / f"{stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if _is_record(record) else None

@@ -204,7 +204,9 @@ def test_nobody_is_there():
     assert url in message and "Start it" in message and "refused" in message
 
 
-@pytest.mark.parametrize("answer", [404, "<html>", {"other": 1}, []])
+@pytest.mark.parametrize(
+    "answer", [404, "<html>", {"other": 1}, [], pytest.param("[" * 100_000, id="deep")]
+)
 def test_somebody_else_is_there(comfy, answer):
     comfy.stats = answer
     with pytest.raises(WorkflowError, match="not as ComfyUI does"), ServerRunner(comfy.url):

@@ -142,6 +142,28 @@ def test_bad_usage_is_status_2_and_one_line(folder, monkeypatch, capsys, argumen
     assert not (folder / "segment-anywhere-out").exists()
 
 
+def test_a_workflow_of_any_depth_runs_or_is_refused_in_one_line(folder, monkeypatch, capsys):
+    """Some can be read and no longer be written."""
+    for depth in (100_000, 1200, *range(1000, 940, -3), 300, 98, 97, 90, 1):
+        odd = json.dumps(WORKFLOW).replace('"ComfyUI"', "[" * depth + "7" + "]" * depth)
+        (folder / "odd.json").write_text(odd)
+        run = ("odd.json", "--image", "in", "--set", "4.filename_prefix=x", "--force")
+        assert in_process(folder, monkeypatch, *run) == (0 if depth <= 97 else 2)
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+        assert len(errors) == (depth > 97)
+
+
+def test_json_that_is_too_deep_elsewhere_is_none(folder, monkeypatch, capsys):
+    deep = "[" * 100_000
+    value = f"1.image={deep}"
+    assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--set", value) == 0
+    assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--set", f"4.x={deep}")
+    assert len(capsys.readouterr().err.splitlines()) < 5
+    (folder / "out").mkdir()
+    (folder / "out" / "other.json").write_text(deep)
+    assert in_process(folder, monkeypatch, "graph.json", "--image", "in", "--out", "out") == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("graph.json", "--image-node", "1"), ("graph.json", "--wrong")]
 )
