@@ -20,6 +20,9 @@ from .images import Job
 
 RECORD_KIND = "segment-anywhere run"
 _DEFAULT_PREFIX = "ComfyUI"
+# What a name may have in the file systems of all three platforms.
+_NAME_BYTES = 255
+_DIGEST = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ class Plan:
 def slug(text: str) -> str:
     """Return the text as a part of a file name: letters of any script, digits, "-", "_", "."."""
     return re.sub(r"[^\w.]+", "-", text).strip("-. ")
+
+
+def file_name(body: str, tail: str) -> str:
+    """Return a name of a file, body and tail; a body that is too long is cut.
+
+    What is left of it ends in a digest of the whole, so that different ones stay different.
+    """
+    raw = body.encode("utf-8", "surrogateescape")
+    room = _NAME_BYTES - len(tail.encode())
+    if len(raw) <= room:
+        return body + tail
+    kept = raw[: room - _DIGEST - 1].decode("utf-8", "ignore")
+    return f"{kept}-{hashlib.sha256(raw).hexdigest()[:_DIGEST]}{tail}"
 
 
 def output_names(nodes: Iterable[Node]) -> dict[str, str]:
@@ -107,10 +123,14 @@ def _stamp(path: Path) -> list[Any]:
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
+def _record_path(folder: Path, stem: str) -> Path:
+    return folder / file_name(stem, ".json")
+
+
 def read_record(folder: Path, stem: str) -> dict[str, Any] | None:
     """Return the record of an earlier run, None when there is none that can be read."""
     try:
-        record = read_json((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        record = read_json(_record_path(folder, stem).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if _is_record(record) else None
@@ -157,13 +177,13 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
             or the folder cannot be written to.
     """
     files = {
-        plan.folder / f"{job.stem}_{tail}": data
+        plan.folder / file_name(f"{job.stem}_{plan.names[result.node_id]}", tail): data
         for result in results
-        for tail, data in _tails(plan.names[result.node_id], result)
+        for tail, data in _tails(result)
     }
     if not files:
         raise WorkflowError("The workflow ran, but no output node made an image or a text.")
-    record = plan.folder / f"{job.stem}.json"
+    record = _record_path(plan.folder, job.stem)
     _refuse_foreign(plan, job, [*files, record], record)
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
@@ -200,17 +220,18 @@ def _refuse_foreign(plan: Plan, job: Job, paths: Iterable[Path], record: Path) -
         )
 
 
-def _tails(name: str, result: NodeResult) -> list[tuple[str, bytes]]:
+def _tails(result: NodeResult) -> list[tuple[str, bytes]]:
+    """What ends the name of each file, number and suffix, with its content."""
     files = [(data.suffix, data.data) for data in result.files]
     texts = [(".txt", _with_newline(text)) for text in result.texts]
-    return [*_numbered(name, files), *_numbered(name, texts)]
+    return [*_numbered(files), *_numbered(texts)]
 
 
-def _numbered(name: str, items: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+def _numbered(items: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     if len(items) == 1:
-        return [(f"{name}{items[0][0]}", items[0][1])]
+        return list(items)
     width = max(2, len(str(len(items) - 1)))
-    return [(f"{name}_{i:0{width}}{suffix}", data) for i, (suffix, data) in enumerate(items)]
+    return [(f"_{i:0{width}}{suffix}", data) for i, (suffix, data) in enumerate(items)]
 
 
 def _with_newline(text: str) -> bytes:

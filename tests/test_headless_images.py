@@ -18,6 +18,7 @@ from headless.results import (
     FileData,
     NodeResult,
     Plan,
+    file_name,
     is_done,
     output_names,
     read_record,
@@ -161,6 +162,38 @@ def test_frames_are_numbered_only_when_there_are_several(tmp_path):
     assert (tmp_path / "out/x_info.txt").read_text() == "hello\n"
     many = save(plan(tmp_path), Job("y"), [NodeResult("4", [PNG] * 101)], "digest")
     assert many[0].name == "y_mask_000.png" and many[-1].name == "y_mask_100.png"
+
+
+@pytest.mark.parametrize("letter", ["m", "ü", "遮", "🌼"])
+@pytest.mark.parametrize(("stem", "prefix"), [("x", 240), ("x", 260), ("x" * 251, 4), ("", 5000)])
+def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path, letter, stem, prefix):
+    nodes = [
+        Node(key, "SaveImage", "t", {"filename_prefix": f"out/{letter * prefix}{key}"})
+        for key in ("4", "5")
+    ]
+    job = Job(stem or letter * 62)
+    long = Plan(tmp_path, output_names(nodes))
+    results = [NodeResult("4", [PNG] * 3, ["text"]), NodeResult("5", [PNG])]
+    written = save(long, job, results, "digest")
+    assert len(set(written)) == 5 and all(path.is_file() for path in written)
+    # Two runs are told apart, and each is known again, by names of which only the ends differ.
+    other = save(long, Job(f"{job.stem}2"), results, "other")
+    assert not set(written) & set(other)
+    for stem, digest in ((job.stem, "digest"), (f"{job.stem}2", "other")):
+        assert is_done(tmp_path, stem, digest)
+    assert recorded_outputs(tmp_path) == {path.resolve() for path in (*written, *other)}
+    assert len(list(tmp_path.iterdir())) == 12
+    assert all(path.suffix in (".png", ".txt") for path in written)
+
+
+@given(st.text("aü🌼", min_size=1), st.integers(0, 300), st.sampled_from([".json", "_00.png"]))
+def test_a_name_is_cut_only_where_it_has_to_be(text, times, tail):
+    body = text * times
+    name = file_name(body, tail)
+    assert name.endswith(tail) and len(name.encode()) <= 255
+    assert (name == body + tail) is (len((body + tail).encode()) <= 255)
+    # What has been cut is not cut again.
+    assert file_name(name.removesuffix(tail), tail) == name
 
 
 def test_a_done_run_is_known_by_its_record_and_files(tmp_path):

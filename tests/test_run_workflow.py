@@ -122,6 +122,17 @@ def test_a_workflow_reads_only_pictures_that_are_named_or_in_comfyuis_folders(
     assert in_process(folder, monkeypatch, "own.json") == 0
 
 
+def test_a_prefix_longer_than_a_file_name_is_cut(folder, monkeypatch, capsys):
+    (folder / "in" / f"{'c' * 251}.png").write_bytes((folder / "in" / "a.png").read_bytes())
+    run = ("graph.json", "--image", "in", "--out", "out", "--set", f"4.filename_prefix={'p' * 300}")
+    assert in_process(folder, monkeypatch, *run) == 0
+    written = capsys.readouterr().out.splitlines()
+    assert len(set(written)) == 3 and all((folder / path).is_file() for path in written)
+    assert all(Path(path).name.startswith(("a_ppp", "b_ppp", "ccc")) for path in written)
+    assert in_process(folder, monkeypatch, *run) == 0
+    assert "3 of 3 were done already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
