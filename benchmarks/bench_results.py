@@ -14,16 +14,16 @@ from dataclasses import replace
 
 import torch
 from harness import HEAD, Row, alternate, random_frames
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.cutout import CutOutSettings, cut_out
-from segment_anywhere.core.render import Drawing, Style, draw
-from segment_anywhere.core.segments import Instance, Segments, union_masks
-from segment_anywhere.core.thumbnails import (
+from segment_anywhere.core.pictures.cutout import CutOutSettings, cut_out
+from segment_anywhere.core.pictures.render import Drawing, Style, draw
+from segment_anywhere.core.pictures.thumbnails import (
     image_pictures,
     mask_pictures,
     prompt_picture,
     result_pictures,
 )
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments, union_masks
 
 MEGABYTE = 2**20
 FULL_HD, UHD = (1080, 1920), (2160, 3840)

@@ -20,14 +20,15 @@ import torch
 import torch.nn.functional as F
 from bench_families import MODELS, write_checkpoint
 from harness import HEAD, ROOT, Row, alternate, memory, random_frames
-from segment_anywhere.core.engines import clipseg, grounding_dino, owlv2, sam3
-from segment_anywhere.core.engines.checkpoints import load_engine, read_weights
-from segment_anywhere.core.engines.clip_tokens import load_tokenizer
-from segment_anywhere.core.engines.detectors import DetectorFolder
-from segment_anywhere.core.engines.sam3_text import ConceptDetector
-from segment_anywhere.core.prompts import Box, ObjectPrompt
-from segment_anywhere.core.segmenter import Embedder, Finder, MaskChoice, Segmenter
-from segment_anywhere.core.text import draw_frame, draw_own, read_query
+from segment_anywhere.core.engines.detectors import clipseg, grounding_dino, owlv2
+from segment_anywhere.core.engines.detectors.base import DetectorFolder
+from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
+from segment_anywhere.core.engines.sam3 import engine as sam3
+from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
+from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
+from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, Segmenter
+from segment_anywhere.core.tasks.words import draw_frame, draw_own, read_query
 from torch import Tensor
 
 sys.path.insert(0, str(ROOT / "tests"))

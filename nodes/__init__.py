@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host, preview
+from . import host
+from . import live_preview as preview
 from .combine import Combine
 from .cut_out import CutOut
 from .draw_segments import DrawSegments

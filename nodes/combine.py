@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.combine import Operation, combine_masks, combine_segments
-from ..core.mask_inputs import MaskInputs
-from ..core.segments import Segments, mask_segments
+from ..core.masks.inputs import MaskInputs
+from ..core.results.combine import Operation, combine_masks, combine_segments
+from ..core.results.segments import Segments, mask_segments
 from ..core.tensors import common_batch
 from .results import describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket

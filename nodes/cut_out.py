@@ -6,11 +6,17 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.cutout import TRANSPARENT, CutOutSettings, cut_out, read_background, selected_area
 from ..core.errors import InputError
-from ..core.mask_inputs import NO_MASK, MaskInputs, image_frames, match_image
-from ..core.segments import Segments
-from ..core.thumbnails import image_pictures
+from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
+from ..core.pictures.cutout import (
+    TRANSPARENT,
+    CutOutSettings,
+    cut_out,
+    read_background,
+    selected_area,
+)
+from ..core.pictures.thumbnails import image_pictures
+from ..core.results.segments import Segments
 from . import host
 from .results import show
 from .sockets import CATEGORY, SegmentsSocket

@@ -6,10 +6,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.mask_inputs import MaskInputs, image_frames, match_image
-from ..core.render import Drawing, Style, draw
-from ..core.segments import Segments
-from ..core.thumbnails import image_pictures
+from ..core.masks.inputs import MaskInputs, image_frames, match_image
+from ..core.pictures.render import Drawing, Style, draw
+from ..core.pictures.thumbnails import image_pictures
+from ..core.results.segments import Segments
 from . import host
 from .results import describe, show
 from .sockets import CATEGORY, SegmentsSocket

@@ -21,16 +21,21 @@ from torch import Tensor, nn
 
 from ..core import tensors
 from ..core.engines.base import Encoder
-from ..core.engines.checkpoints import WEIGHT_SUFFIXES, find_family, load_engine, weights_state
-from ..core.engines.clip_tokens import load_tokenizer
-from ..core.engines.detectors import load_detector
+from ..core.engines.detectors.base import load_detector
 from ..core.engines.families import Family, family_named
-from ..core.engines.grabcut import GrabCutEngine
+from ..core.engines.files.checkpoints import (
+    WEIGHT_SUFFIXES,
+    find_family,
+    load_engine,
+    weights_state,
+)
+from ..core.engines.grabcut.engine import GrabCutEngine
 from ..core.engines.precision import Precision, encoder_dtype
-from ..core.engines.sam3_text import ConceptDetector
-from ..core.previews import Previewer
+from ..core.engines.sam3.tokens import load_tokenizer
+from ..core.engines.sam3.words import ConceptDetector
 from ..core.providers.runs import Hooks
-from ..core.segmenter import Embedder, Finder, Segmenter
+from ..core.tasks.live_preview import Previewer
+from ..core.tasks.segmenter import Embedder, Finder, Segmenter
 
 # The folders in which other packs keep these models, so that nothing has to be moved.
 SAM_FOLDERS = ("sams", "sam2", "sam3")

@@ -6,7 +6,8 @@ from comfy_api.latest import io
 
 from ..core.engines.precision import Precision
 from ..core.errors import InputError
-from . import host, model_files
+from . import host
+from . import model_choices as model_files
 from .sockets import CATEGORY, SegmentModelSocket
 
 

@@ -6,9 +6,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.mask_inputs import NO_MASK, MaskInputs, image_frames, match_image
-from ..core.refine import Edge, Refinement, refined_frames, refined_instances
-from ..core.segments import Segments, mask_segments
+from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
+from ..core.masks.refine import Edge, Refinement, refined_frames, refined_instances
+from ..core.results.segments import Segments, mask_segments
 from . import host
 from .results import describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket

@@ -9,13 +9,14 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.engines.families import check_prompts
-from ..core.prompt_formats import box_dicts, coords_text, parse_points
-from ..core.prompt_inputs import PromptInputs, join_prompts, read_sockets
-from ..core.prompts import Prompts
-from ..core.segmenter import MaskChoice
-from ..core.segments import Instance, Segments
+from ..core.prompts.formats import box_dicts, coords_text, parse_points
+from ..core.prompts.inputs import PromptInputs, join_prompts, read_sockets
+from ..core.prompts.prompts import Prompts
+from ..core.results.segments import Instance, Segments
+from ..core.tasks.segmenter import MaskChoice
 from ..core.tensors import image_size
-from . import host, preview
+from . import host
+from . import live_preview as preview
 from .results import describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.providers import airefinery, fal, imagineo
-from ..core.providers.base import Reading
+from ..core.providers.contract import Reading
+from ..core.providers.vendors import airefinery, fal, imagineo
 
 
 def provider_input() -> io.DynamicCombo.Input:

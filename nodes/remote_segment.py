@@ -10,14 +10,14 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.prompt_inputs import PromptInputs, read_prompts
+from ..core.pictures.thumbnails import result_pictures
+from ..core.prompts.inputs import PromptInputs, read_prompts
 from ..core.providers.ask import Ask
 from ..core.providers.credentials import load_profile, settings_state
 from ..core.providers.paid import PaidAnswers
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.runs import RunLimits, RunResult, segment, summary
 from ..core.tensors import image_size
-from ..core.thumbnails import result_pictures
 from . import host
 from .remote_inputs import provider_input
 from .results import describe, segment_result

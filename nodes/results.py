@@ -8,8 +8,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.segments import Segments, bounding_boxes, union_masks
-from ..core.thumbnails import mask_pictures
+from ..core.pictures.thumbnails import mask_pictures
+from ..core.results.segments import Segments, bounding_boxes, union_masks
 from . import host
 
 

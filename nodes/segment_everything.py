@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.everything import GridSettings, count_steps, segment_everything
-from ..core.segments import Instance, Segments
+from ..core.pictures.thumbnails import region_pictures
+from ..core.results.segments import Instance, Segments
+from ..core.tasks.everything import GridSettings, count_steps, segment_everything
 from ..core.tensors import image_size, rgb_frame
-from ..core.thumbnails import region_pictures
 from . import host
 from .results import segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs

@@ -6,12 +6,12 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.annotations import to_json
 from ..core.errors import InputError
-from ..core.prompts import split_phrases
-from ..core.segments import Segments, bounding_boxes, union_masks
-from ..core.select import Selection, SortBy, parse_indices, select
-from ..core.thumbnails import mask_pictures
+from ..core.pictures.thumbnails import mask_pictures
+from ..core.prompts.prompts import split_phrases
+from ..core.results.coco import to_json
+from ..core.results.segments import Segments, bounding_boxes, union_masks
+from ..core.results.select import Selection, SortBy, parse_indices, select
 from . import host
 from .results import show
 from .sockets import CATEGORY, SegmentsSocket

@@ -12,12 +12,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.engines.base import Detections
-from ..core.engines.catalogue import CLIPSEG, GROUNDING_DINO
+from ..core.engines.files.catalogue import CLIPSEG, GROUNDING_DINO
 from ..core.errors import InputError
-from ..core.segmenter import Finder
-from ..core.segments import Segments, numbered
-from ..core.tensors import image_size
-from ..core.text import (
+from ..core.pictures.thumbnails import result_pictures
+from ..core.results.segments import Segments, numbered
+from ..core.tasks.segmenter import Finder
+from ..core.tasks.words import (
     FrameObjects,
     Refine,
     TextQuery,
@@ -29,9 +29,10 @@ from ..core.text import (
     misses,
     read_query,
 )
-from ..core.thumbnails import result_pictures
-from . import host, model_files
-from .model_files import AUTO, DETECTOR_MODELS, ModelSource
+from ..core.tensors import image_size
+from . import host
+from . import model_choices as model_files
+from .model_choices import AUTO, DETECTOR_MODELS, ModelSource
 from .results import describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from headless.pack import host_dirs, start_host
+from headless.local.pack import host_dirs, start_host
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"

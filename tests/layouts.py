@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from conftest import FIXTURES
 from safetensors.torch import save_file
-from segment_anywhere.core.engines.checkpoints import load_engine, read_weights
+from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
 
 
 def write_layouts(family: str, folder: Path, stem: str) -> None:

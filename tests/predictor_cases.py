@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from segment_anywhere.core.engines.base import Candidates, Embedding
-from segment_anywhere.core.engines.checkpoints import read_weights
 from segment_anywhere.core.engines.families import family_of_keys
-from segment_anywhere.core.engines.prompted import PromptedEngine
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.engines.files.checkpoints import read_weights
+from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 
 TOLERANCE = 1e-3
 # The predictors that clamp the logits they hand back for the next click, and where.

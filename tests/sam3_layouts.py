@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from conftest import FIXTURES
 from safetensors.torch import save_file
-from segment_anywhere.core.engines import sam3
-from segment_anywhere.core.engines.checkpoints import read_weights
+from segment_anywhere.core.engines.files.checkpoints import read_weights
+from segment_anywhere.core.engines.sam3 import engine as sam3
 from torch import Tensor
 
 State = dict[str, Tensor]

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import torch
 from pycocotools import mask as coco
-from segment_anywhere.core.annotations import to_json
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.results.coco import to_json
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 
 
 def test_every_object_survives_the_way_through_json():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_anywhere.core.areas import separate_areas
+from segment_anywhere.core.masks.areas import separate_areas
 
 HEIGHT, WIDTH = 400, 700
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from segment_anywhere.core.boxes import box_iou, nms
+from segment_anywhere.core.results.boxes import box_iou, nms
 
 _SIDES = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 6), st.integers(0, 6))
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import FIXTURES
 from safetensors.torch import save_file
-from segment_anywhere.core.engines.checkpoints import load_engine, read_weights, weights_state
+from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights, weights_state
 from segment_anywhere.core.errors import CheckpointError
 
 OFFICIAL = FIXTURES / "sam2_parity" / "checkpoint.pt"

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from conftest import FIXTURES
-from segment_anywhere.core.engines.clip_tokens import load_tokenizer
+from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.errors import CheckpointError, InputError
 
 FOLDER = FIXTURES / "sam3_parity"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.combine import Operation, combine_masks, combine_segments
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.results.combine import Operation, combine_masks, combine_segments
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 
 TRUTH = {
     Operation.UNION: [0, 1, 1, 1],

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.results.compact_mask import compact
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_anywhere.core.components import fill_holes, remove_islands
+from segment_anywhere.core.masks.parts import fill_holes, remove_islands
 
 masks = st.builds(
     lambda seed, height, width, share: torch.from_numpy(

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.cutout import CutOutSettings, cut_out, read_background, selected_area
 from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.pictures.cutout import (
+    CutOutSettings,
+    cut_out,
+    read_background,
+    selected_area,
+)
 
 SIZE = (60, 80)
 

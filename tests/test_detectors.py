@@ -12,10 +12,10 @@ import torch
 import transformers as tf
 from conftest import FIXTURES
 from PIL import Image
-from segment_anywhere.core.engines import detectors
-from segment_anywhere.core.engines.detectors import load_detector
+from segment_anywhere.core.engines.detectors import base as detectors
+from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.errors import CheckpointError, InputError
-from segment_anywhere.core.segmenter import Embedder
+from segment_anywhere.core.tasks.segmenter import Embedder
 from word_models import MAKERS
 
 DINOS = ("grounding-dino", "mm-grounding-dino")

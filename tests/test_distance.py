@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_anywhere.core.distance import (
+from segment_anywhere.core.masks.distance import (
     _distance_opencv,
     _distance_torch,
     edge_width,

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from segment_anywhere.core.engines.catalogue import CATALOGUE, DETECTORS, Entry, RemoteFile
-from segment_anywhere.core.engines.downloads import download, url
 from segment_anywhere.core.engines.families import family_named
+from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry, RemoteFile
+from segment_anywhere.core.engines.files.downloads import download, url
 from segment_anywhere.core.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 20_000

@@ -8,8 +8,8 @@ from conftest import FIXTURES
 from layouts import write_edgetam_folder
 from predictor_cases import Reference
 from safetensors.torch import save_file
-from segment_anywhere.core.engines import edgetam
-from segment_anywhere.core.engines.checkpoints import load_engine, read_weights
+from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
+from segment_anywhere.core.engines.sam2 import edgetam
 from segment_anywhere.core.errors import CheckpointError
 
 REFERENCE = Reference(FIXTURES / "edgetam_parity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from segment_anywhere.core.engines.base import Embedding
-from segment_anywhere.core.engines.embeddings import EmbeddingCache, frame_key
+from segment_anywhere.core.tasks.embeddings import EmbeddingCache, frame_key
 
 
 def _embedding(count: int = 10) -> Embedding:

@@ -7,17 +7,17 @@ import pytest
 import torch
 from conftest import FIXTURES
 from scenes import draw_scene
-from segment_anywhere.core import everything, segmenter
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.everything import (
+from segment_anywhere.core.tasks import everything, segmenter
+from segment_anywhere.core.tasks.everything import (
     GridSettings,
     count_steps,
     make_crops,
     segment_everything,
 )
-from segment_anywhere.core.segmenter import Segmenter
+from segment_anywhere.core.tasks.segmenter import Segmenter
 
 LOOSE = GridSettings(points_per_side=6, score_threshold=0.3, stability_threshold=0.5)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import FIXTURES
-from segment_anywhere.core import rle
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.everything import GridSettings, segment_everything
-from segment_anywhere.core.segmenter import Segmenter
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.results import rle
+from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
+from segment_anywhere.core.tasks.segmenter import Segmenter
 
 FOLDER = FIXTURES / "everything_parity"
 CASES = {

@@ -15,7 +15,7 @@ from segment_anywhere.core.engines.families import (
     family_of_type,
 )
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 
 CLICK = ObjectPrompt("object 0", (Point(1, 1),))
 BOX = ObjectPrompt("object 1", box=Box(0, 0, 2, 2))
@@ -48,7 +48,7 @@ def test_the_engines_name_their_family():
     for family in (each for each in FAMILIES if each.module):
         engines = [value for value in vars(family.builder()).values() if isinstance(value, type)]
         assert family.name in {getattr(engine, "family", None) for engine in engines}
-    grabcut = importlib.import_module("segment_anywhere.core.engines.grabcut")
+    grabcut = importlib.import_module("segment_anywhere.core.engines.grabcut.engine")
     assert grabcut.GrabCutEngine.family == "grabcut"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core import filters
+from segment_anywhere.core.masks import filters
 
 SIZES = [(1, 1), (1, 30), (31, 1), (24, 36), (23, 37)]
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.families import check_prompts, family_named
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import EngineError
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 
 ENGINE = GrabCutEngine()
 CUP = (250.0, 150.0)

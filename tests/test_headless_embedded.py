@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headless.embedded import EmbeddedRunner
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
-from headless.pack import find_home, host_dirs, load_pack
+from headless.local.pack import find_home, host_dirs, load_pack
+from headless.local.runner import EmbeddedRunner
 from headless.results import NodeResult
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headless.core_nodes import CORE_NODES, LoadImage, encode_png
+from headless.local.core_nodes import CORE_NODES, LoadImage, encode_png
 from headless.pictures import Pictures
 
 

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
 
-from headless.client import HttpClient
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
-from headless.server import ServerRunner
+from headless.remote.client import HttpClient
+from headless.remote.runner import ServerRunner
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_an_interrupt_cancels_the_job(comfy, image, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headless.server.time.sleep", interrupted)
+    monkeypatch.setattr("headless.remote.runner.time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(comfy, image)
     prompt_id = comfy.prompts[0]["prompt_id"]
@@ -252,7 +252,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int
 
     (tmp_path / "graph.json").write_text(json.dumps(WORKFLOW))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("headless.server.time.sleep", lambda _: None)
+    monkeypatch.setattr("headless.remote.runner.time.sleep", lambda _: None)
     return run_workflow.main(["graph.json", "--out", "out", *arguments])
 
 

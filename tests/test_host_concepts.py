@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import FIXTURES, needs_sam3
 from sam3_layouts import write_folder
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.engines import sam3
-from segment_anywhere.core.engines.checkpoints import read_weights
+from segment_anywhere.core.engines.files.checkpoints import read_weights
+from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError
-from segment_anywhere.core.segments import Instance
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.nodes import host
 
 PARITY = FIXTURES / "sam3_parity"

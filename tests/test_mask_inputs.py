@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.mask_inputs import MaskInputs, image_frames, match_image
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.masks.inputs import MaskInputs, image_frames, match_image
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 
 SIZE = (24, 32)
 NO_ALPHA = torch.zeros(1, 64, 64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import comfy.model_management
 import pytest
 import torch
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 from segment_anywhere.nodes.combine import Combine
 from segment_anywhere.nodes.mask_refine import MaskRefine
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.matting import follow_edges, foreground_colours, window_radius
+from segment_anywhere.core.masks.matting import follow_edges, foreground_colours, window_radius
 from segment_anywhere.core.tensors import FrameArea
 
 SIZE = 160

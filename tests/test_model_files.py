@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import folder_paths
 import pytest
-from segment_anywhere.core.engines.catalogue import CATALOGUE
-from segment_anywhere.nodes import host, model_files
+from segment_anywhere.core.engines.files.catalogue import CATALOGUE
+from segment_anywhere.nodes import host
+from segment_anywhere.nodes import model_choices as model_files
 from segment_anywhere.nodes.load_sam import LoadSAM
 
 pytestmark = pytest.mark.usefixtures("models")

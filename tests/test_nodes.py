@@ -14,7 +14,7 @@ import torch
 from comfy_api.latest import io
 from conftest import FIXTURES, ROOT
 from segment_anywhere.core.engines.base import Candidates
-from segment_anywhere.core.engines.catalogue import CATALOGUE
+from segment_anywhere.core.engines.files.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
 from segment_anywhere.nodes import NODES, host
 from segment_anywhere.nodes.combine import Combine

@@ -9,14 +9,15 @@ import sys
 
 import pytest
 from conftest import ROOT
-from segment_anywhere.core.engines import catalogue, families
+from segment_anywhere.core.engines import families
+from segment_anywhere.core.engines.files import catalogue
 
 from tools.models_table import models_table, with_table
 
 IMPORT_AS_COMFYUI_DOES = """
 import asyncio, importlib.util, sys
 from pathlib import Path
-from headless.pack import host_dirs, start_host
+from headless.local.pack import host_dirs, start_host
 start_host(host_dirs(Path("models"), Path(".")))
 path, modules = list(sys.path), set(sys.modules)
 root = Path({root!r})

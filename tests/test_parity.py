@@ -14,7 +14,7 @@ import torch
 from conftest import FIXTURES, needs_sam3
 from predictor_cases import Reference
 from segment_anywhere.core.engines.base import Embedding
-from segment_anywhere.core.engines.prompted import PromptedEngine
+from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
 
 MARKS = {"sam": (), "sam_hq": (), "sam2": (), "edgetam": (), "sam3": needs_sam3}
 REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in MARKS}

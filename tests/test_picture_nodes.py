@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.render import PALETTE, region_colours
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.pictures.render import PALETTE, region_colours
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 from segment_anywhere.nodes import host
 from segment_anywhere.nodes.cut_out import CutOut
 from segment_anywhere.nodes.draw_segments import DrawSegments

@@ -22,9 +22,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from conftest import FIXTURES
 from loopback import running
 from PIL import Image
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
-from segment_anywhere.core.previews import MAX_PROMPTS, Previewer
-from segment_anywhere.nodes import host, preview
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.tasks.live_preview import MAX_PROMPTS, Previewer
+from segment_anywhere.nodes import host
+from segment_anywhere.nodes import live_preview as preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 

@@ -11,19 +11,19 @@ import pytest
 import torch
 from conftest import FIXTURES
 from PIL import Image
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import EmbeddingGone, InputError
-from segment_anywhere.core.previews import Previewer
-from segment_anywhere.core.prompt_formats import parse_points
-from segment_anywhere.core.prompt_inputs import (
+from segment_anywhere.core.pictures.render import PALETTE
+from segment_anywhere.core.prompts.formats import parse_points
+from segment_anywhere.core.prompts.inputs import (
     PromptInputs,
     join_prompts,
     read_prompts,
     read_sockets,
 )
-from segment_anywhere.core.render import PALETTE
-from segment_anywhere.core.segmenter import MaskChoice, Segmenter
+from segment_anywhere.core.tasks.live_preview import Previewer
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
 SIZE = (48, 64)
 CLICK = "[[20, 30]]"

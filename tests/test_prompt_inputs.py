@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.prompt_inputs import PromptInputs, read_prompts
-from segment_anywhere.core.prompts import Box
+from segment_anywhere.core.prompts.inputs import PromptInputs, read_prompts
+from segment_anywhere.core.prompts.prompts import Box
 
 SIZE = (100, 200)
 BOX = {"x": 5, "y": 6, "width": 10, "height": 20}

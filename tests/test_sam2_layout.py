@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import FIXTURES
 from predictor_cases import Reference
-from segment_anywhere.core.engines import sam2, sam2_layout
+from segment_anywhere.core.engines.sam2 import engine as sam2
+from segment_anywhere.core.engines.sam2 import layout as sam2_layout
 
 REFERENCE = Reference(FIXTURES / "sam2_parity")
 

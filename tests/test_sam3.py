@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import FIXTURES, needs_sam3
 from predictor_cases import TOLERANCE, Reference
-from segment_anywhere.core.engines.clip_tokens import load_tokenizer
-from segment_anywhere.core.engines.sam3 import Sam3Engine
-from segment_anywhere.core.engines.sam3_text import ConceptDetector
+from segment_anywhere.core.engines.sam3.engine import Sam3Engine
+from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
+from segment_anywhere.core.engines.sam3.words import ConceptDetector
 
 FOLDER = FIXTURES / "sam3_parity"
 REFERENCE = Reference(FOLDER)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.segments import (
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import (
     Instance,
     Segments,
     bounding_boxes,

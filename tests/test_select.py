@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.segments import Instance, Segments
-from segment_anywhere.core.select import Selection, SortBy, parse_indices, select
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
+from segment_anywhere.core.results.select import Selection, SortBy, parse_indices, select
 
 SIZE = (40, 60)
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.segments import Instance, Segments
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 from segment_anywhere.nodes.select_segments import SelectSegments
 
 SIZE = (20, 30)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.small_regions import clean_masks, fill_holes, remove_islands
+from segment_anywhere.core.masks.small_regions import clean_masks, fill_holes, remove_islands
+from segment_anywhere.core.results.compact_mask import compact
 
 
 def _mask(*rows: str) -> np.ndarray:

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import FIXTURES
-from segment_anywhere.core.compact_mask import compact
 from segment_anywhere.core.engines.base import Detections, MaskDetail
-from segment_anywhere.core.engines.checkpoints import load_engine
 from segment_anywhere.core.engines.families import FAMILIES, family_named
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.segmenter import Segmenter
-from segment_anywhere.core.segments import Instance
-from segment_anywhere.core.text import (
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance
+from segment_anywhere.core.tasks.segmenter import Segmenter
+from segment_anywhere.core.tasks.words import (
     Refine,
     best_first,
     draw_frame,

@@ -12,8 +12,8 @@ import torch
 from conftest import FIXTURES, needs_sam3
 from sam3_layouts import write_folder
 from scenes import draw_scene
-from segment_anywhere.core.engines import sam3
-from segment_anywhere.core.engines.checkpoints import read_weights
+from segment_anywhere.core.engines.files.checkpoints import read_weights
+from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
 from segment_anywhere.nodes import host
 from segment_anywhere.nodes.load_sam import LoadSAM

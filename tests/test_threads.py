@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from segment_anywhere.core.threads import in_threads
+from segment_anywhere.core.masks.threads import in_threads
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from segment_anywhere.core.compact_mask import compact
-from segment_anywhere.core.render import PALETTE
-from segment_anywhere.core.segments import Instance, Segments
-from segment_anywhere.core.thumbnails import (
+from segment_anywhere.core.pictures.render import PALETTE
+from segment_anywhere.core.pictures.thumbnails import (
     image_pictures,
     mask_pictures,
     prompt_picture,
     region_pictures,
     result_pictures,
 )
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance, Segments
 
 SIZE = (540, 2000)
 

@@ -12,7 +12,7 @@ from conftest import ROOT
 from PIL import Image
 from segment_anywhere.nodes import NODES
 
-from headless.core_nodes import CORE_NODES
+from headless.local.core_nodes import CORE_NODES
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 DAHLIA = ROOT / "workflows" / "images" / "dahlia.jpg"

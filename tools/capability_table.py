@@ -5,7 +5,7 @@ python -m tools.capability_table
 
 from __future__ import annotations
 
-from segment_anywhere.core.providers.base import Capabilities, Provider  # noqa: E402, I001
+from segment_anywhere.core.providers.contract import Capabilities, Provider  # noqa: E402, I001
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 
 from . import ROOT

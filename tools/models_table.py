@@ -57,7 +57,7 @@ def main() -> None:
     package = types.ModuleType("segment_anywhere")
     package.__path__ = [str(ROOT)]
     sys.modules["segment_anywhere"] = package
-    catalogue = importlib.import_module("segment_anywhere.core.engines.catalogue")
+    catalogue = importlib.import_module("segment_anywhere.core.engines.files.catalogue")
     families = importlib.import_module("segment_anywhere.core.engines.families")
     text = README.read_text(encoding="utf-8")
     README.write_text(with_table(text, models_table(catalogue, families)), encoding="utf-8")

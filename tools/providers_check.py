@@ -20,23 +20,18 @@ import numpy as np
 import torch
 from PIL import Image
 from segment_anywhere.core.errors import SegmentAnywhereError  # noqa: E402, I001
-from segment_anywhere.core.prompts import ObjectPrompt, Point  # noqa: E402
+from segment_anywhere.core.pictures.thumbnails import result_pictures  # noqa: E402
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
 from segment_anywhere.core.providers.ask import Ask  # noqa: E402
-from segment_anywhere.core.providers.base import Answer, Provider  # noqa: E402
+from segment_anywhere.core.providers.contract import Answer, Provider  # noqa: E402
 from segment_anywhere.core.providers.credentials import load_profile  # noqa: E402
 from segment_anywhere.core.providers.failures import key_names  # noqa: E402
 from segment_anywhere.core.providers.masks import picture_format  # noqa: E402
 from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
-from segment_anywhere.core.providers.runs import (  # noqa: E402
-    Hooks,
-    RunLimits,
-    segment,
-    summary,
-)
-from segment_anywhere.core.thumbnails import result_pictures  # noqa: E402
+from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
 
-from headless.pack import host_dirs
+from headless.local.pack import host_dirs
 
 from . import ROOT
 

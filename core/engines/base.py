@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..prompts import ObjectPrompt
+from ..prompts.prompts import ObjectPrompt
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import InputError
-from ..prompts import ObjectPrompt
-from . import sam2_layout, sam3_layout, sam_layout
+from ..prompts.prompts import ObjectPrompt
+from .sam import layout as sam_layout
+from .sam2 import layout as sam2_layout
+from .sam3 import layout as sam3_layout
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,25 @@ class Family:
 FAMILIES = (
     # GrabCut takes a good part of a second for each click.
     Family("grabcut", "GrabCut", Capabilities(negative_boxes=True), grid_side=8),
-    Family("sam", "SAM", module="sam", is_official=sam_layout.is_sam, model_types=("sam",)),
+    Family("sam", "SAM", module="sam.engine", is_official=sam_layout.is_sam, model_types=("sam",)),
     Family(
         "sam_hq",
         "HQ-SAM",
-        module="sam_hq",
+        module="sam.hq",
         is_official=sam_layout.is_sam_hq,
         model_types=("sam_hq",),
     ),
     Family(
         "sam2",
         "SAM 2 / 2.1",
-        module="sam2",
+        module="sam2.engine",
         is_official=sam2_layout.is_official,
         model_types=("sam2", "sam2_video"),
     ),
     Family(
         "edgetam",
         "EdgeTAM",
-        module="edgetam",
+        module="sam2.edgetam",
         is_official=sam2_layout.is_edgetam,
         model_types=("edgetam", "edgetam_video"),
     ),
@@ -80,7 +82,7 @@ FAMILIES = (
         "sam3",
         "SAM 3 / 3.1",
         Capabilities(words=True),
-        module="sam3",
+        module="sam3.engine",
         is_official=sam3_layout.is_official,
         model_types=("sam3_video", "sam3_tracker", "sam3_tracker_video", "sam3"),
     ),
@@ -93,11 +95,13 @@ DETECTOR_FAMILIES = (
         "grounding_dino",
         "Grounding DINO",
         _WORDS_ALONE,
-        module="grounding_dino",
+        module="detectors.grounding_dino",
         model_types=("grounding-dino", "mm-grounding-dino"),
     ),
-    Family("owlv2", "OWLv2", _WORDS_ALONE, module="owlv2", model_types=("owlv2",)),
-    Family("clipseg", "CLIPSeg", _WORDS_ALONE, module="clipseg", model_types=("clipseg",)),
+    Family("owlv2", "OWLv2", _WORDS_ALONE, module="detectors.owlv2", model_types=("owlv2",)),
+    Family(
+        "clipseg", "CLIPSeg", _WORDS_ALONE, module="detectors.clipseg", model_types=("clipseg",)
+    ),
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""
 

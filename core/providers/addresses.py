@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 import aiohttp
 from yarl import URL
 
-from .base import CallFailed, Failure, FailureKind, Profile
+from .contract import CallFailed, Failure, FailureKind, Profile
 from .failures import shorten
 
 _LOCAL_NAMES = {"localhost", "ip6-localhost"}

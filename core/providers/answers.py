@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..rle import MAX_PIXELS, decode
-from .base import Answer, CallFailed, Failure, FailureKind, Url
+from ..results.rle import MAX_PIXELS, decode
+from .contract import Answer, CallFailed, Failure, FailureKind, Url
 from .failures import shorten
 from .masks import picture_format
 

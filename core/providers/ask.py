@@ -9,8 +9,8 @@ from typing import Any
 from yarl import URL
 
 from ..errors import InputError
-from ..prompts import ObjectPrompt
-from .base import Capabilities, Picture, Profile, Provider, SegmentRequest
+from ..prompts.prompts import ObjectPrompt
+from .contract import Capabilities, Picture, Profile, Provider, SegmentRequest
 from .images import scale_objects
 from .options import check_profile, check_text
 from .registry import variant_title, who_can

@@ -24,7 +24,7 @@ from typing import Any
 from yarl import URL
 
 from .addresses import is_loopback
-from .base import Profile, Provider, ProviderError
+from .contract import Profile, Provider, ProviderError
 from .failures import key_names
 
 FILE_NAME = "providers.toml"

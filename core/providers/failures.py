@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .base import Answer, Failure, FailureKind, Provider
+from .contract import Answer, Failure, FailureKind, Provider
 
 _MAX_DETAIL = 300
 HIDDEN = "[hidden]"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from .answers import unusable
-from .base import Answer, CallFailed, Failure, Provider
+from .contract import Answer, CallFailed, Failure, Provider
 from .failures import shorten, status_failure
 
 log = logging.getLogger(__name__)

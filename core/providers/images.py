@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..prompts import Box, ObjectPrompt, Point
-from .base import ImageLimits, Picture
+from ..prompts.prompts import Box, ObjectPrompt, Point
+from .contract import ImageLimits, Picture
 
 # Level 4 takes half as long again for files a tenth smaller, level 9 many times as long.
 _PNG_LEVEL = 1

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from .ask import Ask
-from .base import (
+from .contract import (
     Answer,
     CallFailed,
     FailureKind,

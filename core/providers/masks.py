@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..rle import MAX_PIXELS
+from ..results.rle import MAX_PIXELS
 from ..tensors import resize_mask
-from .base import CallFailed, Failure, FailureKind, FoundMask, Reading
+from .contract import CallFailed, Failure, FailureKind, FoundMask, Reading
 
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
 # A mask has few pixels between black and white, and no colour.

@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from ..errors import InputError
-from .base import Profile
+from .contract import Profile
 from .failures import shorten
 
 # What HTTP allows in the name of a header (RFC 9110).

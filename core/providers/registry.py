@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import airefinery, custom, fal, imagineo, moark, segmind
-from .base import Capabilities, Provider
+from .contract import Capabilities, Provider
+from .vendors import airefinery, custom, fal, imagineo, moark, segmind
 
 PROVIDERS: dict[str, Provider] = {
     module.PROVIDER.key: module.PROVIDER

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from ..compact_mask import compact
-from ..prompts import ObjectPrompt
-from ..segments import Instance, Segments, numbered
+from ..prompts.prompts import ObjectPrompt
+from ..results.compact_mask import compact
+from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size, rgb_frame
 from .ask import Ask, check, requests
-from .base import (
+from .contract import (
     CallFailed,
     CallInfo,
     Failure,

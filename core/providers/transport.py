@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from .addresses import CheckedResolver, check_download, parse_url, reach_of, unsafe
-from .base import (
+from .contract import (
     Answer,
     CallFailed,
     Failure,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headless.client import HttpAnswer, HttpClient
+from headless.remote.client import HttpAnswer, HttpClient
 
 RUN_SECONDS = 180.0
 _POLL_SECONDS = 0.05

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from headless.client import HttpClient
 from headless.errors import WorkflowError
-from headless.pack import PACK_ROOT
+from headless.local.pack import PACK_ROOT
+from headless.remote.client import HttpClient
 
 PACK_NAME = "segment-anywhere"
 HOW_TO_GET_ONE = (

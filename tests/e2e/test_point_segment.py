@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.base import Engine
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.engines.grabcut import GrabCutEngine
-from segment_anywhere.core.prompts import ObjectPrompt, Point
-from segment_anywhere.core.segmenter import MaskChoice, Segmenter
-from segment_anywhere.core.segments import Segments, union_masks
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.results.segments import Segments, union_masks
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
 from .conftest import TINY
 from .graphs import node, point_segment

@@ -11,11 +11,11 @@ from conftest import ROOT
 from PIL import Image
 from pycocotools import mask as coco
 from scenes import draw_scene
-from segment_anywhere.core import render
-from segment_anywhere.core.engines.checkpoints import load_engine
-from segment_anywhere.core.everything import GridSettings, segment_everything
-from segment_anywhere.core.segmenter import Segmenter
-from segment_anywhere.core.segments import Segments
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.pictures import render
+from segment_anywhere.core.results.segments import Segments
+from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
+from segment_anywhere.core.tasks.segmenter import Segmenter
 
 from .api import Api, Graph, Refused
 from .conftest import TINY

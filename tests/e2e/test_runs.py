@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
-from segment_anywhere.core.engines.checkpoints import read_weights
+from segment_anywhere.core.engines.files.checkpoints import read_weights
 
 from .api import Api, Events, Graph
 from .graphs import BUILT_IN, node, point_segment

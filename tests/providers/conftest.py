@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # The servers are a package of their own, as `python -m tests.providers.servers` has them.
 sys.path.insert(0, str(ROOT))
 
-from segment_anywhere.core.prompts import ObjectPrompt, Point  # noqa: E402
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
 from segment_anywhere.core.providers import jobs  # noqa: E402
 from segment_anywhere.core.providers.ask import Ask  # noqa: E402
-from segment_anywhere.core.providers.base import Profile  # noqa: E402
+from segment_anywhere.core.providers.contract import Profile  # noqa: E402
 from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment  # noqa: E402

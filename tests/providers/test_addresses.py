@@ -18,7 +18,7 @@ from segment_anywhere.core.providers.addresses import (
     check_ip,
     parse_url,
 )
-from segment_anywhere.core.providers.base import CallFailed, HttpRequest, Profile, ProviderError
+from segment_anywhere.core.providers.contract import CallFailed, HttpRequest, Profile, ProviderError
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.transport import Transport
 

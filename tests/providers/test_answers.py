@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.providers.base import ImageLimits
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.providers.contract import ImageLimits
 from segment_anywhere.core.providers.images import encode_picture
 
 from .conftest import SIZE, SQUARE, always_uploading, ask_for, run, square_image, square_mask

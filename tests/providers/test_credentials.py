@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from segment_anywhere.core.providers.base import ProviderError
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.credentials import load_profile, settings_state
 from segment_anywhere.core.providers.registry import PROVIDERS
 

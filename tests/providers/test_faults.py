@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from segment_anywhere.core.providers import runs, transport
-from segment_anywhere.core.providers.base import ProviderError
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 from segment_anywhere.core.providers.transport import Limits

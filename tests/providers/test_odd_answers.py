@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from segment_anywhere.core.providers.base import ProviderError
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 

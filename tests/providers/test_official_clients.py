@@ -15,7 +15,7 @@ import pytest
 import segmind
 from huggingface_hub import InferenceClient
 from PIL import Image
-from segment_anywhere.core.prompts import ObjectPrompt, Point
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.registry import PROVIDERS
 

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.providers.base import Reading
+from segment_anywhere.core.providers.contract import Reading
 from segment_anywhere.core.providers.runs import RunLimits
 
 from .conftest import OPTIONS, ask_for, run

@@ -7,8 +7,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from segment_anywhere.core.prompts import ObjectPrompt, Point
-from segment_anywhere.core.providers.base import ProviderError
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks
 

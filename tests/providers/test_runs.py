@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.providers import jobs, runs
-from segment_anywhere.core.providers.base import Answer, ProviderError
+from segment_anywhere.core.providers.contract import Answer, ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswer, PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
 

@@ -22,7 +22,8 @@ from aiohttp import WSMsgType, web
 from conftest import ROOT, folder_paths
 from loopback import running
 from PIL import Image
-from segment_anywhere.nodes import NODES, preview
+from segment_anywhere.nodes import NODES
+from segment_anywhere.nodes import live_preview as preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from segment_anywhere.nodes import preview
+from segment_anywhere.nodes import live_preview as preview
 
 INSIDE, OUTSIDE = (130, 90), (40, 40)
 BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"

@@ -31,7 +31,7 @@ import { scaleOf, toArea } from "./view.js";
  * @property {CanvasImageSource} outline
  */
 
-/** The colours of core/render.py, so that editor, mask and overlay agree. */
+/** The colours of core/pictures/render.py, so that editor, mask and overlay agree. */
 const PALETTE = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2"];
 const POSITIVE = "#1f8f4d";
 const NEGATIVE = "#c62828";

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Reads and writes the text of the `points` input. Mirrors core/prompt_formats.py, which is the
+ * Reads and writes the text of the `points` input. Mirrors core/prompts/formats.py, which is the
  * authority; tests/vectors/points.json holds both to the same table.
  */
 

@@ -7,7 +7,7 @@ export interface XY {
 
 export type Size = [width: number, height: number];
 
-/** In pixels of the image; see core/prompts.py. */
+/** In pixels of the image; see core/prompts/prompts.py. */
 export interface Point extends XY {
   positive: boolean;
   object: number;
@@ -107,7 +107,7 @@ export type PreviewAnswer =
   | { kind: "absent" }
   | { kind: "failed" };
 
-/** `ui.segment_anywhere` of a run; see nodes/preview.py. */
+/** `ui.segment_anywhere` of a run; see nodes/live_preview.py. */
 export interface RunState {
   key: string;
   size: Size;

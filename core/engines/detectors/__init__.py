@@ -1,0 +1,1 @@
+"""What understands words: Grounding DINO, OWLv2, CLIPSeg; finds boxes or rough areas."""

@@ -1,0 +1,137 @@
+"""CLIPSeg on transformers' model class: words to a heat map, its connected components to objects.
+
+Source: Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022); the heat
+map equals that of transformers' `CLIPSegForImageSegmentation` with its own processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..base import Detections, Embedding, MaskDetail
+from .base import DetectorFolder, check_length, normalise, phrase_tokens
+
+MODEL_CLASS = "CLIPSegForImageSegmentation"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ClipsegDetector:
+    """A CLIPSeg model: the image encoder in `dtype`, text encoder and decoder in fp32."""
+
+    family = "clipseg"
+    mask_detail = MaskDetail.ROUGH
+
+    def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
+        self.module = folder.model.eval().requires_grad_(False).float()
+        self._dtype = dtype
+        self._tokenizer = folder.tokenizer
+        self._image = folder.image
+        vision = self.module.clip.vision_model.to(dtype)
+        # The decoder reads no layer behind the last of these.
+        del vision.encoder.layers[max(self.module.extract_layers) + 1 :]
+        self._phrase_features = lru_cache(maxsize=1024)(self._encode_phrase)
+
+    @torch.inference_mode()
+    def encode(self, frame: Tensor) -> Embedding:
+        """Embed one frame, [H, W, 3] float32, 0..1: the layers of the image encoder that the
+        decoder reads, [1, T, C] each, in the encoder's dtype."""
+        pixels = self._pixels(frame).to(self._dtype)
+        vision = self.module.clip.vision_model
+        layers = vision(pixels, output_hidden_states=True, return_dict=True).hidden_states
+        # The first state is the encoder's input.
+        chosen = tuple(layers[layer + 1] for layer in self.module.extract_layers)
+        return Embedding(chosen, (frame.shape[0], frame.shape[1]))
+
+    @torch.inference_mode()
+    def detect(
+        self, embedding: Embedding, phrases: Sequence[str], threshold: float
+    ) -> list[Detections]:
+        """Find the connected parts of each phrase's heat map that reach the threshold.
+
+        A part's score is its highest heat. Raises InputError for a phrase without words or longer
+        than the model's text (77 tokens).
+        """
+        logits = self.heat_logits(embedding, phrases).cpu()
+        return [self._parts(heat, threshold, embedding.size) for heat in logits]
+
+    @torch.inference_mode()
+    def heat_logits(self, embedding: Embedding, phrases: Sequence[str]) -> Tensor:
+        """The heat map of each phrase as logits [P, h, w] float32, phrase by phrase."""
+        layers = [layer.to(self._device).float() for layer in embedding.features]
+        maps = []
+        for phrase in phrases:
+            condition = self._phrase_features(phrase)[None].to(self._device)
+            heat = self.module.decoder(layers, condition, return_dict=True).logits
+            maps.append(heat.reshape(heat.shape[-2:]))
+        return torch.stack(maps)
+
+    def _encode_phrase(self, phrase: str) -> Tensor:
+        """A phrase's feature: [C] float32 on the CPU."""
+        model = self.module.clip
+        limit = self.module.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(phrase, return_tensors="pt")
+        check_length(phrase, phrase_tokens(tokens.input_ids), limit - 2, "CLIPSeg")
+        pooled = model.text_model(**tokens.to(self._device)).pooler_output
+        return model.text_projection(pooled)[0].cpu()
+
+    def _parts(self, heat: Tensor, threshold: float, size: tuple[int, int]) -> Detections:
+        """The connected parts of one phrase's logits [h, w]."""
+        import cv2
+
+        above = heat - torch.tensor(threshold).logit(eps=1e-4)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(
+            (above >= 0).numpy().astype(np.uint8), connectivity=8
+        )
+        # Smaller than half a patch a side, a part beside larger ones is noise: the model sees
+        # nothing so small.
+        largest = stats[1:, cv2.CC_STAT_AREA].max(initial=0)
+        smallest = min(largest, (heat.shape[0] * self._patch_share / 2) ** 2)
+        # The first component is the ground.
+        numbers = [n for n in range(1, len(stats)) if stats[n, cv2.CC_STAT_AREA] >= smallest]
+        parts = torch.from_numpy(labels) == torch.tensor(numbers).reshape(-1, 1, 1)
+        scores = torch.tensor([float(heat[part].max()) for part in parts]).sigmoid()
+        order = scores.argsort(descending=True, stable=True)
+        boxes = torch.from_numpy(stats[numbers, :4]).float().reshape(-1, 4)
+        boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
+        scale = torch.tensor([size[1] / heat.shape[1], size[0] / heat.shape[0]]).repeat(2)
+        # Other parts become outside; along its outline a part's logits stay as they are.
+        logits = torch.where(parts, above, -above.abs())
+        best = float(heat.max().sigmoid())
+        return Detections(scores[order], (boxes * scale)[order], logits[order], best)
+
+    @property
+    def _patch_share(self) -> float:
+        """A patch's side as a share of the image's."""
+        vision = self.module.config.vision_config
+        return vision.patch_size / vision.image_size
+
+    def _pixels(self, frame: Tensor) -> Tensor:
+        """Squash to the model's square, antialiased, and normalise: [1, 3, S, S]."""
+        image = frame.to(self._device).permute(2, 0, 1)[None]
+        sides = self._image.get("size", {})
+        size = (sides.get("height", 352), sides.get("width", 352))
+        image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        mean = self._image.get("image_mean", _MEAN)
+        return normalise(image, mean, self._image.get("image_std", _STD))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    def activation_bytes(self) -> int:
+        """About 32 states of all patches in the encoder, and as many of the decoder's in fp32."""
+        config = self.module.config
+        patches = (352 // config.vision_config.patch_size) ** 2
+        encoder = config.vision_config.hidden_size * self._dtype.itemsize
+        return 32 * patches * (encoder + config.reduce_dim * 4)
+
+
+def from_folder(folder: DetectorFolder, dtype: torch.dtype) -> ClipsegDetector:
+    """Build the detector of a transformers folder; dtype is the image encoder's."""
+    return ClipsegDetector(folder, dtype)

@@ -1,0 +1,1 @@
+"""Weights on the disk: what is published, downloads, telling families apart, loading."""

@@ -1,0 +1,232 @@
+"""Reads weights files and folders safely, recognises the family by the keys, builds the engine.
+
+A file is memory-mapped, so that reading costs no memory before the weights are converted or moved.
+Pickles are read with `weights_only`, which runs no code from the file.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ..base import Engine
+from ..families import FAMILIES, Family, family_of_keys, family_of_type
+from ..sam import layout as sam_layout
+
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+_WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
+_LFS_POINTER = b"version https://git-lfs"
+_ZIP = b"PK\x03\x04"
+# Checkpoints nest their weights under one of these.
+_NESTING_KEYS = ("model", "state_dict")
+
+
+def find_family(path: Path) -> Family:
+    """The family of a weights file or a transformers folder; reads no weights.
+
+    Raises CheckpointError where the path is missing, unreadable or of no family that is known.
+    """
+    return _family_of_folder(path)[0] if path.is_dir() else _family_of_file(path)[0]
+
+
+def load_engine(path: Path, dtype: torch.dtype) -> Engine:
+    """Load a weights file or a transformers folder; dtype is the image encoder's.
+
+    Raises CheckpointError where the path is missing, unreadable or of no family that is known.
+    """
+    return _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+
+
+def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
+    state = read_weights(path)
+    family = family_of_keys(state)
+    if family is None:
+        _refuse_tiny_vit(path, state)
+        first = ", ".join(list(state)[:3])
+        known = ", ".join(each.title for each in FAMILIES if each.is_official is not None)
+        raise CheckpointError(
+            f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
+            f"{known}, each as the official checkpoint, the same keys in .safetensors, or a "
+            "transformers folder. Choose another file in Load SAM."
+        )
+    return family, state
+
+
+def _refuse_tiny_vit(path: Path, state: Mapping[str, Tensor]) -> None:
+    if sam_layout.is_tiny_vit(state):
+        raise CheckpointError(
+            f"{path.name}: this is a SAM behind the image encoder TinyViT (MobileSAM, HQ-SAM "
+            "tiny), for which the transformers library has no model. Use EdgeTAM or SAM 2.1 tiny, "
+            "which are as small, or HQ-SAM vit_b."
+        )
+
+
+def _load_file(path: Path, dtype: torch.dtype) -> Engine:
+    family, state = _family_of_file(path)
+    try:
+        return family.builder().from_official(state, dtype)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # Shapes are read as they come, and transformers checks sizes with errors of its own.
+        raise CheckpointError(
+            f"{path}: looks like {family.title}, but a weight is missing or of an unexpected "
+            f"shape ({type(error).__name__}: {error}). Download it again or choose another file."
+        ) from error
+
+
+def weights_state(path: Path) -> tuple:
+    """Names, sizes and times of the files behind a model; changes when any of them does."""
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors or pickled weights file into a flat state dict, memory-mapped.
+
+    The content decides which of the two it is, not the name. Raises CheckpointError, naming the
+    file, for a missing, truncated or foreign file, a web page or pointer saved in its place, and a
+    pickle that would run code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file. Choose another model in Load SAM.")
+    with path.open("rb") as file:
+        head = file.read(512)
+    _refuse_non_weights(path, head)
+    if _is_safetensors(path, head):
+        return _read_safetensors(path)
+    return _read_pickle(path, is_zip=head.startswith(_ZIP))
+
+
+def _refuse_non_weights(path: Path, head: bytes) -> None:
+    if not head:
+        raise CheckpointError(f"{path}: the file is empty. Delete it and download it again.")
+    if _WEB_PAGE.match(head):
+        raise CheckpointError(
+            f"{path}: this is a web page saved under a model's name, not weights. Delete it and "
+            "download the file itself (on a model hub: the download button, not the page)."
+        )
+    if head.startswith(_LFS_POINTER):
+        raise CheckpointError(
+            f"{path}: this is a Git LFS pointer, not the weights it points to. Run `git lfs pull` "
+            "in its repository, or download the file itself."
+        )
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """Eight bytes of length, then that much JSON; by name where the file is cut that short."""
+    if head[8:9] != b"{" and path.suffix == ".safetensors" and head.startswith(_ZIP):
+        raise CheckpointError(
+            f"{path}: this is a .pt file under another name. Rename it so that it ends with .pt."
+        )
+    return head[8:9] == b"{" or path.suffix == ".safetensors"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(_broken(path, error)) from error
+
+
+def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
+    try:
+        # Only the zip container of torch 1.6 and later can be memory-mapped.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: this file is damaged, or holds more than weights (loading it could run code) "
+            "and is refused. Download it again from its publisher, or use the .safetensors version."
+        ) from error
+    except Exception as error:
+        # A damaged pickle can raise almost anything, and all of it means the same.
+        raise CheckpointError(_broken(path, error)) from error
+    for key in _NESTING_KEYS:
+        if isinstance(content, dict) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, accepted is a dictionary of weights. "
+            "Choose another file in Load SAM."
+        )
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise CheckpointError(f"{path}: holds no weights. Choose another file in Load SAM.")
+    return state
+
+
+def _broken(path: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return (
+        f"{path}: cannot be read as weights ({reason}). The file is probably incomplete "
+        f"({path.stat().st_size:,} bytes); delete it and download it again."
+    )
+
+
+def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
+    config = read_config(path / "config.json")
+    family = family_of_type(config.get("model_type"))
+    if family is None:
+        known = ", ".join(name for each in FAMILIES for name in each.model_types)
+        raise CheckpointError(
+            f"{path}: config.json names the model type {config.get('model_type')!r}; accepted: "
+            f"{known}. Choose another folder in Load SAM."
+        )
+    return family, config
+
+
+def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
+    family, config = _family_of_folder(path)
+    state = _read_folder_weights(path)
+    try:
+        return family.builder().from_transformers(config, state, dtype)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # transformers checks configurations with errors of its own, of many kinds.
+        raise CheckpointError(
+            f"{path}: config.json does not describe a model that can be built ({error}). Download "
+            "the whole repository again."
+        ) from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a folder's JSON file; CheckpointError where it is unreadable or no object."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}). A model folder needs config.json and "
+            "model.safetensors; download the whole repository."
+        ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(config).__name__}, accepted is a JSON object. Download the "
+            "whole repository."
+        )
+    return config
+
+
+def _read_folder_weights(path: Path) -> dict[str, Tensor]:
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(
+            f"{path}: no .safetensors file beside config.json. Download model.safetensors of the "
+            "same repository into it."
+        )
+    state: dict[str, Tensor] = {}
+    for file in files:
+        state.update(read_weights(file))
+    return state

@@ -1,0 +1,183 @@
+"""Fetches catalogue entries from the model hub: resumable, verified, never half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DownloadError
+from .catalogue import Entry, RemoteFile
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+_CHUNK = 2**20
+_TIMEOUT = 30.0
+_SPARE_DISK = 2**28
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+)
+_TRUE = {"1", "true", "yes", "on"}
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are there and the bytes expected; may raise to stop the download."""
+
+
+def download(entry: Entry, folder: Path, progress: Progress) -> Path:
+    """Fetch an entry into a folder and return the path of its file, or of the folder it is.
+
+    What is in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies, and what is in the
+    folder already is not fetched again. HF_ENDPOINT names another hub; HF_HUB_OFFLINE forbids the
+    network. The bytes of a file go to a `.part` file, which a later call continues, and get their
+    name once size and SHA-256 are right. Raises DownloadError, saying what to fetch by hand and
+    where to put it.
+    """
+    cached = [_hub_cache(entry, file) for file in entry.files]
+    if None not in cached:
+        return cached[0].parent if entry.is_folder else cached[0]
+    place = folder / entry.file if entry.is_folder else folder
+    done = 0
+    for file in entry.files:
+        one = _Download(entry, file, place / file.name)
+        if not one.target.is_file():
+            one.run(_shifted(progress, done, entry.size))
+        done += file.size
+    return folder / entry.file
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one file as progress of the whole entry."""
+    return lambda done, _: progress(before + done, total)
+
+
+def url(entry: Entry, file: RemoteFile) -> str:
+    """Where a file of an entry is fetched from."""
+    if entry.repository.startswith("https://"):
+        return f"{entry.repository}/{file.path}"
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
+    return f"{endpoint}/{entry.repository}/resolve/{entry.revision}/{file.path}"
+
+
+def _hub_cache(entry: Entry, file: RemoteFile) -> Path | None:
+    if entry.repository.startswith("https://"):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
+    cache = os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
+    found = try_to_load_from_cache(
+        entry.repository, file.path, cache_dir=cache, revision=entry.revision
+    )
+    return Path(found) if isinstance(found, str) else None
+
+
+@dataclass(frozen=True)
+class _Download:
+    """One file on its way to `target`."""
+
+    entry: Entry
+    file: RemoteFile
+    target: Path
+
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(self.target.name + ".part")
+
+    @property
+    def url(self) -> str:
+        return url(self.entry, self.file)
+
+    def run(self, progress: Progress) -> None:
+        if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+            raise self._error("HF_HUB_OFFLINE is set")
+        if not self.url.startswith(("https://", "http://")):
+            raise self._error(f"HF_ENDPOINT must begin with https://, found {self.url}")
+        try:
+            self._make_room()
+            log.info("downloading %s to %s", self.url, self.target)
+            self._fetch(progress)
+            self._verify()
+            self.part.replace(self.target)
+        except urllib.error.HTTPError as error:
+            raise self._error(f"the server answered {error.code} {error.reason}") from error
+        except _NETWORK_ERRORS as error:
+            reason = getattr(error, "reason", None) or error
+            raise self._error(f"the connection failed ({reason})") from error
+        except OSError as error:
+            raise self._error(f"the file cannot be written ({error})") from error
+
+    def _make_room(self) -> None:
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        needed = self.file.size - self._bytes_there()
+        if shutil.disk_usage(self.part.parent).free < needed + _SPARE_DISK:
+            raise self._error(f"the disk lacks room for {self.file.size:,} bytes")
+
+    def _bytes_there(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _fetch(self, progress: Progress) -> None:
+        done, size = self._bytes_there(), self.file.size
+        if done >= size:
+            return
+        headers = {"User-Agent": "segment-anywhere"}
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        request = urllib.request.Request(self.url, headers=headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            # A server that ignores the range, or mistakes it, sends the whole file again.
+            start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
+            resumed = response.status == http.client.PARTIAL_CONTENT and start == str(done)
+            done = done if resumed else 0
+            with self.part.open("ab" if resumed else "wb") as file:
+                while done <= size and (chunk := response.read1(_CHUNK)):
+                    file.write(chunk)
+                    done += len(chunk)
+                    progress(min(done, size), size)
+
+    def _verify(self) -> None:
+        size, wanted = self.part.stat().st_size, self.file
+        with self.part.open("rb") as file:
+            is_page = file.read(1) == b"<"
+        if is_page:
+            self.part.unlink()
+            raise self._error("the server sent a web page instead of the file")
+        if size < wanted.size:
+            raise self._error(
+                f"the connection ended after {size:,} of {wanted.size:,} bytes; queue again to "
+                "continue"
+            )
+        if size > wanted.size or (wanted.sha256 and file_sha256(self.part) != wanted.sha256):
+            self.part.unlink()
+            raise self._error("what arrived is not the published file (size or SHA-256)")
+
+    def _error(self, reason: str) -> DownloadError:
+        other = '"grabcut (built in)" in Load SAM to go on without any download'
+        others = ""
+        if self.entry.is_folder:
+            other = "another detector in Text Segment"
+            names = ", ".join(file.name for file in self.entry.files)
+            others = f" (the whole folder: {names})"
+        return DownloadError(
+            f"{self.entry.name} could not be downloaded: {reason}. Fetch {self.url} by hand and "
+            f"save it as {self.target}{others}, or choose {other}."
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as lower-case hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

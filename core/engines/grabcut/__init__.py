@@ -1,0 +1,1 @@
+"""The built-in engine, which needs no weights."""

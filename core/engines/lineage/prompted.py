@@ -1,0 +1,183 @@
+"""What the engines of the SAM lineage share: groups of prompts, number types, the final masks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...prompts.prompts import Box, ObjectPrompt
+from ...results.segments import mask_boxes
+from ..base import Candidates, Embedding
+
+# A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
+MASK_LOGIT = 10.0
+# Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
+_CPU_OBJECTS, _GPU_OBJECTS = 4, 16
+# About 30 MB of activations for each object at the official size.
+DECODER_BYTES = 2**29
+# The parts of the models that decode prompts.
+_DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
+# The corners of a box among the labels of points; clicks are 0 and 1.
+BOX_LABELS = (2, 3)
+
+
+class PromptedEngine:
+    """A model of encoders, in `dtype`, and of prompt encoder and mask decoder, in fp32.
+
+    Subclasses say how an image is encoded, how it lies in the model's square of S x S pixels
+    (`_scale`, `_low_resolution`) and what a decoder run is (`predict`).
+    """
+
+    family: str
+    encoders: tuple[str, ...] = ("vision_encoder",)
+    """The parts of the model that run in `dtype`."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        self.module = model.eval().requires_grad_(False)
+        self._dtype = dtype
+        for name, part in self.module.named_children():
+            part.to(dtype if name in self.encoders else torch.float32)
+        for parameter in self.module.parameters(recurse=False):
+            parameter.data = parameter.data.float()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> list[Candidates]:
+        """Propose masks for each object: several for multimask, else one.
+
+        Objects with the same number of points share one decoder run: padding them to a common
+        number would change the attention's result. A mask alone is given the box around it: in
+        training, masks came with other prompts.
+        """
+        embedding = embedding.to(self._device)
+        prompts = [_with_box(prompt) for prompt in prompts]
+        groups: dict[Hashable, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(self._group_key(prompt), []).append(index)
+        results: dict[int, Candidates] = {}
+        limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
+        for group in groups.values():
+            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
+                chosen = [prompts[index] for index in members]
+                logits, scores = self._decode_group(embedding, chosen, multimask)
+                for row, index in enumerate(members):
+                    results[index] = Candidates(logits[row], scores[row])
+        return [results[index] for index in range(len(prompts))]
+
+    def _group_key(self, prompt: ObjectPrompt) -> Hashable:
+        """Objects with equal keys have prompts of the same kinds and number."""
+        return len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None
+
+    def _decode_group(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N objects of one group: logits [N, K, h, w] and scores [N, K], both float32."""
+        points, labels = self._points(prompts, embedding.size)
+        masks = self._mask_logits(prompts)
+        return self.predict(embedding, points, labels, masks, multimask)
+
+    def predict(
+        self,
+        embedding: Embedding,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N objects with equally many points.
+
+        points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int,
+        1 and 0 for clicks, 2 and 3 for the corners of a box, which come first. mask_logits:
+        [N, 1, S/4, S/4] float32. Returns logits [N, K, S/4, S/4] and scores [N, K], both float32.
+        """
+        raise NotImplementedError
+
+    def _points(
+        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Points in pixels of the model's square [N, P, 2] float32 and labels [N, P] int32.
+
+        A box is two points, its corners, before the clicks.
+        """
+        rows, labels = [], []
+        for prompt in prompts:
+            row = [(point.x, point.y) for point in prompt.points]
+            label = [int(point.positive) for point in prompt.points]
+            if prompt.box is not None:
+                box = prompt.box
+                row = [(box.x1, box.y1), (box.x2, box.y2), *row]
+                label = [*BOX_LABELS, *label]
+            rows.append(row)
+            labels.append(label)
+        scale = torch.tensor(self._scale(size), dtype=torch.float64)
+        points = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1, 2) * scale
+        return (
+            points.float().to(self._device),
+            torch.tensor(labels, dtype=torch.int32).to(self._device),
+        )
+
+    def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Factors (x, y) from pixels of an image of size (H, W) to those of the model's square."""
+        raise NotImplementedError
+
+    def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
+        """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
+        if prompts[0].mask is None:
+            return None
+        masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
+        return (self._low_resolution(masks)[:, None] * 2.0 - 1.0) * MASK_LOGIT
+
+    def _low_resolution(self, masks: Tensor) -> Tensor:
+        """Masks of an image [N, H, W] float32, brought to a quarter of the model's square."""
+        raise NotImplementedError
+
+    def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to (H, W), then threshold at 0: [K, H, W] bool."""
+        return self.to_logits(logits, size) > 0
+
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
+        return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    def cpu_decoder(self) -> PromptedEngine:
+        """The prompt encoder and the mask decoder on the CPU, for a thread of its own."""
+        decoder = copy.copy(self)
+        decoder.module = _decoder_copy(self.module)
+        return decoder
+
+
+def _decoder_copy(module: nn.Module) -> nn.Module:
+    """A copy of a model on the CPU that has nothing but what decodes prompts.
+
+    Weights that are on the CPU already are shared, not copied.
+    """
+    memo: dict[int, object] = {}
+    weights = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    for name, part in module.named_children():
+        if name in _DECODER_PARTS:
+            weights += [*part.parameters(), *part.buffers()]
+        else:
+            memo[id(part)] = nn.Identity()
+    for weight in weights:
+        there = weight.detach().cpu()
+        is_parameter = isinstance(weight, nn.Parameter)
+        memo[id(weight)] = nn.Parameter(there, requires_grad=False) if is_parameter else there
+    return copy.deepcopy(module, memo)
+
+
+def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
+    if prompt.mask is None or prompt.points or prompt.box is not None:
+        return prompt
+    inside = (prompt.mask[None] * 255).to(torch.uint8)
+    x1, y1, x2, y2 = mask_boxes(inside.cpu())[0].tolist()
+    return replace(prompt, box=Box(x1, y1, x2, y2))

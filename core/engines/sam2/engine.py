@@ -1,0 +1,230 @@
+"""SAM 2 and SAM 2.1 on transformers' `Sam2Model`, with our own pre- and post-processing in torch.
+
+Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos" (2024); numerically equal to the
+official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...tensors import resize_mask
+from ..base import Embedding
+from ..lineage import weights
+from ..lineage.layouts import Decoder, both_positions
+from ..lineage.prompted import DECODER_BYTES, PromptedEngine
+from .encoder import streamline
+from .layout import infer_decoder, infer_trunk, to_transformers
+
+# ImageNet statistics, as the official transforms use.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+# What a transformers folder of the video model holds beside the image model.
+_VIDEO_PARTS = re.compile(
+    r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
+    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter"
+    r"|spatial_perceiver)"
+)
+
+
+class Sam2Engine(PromptedEngine):
+    """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
+
+    family = "sam2"
+    mean, std = _MEAN, _STD
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        super().__init__(model, dtype)
+        self._image_size = model.config.prompt_encoder_config.image_size
+        streamline(self.module.vision_encoder)
+
+    @torch.inference_mode()
+    def encode(self, frame: Tensor) -> Embedding:
+        """Embed one frame, [H, W, 3] float32, 0..1. The features are those the mask decoder reads:
+        three maps at 1/4, 1/8 and 1/16 of the model's input, in the encoder's dtype."""
+        size = (frame.shape[0], frame.shape[1])
+        maps = self.module.vision_encoder(self._pixels(frame)).fpn_hidden_states
+        return Embedding(self._decoder_levels(maps), size)
+
+    def _decoder_levels(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The three maps of the neck, fine to coarse -> what the mask decoder reads of them."""
+        decoder = self.module.mask_decoder
+        fine = decoder.conv_s0(maps[0].float())
+        middle = decoder.conv_s1(maps[1].float())
+        coarse = maps[2].float() + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
+        return tuple(level.to(self._dtype) for level in (fine, middle, coarse))
+
+    def _pixels(self, frame: Tensor) -> Tensor:
+        """Squash to the model's square, antialiased, and normalise: [1, 3, S, S] in the encoder's
+        dtype on its device."""
+        image = frame.to(self._device).permute(2, 0, 1)[None]
+        square = (self._image_size, self._image_size)
+        image = F.interpolate(image, size=square, mode="bilinear", antialias=True)
+        mean = torch.tensor(self.mean, device=image.device).reshape(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=image.device).reshape(1, 3, 1, 1)
+        return ((image - mean) / std).to(self._dtype)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        embedding: Embedding,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        count = len(points)
+        sparse, dense = self._embed_prompts(points[:, None], labels[:, None], mask_logits)
+        features = [level.to(self._device).float() for level in embedding.features]
+        levels = [level.expand(count, -1, -1, -1) for level in features]
+        position = self.module.get_image_wide_positional_embeddings()
+        logits, scores, _, _ = self.module.mask_decoder(
+            image_embeddings=levels[-1],
+            image_positional_embeddings=position.expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            high_resolution_features=levels[:-1],
+        )
+        return logits[:, 0], scores[:, 0]
+
+    def _embed_prompts(
+        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Prompt embeddings: sparse [N, 1, T, C] (T may be 0), dense [N, C, S/16, S/16]."""
+        encoder = self.module.prompt_encoder
+        has_points = points.shape[2] > 0
+        sparse, dense = encoder(
+            input_points=points if has_points else None,
+            input_labels=labels if has_points else None,
+            input_boxes=None,
+            input_masks=mask_logits,
+        )
+        if sparse is None:
+            # The official predictor gives the decoder no prompt tokens for a mask alone.
+            sparse = dense.new_zeros((len(points), 1, 0, encoder.hidden_size))
+        return sparse, dense
+
+    def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
+        height, width = size
+        return self._image_size / width, self._image_size / height
+
+    def _low_resolution(self, masks: Tensor) -> Tensor:
+        return resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
+
+    def activation_bytes(self) -> int:
+        """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
+        width = self.module.config.vision_config.backbone_config.hidden_size
+        tokens = (self._image_size // 4) ** 2
+        return 16 * tokens * width * self._dtype.itemsize + DECODER_BYTES
+
+
+def from_official(
+    state: Mapping[str, Tensor], dtype: torch.dtype, image_size: int = 1024
+) -> Sam2Engine:
+    """Build the engine from an official state dict.
+
+    image_size: the square the model was trained on, which no checkpoint records and which is 1024
+    for all official ones.
+    """
+    trunk = infer_trunk(state)
+    backbone = classes().Sam2HieraDetConfig(
+        hidden_size=trunk.embed_dims[0],
+        num_attention_heads=trunk.heads[0],
+        image_size=[image_size, image_size],
+        window_positional_embedding_background_size=list(trunk.background_size),
+        blocks_per_stage=list(trunk.depths),
+        embed_dim_per_stage=list(trunk.embed_dims),
+        num_attention_heads_per_stage=list(trunk.heads),
+        window_size_per_stage=list(trunk.windows),
+        global_attention_blocks=list(trunk.global_blocks),
+        mlp_ratio=trunk.mlp_ratio,
+    )
+    config = model_config(backbone, trunk.embed_dims, infer_decoder(state), image_size)
+    return Sam2Engine(build_model(config, to_transformers(state)), dtype)
+
+
+def from_transformers(
+    config: Mapping[str, Any], state: Mapping[str, Tensor], dtype: torch.dtype
+) -> Sam2Engine:
+    """Build the engine from a transformers folder: its config.json and its state dict.
+
+    Takes `sam2` and `sam2_video` models; what only the video tracker uses is left out.
+    """
+    return Sam2Engine(build_model(folder_config(config), image_part(state)), dtype)
+
+
+def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
+    """A `Sam2Config` from a folder's config.json; vision replaces its image encoder's part."""
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    own = {part: config[part] for part in parts if part in config}
+    return classes().Sam2Config(**(own if vision is None else {**own, "vision_config": vision}))
+
+
+def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A folder's weights without those that only the video tracker uses."""
+    own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+    return both_positions(own)
+
+
+def classes() -> Any:
+    """transformers, which has the model classes; CheckpointError where it is too old for them."""
+    return weights.classes("SAM 2", "Sam2Model", "4.57")
+
+
+def model_config(backbone: Any, widths: Sequence[int], decoder: Decoder, image_size: int) -> Any:
+    """A `Sam2Config` from the trunk's configuration, its channels per stage and the decoder."""
+    vision = vision_config(backbone, widths, decoder.hidden_size, image_size)
+    prompts = classes().Sam2PromptEncoderConfig(
+        hidden_size=decoder.hidden_size, image_size=image_size
+    )
+    masks = classes().Sam2MaskDecoderConfig(**decoder_arguments(decoder))
+    return classes().Sam2Config(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks
+    )
+
+
+def decoder_arguments(decoder: Decoder) -> dict[str, int]:
+    """A mask decoder's architecture as transformers' configurations take it."""
+    return {
+        "hidden_size": decoder.hidden_size,
+        "mlp_dim": decoder.mlp,
+        "num_hidden_layers": decoder.layers,
+        "attention_downsample_rate": decoder.downsample,
+        "num_multimask_outputs": decoder.masks,
+        "iou_head_hidden_dim": decoder.iou_hidden,
+    }
+
+
+def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size: int) -> Any:
+    """A `Sam2VisionConfig` from the trunk's configuration and its channels per stage."""
+    return classes().Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=list(reversed(widths)),
+        backbone_feature_sizes=[[image_size // stride] * 2 for stride in (4, 8, 16)],
+        fpn_hidden_size=hidden,
+    )
+
+
+def build_model(
+    config: Any, state: Mapping[str, Tensor], trunk: nn.Module | None = None
+) -> nn.Module:
+    """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
+
+    trunk: takes the place of the image encoder's own; its weights are then not in the state.
+    Raises CheckpointError for missing and unknown weights and for other shapes.
+    """
+    with torch.device("meta"):
+        model = classes().Sam2Model(config)
+    if trunk is not None:
+        model.vision_encoder.backbone = nn.Module()
+    weights.adopt_weights(model, state, "SAM 2")
+    if trunk is not None:
+        model.vision_encoder.backbone = trunk
+    return model

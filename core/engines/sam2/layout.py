@@ -1,0 +1,128 @@
+"""The official SAM 2 checkpoints: keys in transformers' names, architecture from shapes.
+
+Source: `sam2/modeling` and `sam2/configs` of the official implementation (sam2 1.1.0), and the
+parameter names of transformers' `Sam2Model`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ..lineage import layouts
+from ..lineage.layouts import Decoder, both_positions, compiled, renamed
+
+# Parts of the video tracker, which a still image does not use.
+_VIDEO_KEYS = re.compile(
+    r"^(memory_attention|memory_encoder|mask_downsample|obj_ptr_proj|obj_ptr_tpos_proj)\."
+    r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$|^spatial_perceiver\."
+)
+
+_RENAMES = compiled(
+    (
+        r"^image_encoder\.trunk\.patch_embed\.proj\.",
+        "vision_encoder.backbone.patch_embed.projection.",
+    ),
+    (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+    (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+    (r"^sam_prompt_encoder\.", "prompt_encoder."),
+    (r"^sam_mask_decoder\.", "mask_decoder."),
+    (r"^no_mem_embed$", "no_memory_embedding"),
+    (r"(attn|attn_token_to_image|attn_image_to_token)\.out_proj\.", r"\1.o_proj."),
+)
+_POINT_EMBEDDING = "sam_prompt_encoder.point_embeddings.{}.weight"
+
+
+def is_official(keys: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an official SAM 2 or 2.1 checkpoint."""
+    return "image_encoder.trunk.patch_embed.proj.weight" in keys and (
+        "sam_mask_decoder.conv_s0.weight" in keys
+    )
+
+
+def is_edgetam(keys: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an official EdgeTAM checkpoint, SAM 2 with another trunk."""
+    return "image_encoder.trunk.body.stem.conv1.c.weight" in keys
+
+
+def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official state dict -> that of transformers' `Sam2Model`; tensors are not copied."""
+    image_part = {
+        key: tensor
+        for key, tensor in state.items()
+        if not _VIDEO_KEYS.search(key) and ".point_embeddings." not in key
+    }
+    converted = both_positions(renamed(image_part, _RENAMES))
+    points = [state[_POINT_EMBEDDING.format(index)] for index in range(4)]
+    converted["prompt_encoder.point_embed.weight"] = torch.cat(points)
+    return converted
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What differs between the Hiera image encoders of SAM 2 checkpoints, per stage."""
+
+    embed_dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    windows: tuple[int, ...]
+    global_blocks: tuple[int, ...]
+    background_size: tuple[int, int]
+    mlp_ratio: float
+
+
+def infer_trunk(state: Mapping[str, Tensor]) -> Trunk:
+    """Read the image encoder's architecture from an official checkpoint's keys and shapes.
+
+    Three things are in no shape and follow the official configurations: the number of heads and the
+    third stage's window go with the width of the first stage, and the three blocks with global
+    attention are spaced evenly at the end of the third stage. Raises CheckpointError for a trunk
+    without four stages.
+    """
+    trunk = "image_encoder.trunk."
+    widths = _block_widths(state)
+    embed_dims = tuple(dict.fromkeys(widths))
+    if len(embed_dims) != 4:
+        raise CheckpointError(
+            f"SAM 2 checkpoint: found an image encoder with {len(embed_dims)} stages, accepted are "
+            "4. Use a checkpoint in the layout of the official sam2 or sam2.1 releases."
+        )
+    depths = tuple(widths.count(width) for width in embed_dims)
+    first_heads = 2 if embed_dims[0] >= 112 else 1
+    window = state[trunk + "pos_embed_window"].shape[-1]
+    return Trunk(
+        embed_dims=embed_dims,
+        depths=depths,
+        heads=tuple(first_heads * 2**stage for stage in range(4)),
+        windows=(window, 4, 16, 8) if embed_dims[0] >= 144 else (window, 4, 14, 7),
+        global_blocks=_global_blocks(depths),
+        background_size=tuple(state[trunk + "pos_embed"].shape[-2:]),
+        mlp_ratio=state[trunk + "blocks.0.mlp.layers.0.weight"].shape[0] / embed_dims[0],
+    )
+
+
+def infer_decoder(state: Mapping[str, Tensor]) -> Decoder:
+    """Read the mask decoder's architecture from an official checkpoint's keys and shapes."""
+    return layouts.infer_decoder(state, "sam_mask_decoder.", "mlp.layers.0.weight")
+
+
+def _block_widths(state: Mapping[str, Tensor]) -> list[int]:
+    widths: list[int] = []
+    while (key := f"image_encoder.trunk.blocks.{len(widths)}.mlp.layers.1.weight") in state:
+        widths.append(state[key].shape[0])
+    return widths
+
+
+def _global_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
+    """The last block of the third stage and two before it, 2/7 of the stage's depth apart.
+
+    Gives the official (5, 7, 9), (7, 10, 13), (12, 16, 20) and (23, 33, 43).
+    """
+    last = sum(depths[:3]) - 1
+    step = max(1, 2 * depths[2] // 7)
+    return tuple(last - step * count for count in (2, 1, 0))

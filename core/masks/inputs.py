@@ -1,0 +1,75 @@
+"""What a mask node is given: a mask, segments or both, matched to each other and to an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import InputError
+from ..results.segments import Segments, match_segments, union_masks
+from ..tensors import common_batch, image_size, is_no_mask, mask_frames, mask_size
+
+NO_MASK = "no mask: nothing is selected"
+
+
+@dataclass(frozen=True)
+class MaskInputs:
+    """A mask, segments or both, as they arrive. suffix: of the inputs' names, for errors."""
+
+    mask: Tensor | None = None
+    segments: Segments | None = None
+    suffix: str = ""
+
+    def counts(self) -> dict[str, int]:
+        """Frames by input; raises InputError where nothing is connected or a mask's shape is wrong.
+
+        The zeros that Load Image sends for a picture without alpha are no mask where segments are.
+        """
+        counts = {}
+        if self.mask is not None and not (self.segments is not None and is_no_mask(self.mask)):
+            counts[f"mask{self.suffix}"] = mask_size(self.mask, f"mask{self.suffix}")[0]
+        if self.segments is not None:
+            counts[f"segments{self.suffix}"] = self.segments.batch
+        if not counts:
+            raise InputError(
+                f"mask{self.suffix}, segments{self.suffix}: neither is connected; accepted is one "
+                "of them or both. Connect the mask or the segments of a segment node."
+            )
+        return counts
+
+    def size(self) -> tuple[int, int]:
+        """(H, W): of the segments, which fit their image, else of the mask."""
+        if self.segments is not None:
+            return self.segments.size
+        return tuple(self.mask.shape[-2:])
+
+    def matched_segments(self, batch: int, size: tuple[int, int]) -> Segments | None:
+        """The segments of a batch of images of (H, W), None where none are connected."""
+        return None if self.segments is None else match_segments(self.segments, batch, size)
+
+    def matched_mask(self, batch: int, size: tuple[int, int]) -> Tensor:
+        """The mask, [batch, H, W] float32, 0..1; the union where there are only segments.
+
+        Raises InputError as `mask_frames` does.
+        """
+        if self.mask is None or (self.segments is not None and is_no_mask(self.mask)):
+            return union_masks(self.matched_segments(batch, size))
+        return mask_frames(self.mask, batch, size, f"mask{self.suffix}")
+
+
+def match_image(inputs: MaskInputs, image: Tensor | None) -> tuple[int, tuple[int, int]]:
+    """The number of frames and the size (H, W) of a run; the image decides the size.
+
+    Raises InputError where nothing is connected or batches do not fit.
+    """
+    counts = inputs.counts()
+    if image is None:
+        return common_batch(counts), inputs.size()
+    batch, height, width = image_size(image)
+    return common_batch({"image": batch, **counts}), (height, width)
+
+
+def image_frames(image: Tensor, batch: int) -> Tensor:
+    """IMAGE [batch, H, W, C]: one image repeated for all, as a view."""
+    return image.expand(batch, -1, -1, -1)

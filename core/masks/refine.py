@@ -1,0 +1,165 @@
+"""Mask refinement: the stages of Mask Refine, in their one order, on masks and on segments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..results.segments import Instance, Segments, compact_soft
+from ..tensors import FrameArea, row_bands
+from .areas import separate_areas
+from .distance import edge_width_map, is_soft, move_contour, move_levels
+from .filters import gaussian_blur
+from .matting import follow_edges, window_radius
+from .parts import fill_holes, remove_islands
+from .threads import in_threads
+
+
+class Edge(str, Enum):
+    """What the last stage aligns the contour with."""
+
+    NONE = "none"
+    GUIDED = "guided"
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Settings of all stages, in the order in which they are applied; the defaults do nothing.
+
+    threshold: 0..1; what is at least that becomes 1, the rest 0; 0 keeps the mask soft.
+    fill_holes: holes of up to so many pixels are selected; -1 all. remove_islands: parts of fewer
+    pixels are deselected. expand: pixels by which the contour moves outwards, negative inwards.
+    smooth: details of up to about so many pixels are rounded off. feather: width in pixels of the
+    ramp across the contour. edge: guided makes the contour follow the image. invert: 1 - mask.
+    """
+
+    threshold: float = 0.0
+    fill_holes: int = 0
+    remove_islands: int = 0
+    expand: float = 0.0
+    smooth: float = 0.0
+    feather: float = 0.0
+    edge: Edge = Edge.NONE
+    invert: bool = False
+
+
+def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> Tensor:
+    """Refine a batch of masks, several at a time.
+
+    mask: [B, H, W] float32, 0..1. image: IMAGE [B, H, W, C], for edge = guided alone.
+    Returns [B, H, W] float32, 0..1, on the mask's device. Raises InputError where edge = guided
+    lacks its image.
+    """
+    out = torch.empty_like(mask, memory_format=torch.contiguous_format)
+    for _ in refined_frames(mask, out, settings, image):
+        pass
+    return out
+
+
+def refined_frames(
+    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None = None
+) -> Iterator[Tensor]:
+    """The masks of `refine`, [H, W] each, in their order, as they are done.
+
+    out: [B, H, W] as mask; the masks are written into it, and are views of it.
+    """
+    _check_image(settings, image)
+
+    def refined(index: int) -> Tensor:
+        return _refine_frame(mask[index], out[index], settings, image, index)
+
+    return in_threads(refined, len(mask))
+
+
+def refined_instances(
+    segments: Segments, settings: Refinement, image: Tensor | None = None
+) -> Iterator[Instance]:
+    """Every object of a result refined on its own, with its label, score and frame kept.
+
+    An object of which nothing is left is passed on with an empty mask. image: as in `refine`.
+    """
+    _check_image(settings, image)
+    instances = list(segments)
+
+    def refined(index: int) -> Instance:
+        each = instances[index]
+        mask = each.mask.pixels() / 255.0
+        mask = _refine_frame(mask, torch.empty_like(mask), settings, image, each.frame)
+        return replace(each, mask=compact_soft(mask))
+
+    return in_threads(refined, len(instances))
+
+
+def _refine_frame(
+    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None, index: int
+) -> Tensor:
+    """Apply all stages to one mask, [H, W], and write the result into out.
+
+    image, index: the IMAGE batch and the frame that the mask belongs to, read for edge = guided
+    alone. Only the parts around what is selected are worked on: all else is 0 and stays so.
+    """
+    out.zero_()
+    size = tuple(mask.shape)
+    for area in separate_areas(mask, _margin(settings, size)):
+        guide = None if image is None else FrameArea(image, index, area)
+        out[area] = _apply_stages(mask[area], settings, guide, size)
+    return out.neg_().add_(1.0) if settings.invert else out
+
+
+def _apply_stages(
+    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+) -> Tensor:
+    """All stages but the last; mask and guide are a part of a frame of that size."""
+    if settings.threshold > 0:
+        mask = mask.clone().ge_(settings.threshold)
+    if settings.fill_holes:
+        mask = fill_holes(mask, settings.fill_holes)
+    if settings.remove_islands > 1:
+        mask = remove_islands(mask, settings.remove_islands)
+    soft = settings.threshold == 0 and is_soft(mask)
+    move = move_levels if soft else move_contour
+    if settings.expand:
+        mask = move(mask, settings.expand)
+    if settings.smooth > 0:
+        mask = smooth(mask, settings.smooth, soft)
+    if settings.feather > 1:
+        mask = move(mask, 0.0, settings.feather)
+    if settings.edge is Edge.GUIDED:
+        mask = follow_edges(mask, guide, window_radius(size))
+    return mask
+
+
+def smooth(mask: Tensor, size: float, soft: bool) -> Tensor:
+    """Round off details of up to about `size` pixels; straight edges stay where they are.
+
+    mask: [H, W] float32, 0..1. soft: whether its edges are wider than antialiased ones. The mask is
+    blurred, and the slope of its edges restored: a blur makes of a straight edge of width w one
+    whose slope is erf(w / (sqrt(8) sigma)) / w.
+    """
+    sigma = size / 2.0
+    widths = edge_width_map(mask, max(2, round(size))) if soft else mask.new_ones(())
+    slope = torch.erf(widths / (math.sqrt(8.0) * sigma)).expand(mask.shape)
+    blurred = gaussian_blur(mask, sigma)
+    for rows in row_bands(blurred):
+        blurred[rows].sub_(0.5).div_(slope[rows]).add_(0.5).clamp_(0.0, 1.0)
+    return blurred
+
+
+def _margin(settings: Refinement, size: tuple[int, int]) -> float:
+    """How far outside of what is selected any stage may select, in pixels."""
+    margin = 1.0 + max(0.0, settings.expand) + 2.0 * settings.smooth + settings.feather
+    return margin + 2 * window_radius(size) if settings.edge is Edge.GUIDED else margin
+
+
+def _check_image(settings: Refinement, image: Tensor | None) -> None:
+    if settings.edge is Edge.GUIDED and image is None:
+        raise InputError(
+            "image: nothing is connected, and edge is guided; accepted is the image that the mask "
+            "belongs to. Connect it, or set edge to none."
+        )

@@ -1,0 +1,1 @@
+"""What is asked: points, boxes, masks and phrases. Never imports results."""

@@ -1,0 +1,86 @@
+"""Gitee AI / MoArk sam3, /v1/images/segmentation: words, or nothing for everything, to instances.
+
+Source: the vendor's "Image Segmentation" page. Masks are COCO run lengths, see core/results/rle.py.
+"""
+
+from __future__ import annotations
+
+from ..answers import number, read_json, run_length_mask, text, unusable
+from ..contract import (
+    Answer,
+    CallFailed,
+    CallInfo,
+    Capabilities,
+    Failure,
+    FailureKind,
+    FormPart,
+    FoundMask,
+    HttpRequest,
+    ParsedAnswer,
+    Profile,
+    Provider,
+    SegmentRequest,
+)
+from ..failures import stated_error, status_failure
+
+_PATH = "/v1/images/segmentation"
+# "The token is bound to no resource package": nothing was bought yet, or it is used up.
+_NO_PACKAGE = "资源包"
+
+
+def auth_headers(profile: Profile) -> dict[str, str]:
+    return {"Authorization": f"Bearer {profile.key}"}
+
+
+def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """A form; JSON loses its files there without a word."""
+    picture = request.picture
+    if request.picture_url:
+        image = FormPart("image", request.picture_url)
+    else:
+        image = FormPart("image", picture.data, picture.file_name, picture.mime)
+    model = FormPart("model", profile.setting("model", "sam3"))
+    parts = [image, model, FormPart("prompt", request.prompt)]
+    parts += [FormPart(name, str(value)) for name, value in profile.extra_body.items()]
+    return HttpRequest("POST", profile.url + _PATH, form=tuple(parts))
+
+
+def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    body = read_json(answer)
+    if not isinstance(body, dict) or not isinstance(body.get("segments"), list):
+        failure = stated_error(answer, body)
+        if failure is not None:
+            raise CallFailed(_with_credits(failure))
+        raise unusable("an object with a list named segments is expected")
+    masks = []
+    for entry in body["segments"]:
+        if not isinstance(entry, dict):
+            raise unusable("segments holds something that is no object")
+        mask = run_length_mask(entry.get("mask"), request.picture.size)
+        label = text(entry.get("label")) or request.label
+        masks.append(FoundMask(mask, label=label, score=number(entry.get("confidence"))))
+    return ParsedAnswer(tuple(masks), CallInfo(answer.headers.get("x-request-id")))
+
+
+def map_error(answer: Answer) -> Failure | None:
+    failure = status_failure(answer)
+    return failure and _with_credits(failure)
+
+
+def _with_credits(failure: Failure) -> Failure:
+    if _NO_PACKAGE in failure.detail:
+        return Failure(FailureKind.CREDITS, failure.detail, failure.status)
+    return failure
+
+
+PROVIDER = Provider(
+    key="moark",
+    title="MoArk",
+    url="https://ai.gitee.com",
+    key_variables=(("GITEE_AI_API_KEY",), ("MOARK_API_KEY",)),
+    variants={"": Capabilities(text=True, everything=True, several=True, scores=True)},
+    auth_headers=auth_headers,
+    build_request=build_request,
+    parse_answer=parse_answer,
+    map_error=map_error,
+)

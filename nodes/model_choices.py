@@ -1,0 +1,162 @@
+"""The choices of the model lists: what needs no file, what lies on disk, what can be downloaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from comfy_api.latest import io
+
+from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
+from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
+from ..core.engines.files.downloads import download
+from ..core.errors import InputError
+from . import host
+
+BUILT_IN = "grabcut (built in)"
+AUTO = "auto"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from: a path, a catalogue entry to be fetched, or neither (built in)."""
+
+    path: Path | None = None
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where a list of models comes from.
+
+    input: the combo's name. first: the choice that needs no file. folders: ComfyUI's model folders.
+    takes_files: whether a weights file is a model, or only a folder with a config.json.
+    """
+
+    input: str
+    first: str
+    folders: tuple[str, ...]
+    catalogue: tuple[Entry, ...]
+    takes_files: bool
+
+
+SAM_MODELS = Shelf("model", BUILT_IN, host.SAM_FOLDERS, CATALOGUE, takes_files=True)
+DETECTOR_MODELS = Shelf("detector", AUTO, host.DETECTOR_FOLDERS, DETECTORS, takes_files=False)
+
+
+def options(shelf: Shelf = SAM_MODELS) -> list[str]:
+    """What a combo shows: what needs no file, local models, then what can be downloaded.
+
+    A model is `folder/name` in either state; the mark that says "download" is no part of it, so a
+    saved workflow stays valid once the file is there.
+    """
+    local = local_models(shelf)
+    missing = [_marked(entry) for entry in _open_entries(shelf) if _name(entry) not in local]
+    return [shelf.first, *local, *missing]
+
+
+def resolve(choice: str, shelf: Shelf = SAM_MODELS) -> ModelSource:
+    """Find what a combo value stands for; a file on disk wins over the catalogue.
+
+    Raises InputError for a value that is neither the first, nor on disk, nor in the catalogue, and
+    for a gated file that is not on disk.
+    """
+    if choice == shelf.first:
+        return ModelSource()
+    local = local_models(shelf)
+    if choice in local:
+        return ModelSource(path=local[choice])
+    for entry in shelf.catalogue:
+        if choice in (_name(entry), _marked(entry)):
+            path = local.get(_name(entry))
+            if path is None and entry.gated:
+                raise InputError(_gated(entry))
+            return ModelSource(path=path) if path else ModelSource(entry=entry)
+    raise InputError(
+        f"{shelf.input}: {choice} is not on this machine and not in the download list. Put it into "
+        f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options(shelf))}."
+    )
+
+
+def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
+    """The path of a model, downloaded if need be; None for a choice that needs no file."""
+    entry = source.entry
+    if entry is None:
+        return source.path
+    folder = host.model_folder_paths(entry.folder)[0]
+    return download(entry, folder, host.download_progress(entry.name, cls))
+
+
+def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:
+    """Changes when the files behind a choice do."""
+    source = resolve(choice, shelf)
+    return (choice, weights_state(source.path) if source.path else None)
+
+
+def downloads(shelf: Shelf = SAM_MODELS) -> str:
+    """Names, sizes and licences of what can be downloaded, as one line for people."""
+    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries(shelf)]
+    return ", ".join(texts)
+
+
+def _open_entries(shelf: Shelf) -> list[Entry]:
+    return [entry for entry in shelf.catalogue if not entry.gated]
+
+
+def _gated(entry: Entry) -> str:
+    other = next(each for each in _open_entries(SAM_MODELS) if each.family == entry.family)
+    return (
+        f"model: {_name(entry)} is not on this machine, and its publisher gives it only to users "
+        f"it has admitted. Ask at https://huggingface.co/{entry.repository} and put the file into "
+        f"models/{entry.folder}, or choose {_marked(other)}, which anybody may download."
+    )
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.folder}/{entry.file}"
+
+
+def _marked(entry: Entry) -> str:
+    return f"{_name(entry)} (download, {entry.size_text})"
+
+
+def local_models(shelf: Shelf) -> dict[str, Path]:
+    """Weights files and transformers folders by their combo name, in the order of the folders."""
+    models: dict[str, Path] = {}
+    for folder in shelf.folders:
+        for root in host.model_folder_paths(folder):
+            for path in _models_below(root):
+                if path.is_file() and not shelf.takes_files:
+                    continue
+                models.setdefault(f"{folder}/{path.relative_to(root).as_posix()}", path)
+    return models
+
+
+def _models_below(root: Path) -> list[Path]:
+    """Weights files, at any depth, and folders with a config.json, which count as one model.
+
+    Links are followed, as in all of ComfyUI's lists. What cannot be read is logged and left out:
+    an exception here would take the node away.
+    """
+    models: list[Path] = []
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_log_unreadable):
+        real = os.path.realpath(folder)
+        path = Path(folder)
+        if real in seen:
+            subfolders.clear()
+        elif "config.json" in files and path != root:
+            models.append(path)
+            subfolders.clear()
+        else:
+            models += [path / file for file in files if Path(file).suffix in WEIGHT_SUFFIXES]
+        seen.add(real)
+    return sorted(models)
+
+
+def _log_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        log.warning("model folder %s cannot be read: %s", error.filename, error.strerror)
