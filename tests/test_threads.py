@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 import torch
+from conftest import ROOT
 from segment_anywhere.core.masks.threads import in_threads
+
+# In a process of its own: threads that hang would keep the tests from ending.
+SECOND_THREAD_IS_REFUSED = """
+import threading
+import torch
+from core.threads import in_threads
+
+start, asked, done = threading.Thread.start, [], []
+
+def refuse_the_second(thread):
+    asked.append(thread)
+    if len(asked) == 2:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+
+torch.set_num_threads(3)
+threading.Thread.start = refuse_the_second
+try:
+    list(in_threads(done.append, 100))
+except RuntimeError as error:
+    print(error, len(done) < 100)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +114,29 @@ def test_the_inference_mode_of_the_caller_holds(inference):
     with torch.inference_mode(inference):
         made = list(in_threads(lambda index: torch.zeros(1), 4))
     assert all(tensor.is_inference() is inference for tensor in made)
+
+
+def test_a_thread_that_cannot_start_is_an_error_and_not_the_end_of_the_queue():
+    command = [sys.executable, "-c", SECOND_THREAD_IS_REFUSED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "can't start new thread True\n", done.stderr
+
+
+def test_the_number_of_threads_is_the_same_for_all_others_at_any_time():
+    """Asked from threads that begin while the work's own begin, work and end."""
+    seen: set[int] = set()
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            seen.add(_in_new_thread(torch.get_num_threads))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(300):
+            assert list(in_threads(lambda index: torch.get_num_threads(), 3)) == [1, 1, 1]
+    finally:
+        is_over.set()
+        watcher.join()
+    assert seen == {3}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,31 +20,40 @@ def in_threads(work: Callable[[int], Result], count: int) -> Iterator[Result]:
 
     Each thread works on one core, and there are at most as many as PyTorch uses itself. A single
     piece of work stays in the calling thread, where PyTorch uses all of its own. An error of one
-    piece is raised in its turn; what has not begun by then is left out.
+    piece is raised in its turn; what has not begun by then is left out. Raises RuntimeError where
+    the system refuses a thread. The process's own settings are left alone.
     """
-    usual = torch.get_num_threads()
-    threads = min(count, usual, _MOST_THREADS)
+    threads = min(count, torch.get_num_threads(), _MOST_THREADS)
     if threads <= 1:
         yield from map(work, range(count))
         return
     # The host's inference mode belongs to its own thread.
     inference = torch.is_inference_mode_enabled()
-    started = threading.Barrier(threads + 1)
+    openmp = _openmp()
 
     def start() -> None:
-        # Every thread would otherwise start as many of PyTorch's as there are cores. Asking for
-        # the number first is what makes it this thread's own.
+        # Every thread would otherwise start as many of PyTorch's as there are cores. PyTorch sets
+        # a thread's number when it is first asked for, which must not come after ours.
         torch.get_num_threads()
-        torch.set_num_threads(1)
-        started.wait()
+        openmp.limit(limits=1)
 
     def run(index: int) -> Result:
         with torch.inference_mode(inference):
             return work(index)
 
-    with ThreadPoolExecutor(threads, "segment-anywhere", start) as pool:
-        results = pool.map(run, range(count))
-        started.wait()
-        # It set the number for threads that begin later, too.
-        torch.set_num_threads(usual)
-        yield from results
+    pool = ThreadPoolExecutor(threads, "segment-anywhere", start)
+    try:
+        yield from pool.map(run, range(count))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@cache
+def _openmp() -> Any:
+    """PyTorch's OpenMP runtime, in which each thread has a number of threads of its own.
+
+    PyTorch's own function sets the number of all threads that begin later as well.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="openmp")
