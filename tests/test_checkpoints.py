@@ -15,7 +15,12 @@ import pytest
 import torch
 from conftest import FIXTURES
 from safetensors.torch import save_file
-from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights, weights_state
+from segment_anywhere.core.engines.files.checkpoints import (
+    find_family,
+    load_engine,
+    read_weights,
+    weights_state,
+)
 from segment_anywhere.core.errors import CheckpointError
 
 OFFICIAL = FIXTURES / "sam2_parity" / "checkpoint.pt"
@@ -169,6 +174,18 @@ def _write_numbers(path: Path) -> None:
     torch.save({"epoch": 3}, path)
 
 
+def _write_numbered(path: Path) -> None:
+    torch.save({"state_dict": {"weight": torch.zeros(2), 7: torch.zeros(2)}}, path)
+
+
+def _write_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _write_broken_link(path: Path) -> None:
+    path.symlink_to(path.with_name("gone.pt"))
+
+
 def _write_archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -186,6 +203,9 @@ REFUSED = [
     (_write_unknown, "first keys are encoder.first.weight, encoder.second. Accepted: SAM, HQ"),
     (_write_list, "holds a list"),
     (_write_numbers, "holds no weights"),
+    (_write_numbered, "a weight under the int 7; accepted are names.*Choose another file"),
+    (_write_loop, "a link that leads to no file.*Choose another model"),
+    (_write_broken_link, "a link that leads to no file.*Choose another model"),
     (_write_archive, "cannot be read as weights|damaged"),
 ]
 
@@ -221,6 +241,12 @@ def test_a_pickle_named_safetensors_says_how_to_rename_it(state, tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         load_engine(tmp_path / "gone.pt", torch.float32)
+
+
+@pytest.mark.parametrize("read", [find_family, lambda path: load_engine(path, torch.float32)])
+def test_a_name_that_no_file_can_have(read, tmp_path):
+    with pytest.raises(CheckpointError, match=r"xxx.pt: cannot be opened .*Choose another model"):
+        read(tmp_path / ("x" * 300 + ".pt"))
 
 
 STRUCTURE = [
@@ -297,6 +323,9 @@ def test_damaged_pickles_always_give_a_sentence(seed, state, tmp_path):
         ("{", "config.json: cannot be read"),
         ("[]", "holds a list"),
         ("null", "holds a NoneType"),
+        pytest.param(
+            '{"a":' * 100_000, "config.json: cannot be read .*recursion.*download", id="too deep"
+        ),
         ('{"model_type": "bert"}', "model type 'bert'"),
         ('{"model_type": "sam2"}', "no .safetensors file"),
     ],
@@ -340,5 +369,16 @@ def test_the_state_of_a_model_goes_with_its_files(tmp_path):
     path.write_bytes(b"one")
     states = [weights_state(path), weights_state(tmp_path)]
     path.write_bytes(b"three")
+    assert weights_state(path) != states[0]
+    assert weights_state(tmp_path) != states[1]
+
+
+@pytest.mark.parametrize("target", ["model.pt", "gone.pt"])
+def test_a_link_that_leads_nowhere_has_a_state_until_it_leads_somewhere(target, tmp_path):
+    path = tmp_path / "model.pt"
+    path.symlink_to(tmp_path / target)
+    states = [weights_state(path), weights_state(tmp_path)]
+    path.unlink()
+    path.write_bytes(b"weights")
     assert weights_state(path) != states[0]
     assert weights_state(tmp_path) != states[1]

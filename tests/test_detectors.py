@@ -307,6 +307,10 @@ def _with_config(**changes):
     return rewrite
 
 
+def _nest(name):
+    return lambda folder: (folder / name).write_text('{"a":' * 100_000)
+
+
 def _cut_weights(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:5000])
@@ -328,6 +332,9 @@ def _drop_weight(folder):
         (_without("*.safetensors"), r"weights \(model.safetensors\) is missing"),
         (_without("vocab*"), r"tokenizer \(.*\) is missing beside config.json"),
         (_with_config(model_type="bert"), "model type 'bert'; accepted: grounding-dino, mm-"),
+        (_nest("config.json"), "config.json: cannot be read .*recursion"),
+        (_nest("preprocessor_config.json"), "preprocessor_config.json: cannot be read .*recursion"),
+        (_nest("tokenizer_config.json"), "cannot be loaded .* Download the whole repository again"),
         (_cut_weights, "cannot be loaded .* Download the whole repository again"),
         (_drop_weight, "1 weights are missing, the first is box_head.dense0.weight"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import folder_paths
 import pytest
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
+from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.nodes import host
 from segment_anywhere.nodes import model_choices as model_files
 from segment_anywhere.nodes.load_sam import LoadSAM
@@ -88,6 +89,20 @@ def test_linked_folders_are_listed_and_loops_end(models, tmp_path_factory):
     (elsewhere / "loop").symlink_to(elsewhere)
     (models / "sam2" / "linked").symlink_to(elsewhere)
     assert "sam2/linked/big.safetensors" in model_files.options()
+
+
+@pytest.mark.parametrize("target", ["random.pt", "loop.pt", "gone.pt"])
+def test_a_link_is_listed_and_says_where_it_fails(target, models):
+    """Fingerprints are made before a node runs, where an error would say nothing to the user."""
+    (models / "sam2" / "loop.pt").symlink_to(models / "sam2" / target)
+    assert LoadSAM.validate_inputs("sam2/loop.pt") is True
+    assert LoadSAM.fingerprint_inputs("sam2/loop.pt", "auto")
+    handle = LoadSAM.execute("sam2/loop.pt", "fp32").args[0]
+    if target == "random.pt":
+        assert handle.family.name == "sam2"
+        return
+    with pytest.raises(CheckpointError, match=r"loop.pt: a link that leads to no file"):
+        handle.segmenter()
 
 
 def test_another_packs_list_of_a_folder_is_left_alone(monkeypatch):

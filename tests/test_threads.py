@@ -16,7 +16,7 @@ from segment_anywhere.core.masks.threads import in_threads
 SECOND_THREAD_IS_REFUSED = """
 import threading
 import torch
-from core.threads import in_threads
+from core.masks.threads import in_threads
 
 start, asked, done = threading.Thread.start, [], []
 

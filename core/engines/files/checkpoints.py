@@ -7,6 +7,7 @@ Pickles are read with `weights_only`, which runs no code from the file.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ def find_family(path: Path) -> Family:
 
     Raises CheckpointError where the path is missing, unreadable or of no family that is known.
     """
-    return _family_of_folder(path)[0] if path.is_dir() else _family_of_file(path)[0]
+    return _family_of_folder(path)[0] if os.path.isdir(path) else _family_of_file(path)[0]
 
 
 def load_engine(path: Path, dtype: torch.dtype) -> Engine:
@@ -42,7 +43,7 @@ def load_engine(path: Path, dtype: torch.dtype) -> Engine:
 
     Raises CheckpointError where the path is missing, unreadable or of no family that is known.
     """
-    return _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+    return _load_folder(path, dtype) if os.path.isdir(path) else _load_file(path, dtype)
 
 
 def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
@@ -84,10 +85,20 @@ def _load_file(path: Path, dtype: torch.dtype) -> Engine:
 
 
 def weights_state(path: Path) -> tuple:
-    """Names, sizes and times of the files behind a model; changes when any of them does."""
-    files = sorted(path.glob("*")) if path.is_dir() else [path]
-    stats = [(file.name, file.stat()) for file in files]
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    """Names, sizes and times of the files behind a model; changes when any of them does.
+
+    A link that leads nowhere is a file without size and time: whoever reads it says what is wrong.
+    """
+    files = sorted(path.glob("*")) if os.path.isdir(path) else [path]
+    return tuple((file.name, *_size_and_time(file)) for file in files)
+
+
+def _size_and_time(file: Path) -> tuple[int, ...]:
+    try:
+        stat = file.stat()
+    except OSError:
+        return ()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -97,14 +108,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     file, for a missing, truncated or foreign file, a web page or pointer saved in its place, and a
     pickle that would run code.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file. Choose another model in Load SAM.")
-    with path.open("rb") as file:
-        head = file.read(512)
+    head = _head(path)
     _refuse_non_weights(path, head)
     if _is_safetensors(path, head):
         return _read_safetensors(path)
     return _read_pickle(path, is_zip=head.startswith(_ZIP))
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(512)
+        found = "a link that leads to no file" if path.is_symlink() else "no such file"
+    except OSError as error:
+        found = f"cannot be opened ({error.strerror})"
+    raise CheckpointError(f"{path}: {found}. Choose another model in Load SAM.")
 
 
 def _refuse_non_weights(path: Path, head: bytes) -> None:
@@ -164,6 +184,12 @@ def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
     state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
         raise CheckpointError(f"{path}: holds no weights. Choose another file in Load SAM.")
+    for key in state:
+        if not isinstance(key, str):
+            raise CheckpointError(
+                f"{path}: holds a weight under the {type(key).__name__} {key!r}; accepted are "
+                "names. Choose another file in Load SAM."
+            )
     return state
 
 
@@ -206,7 +232,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a folder's JSON file; CheckpointError where it is unreadable or no object."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error}). A model folder needs config.json and "
             "model.safetensors; download the whole repository."
