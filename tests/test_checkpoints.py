@@ -277,6 +277,13 @@ def test_a_weight_that_is_missing_or_of_another_shape(key, shape, state, tmp_pat
         load_engine(path, torch.float32)
 
 
+def test_a_sparse_weight_counts_as_missing(state, tmp_path):
+    path = tmp_path / "odd.pt"
+    torch.save({**state, STRUCTURE[0]: state[STRUCTURE[0]].float().to_sparse()}, path)
+    with pytest.raises(CheckpointError, match="SAM 2.*missing"):
+        load_engine(path, torch.float32)
+
+
 def test_weights_of_a_relative_are_not_taken_for_sam2(state, tmp_path):
     path = tmp_path / "hq.pt"
     torch.save({**state, "sam_mask_decoder.hf_token.weight": torch.zeros(1, 32)}, path)

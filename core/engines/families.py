@@ -6,6 +6,7 @@ Asking imports no model code: a family's module is imported when a model of it i
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -34,11 +35,11 @@ class Family:
     """A kind of model.
 
     module: the one of this package with the functions `from_official(state, dtype)` and
-    `from_transformers(config, state, dtype)`; a detector's has `MODEL_CLASS`, of transformers, and
+    `from_transformers(config, state, dtype)`; a detector's has `MODEL_CLASSES`, by model type, and
     `from_folder(folder, dtype)`. is_official: whether a state dict's keys are those
     of the family's official checkpoints. model_types: what transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
-    asked for.
+    asked for. unused: finds the names of weights that a checkpoint has and the model has not.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Family:
     is_official: Callable[[Mapping[str, Any]], bool] | None = None
     model_types: tuple[str, ...] = ()
     grid_side: int = 32
+    unused: re.Pattern[str] | None = None
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
@@ -70,6 +72,7 @@ FAMILIES = (
         module="sam2.engine",
         is_official=sam2_layout.is_official,
         model_types=("sam2", "sam2_video"),
+        unused=sam2_layout.VIDEO_PARTS,
     ),
     Family(
         "edgetam",
@@ -77,6 +80,7 @@ FAMILIES = (
         module="sam2.edgetam",
         is_official=sam2_layout.is_edgetam,
         model_types=("edgetam", "edgetam_video"),
+        unused=sam2_layout.VIDEO_PARTS,
     ),
     Family(
         "sam3",

@@ -17,7 +17,7 @@ from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
 from ..base import Detections, Detector
 from ..families import DETECTOR_FAMILIES, family_of_type
-from ..files.checkpoints import read_config
+from ..files.checkpoints import read_config, read_folder_weights
 
 # Two boxes of one phrase that overlap more than this are one object.
 _SAME_OBJECT = 0.7
@@ -46,18 +46,24 @@ def load_detector(path: Path, dtype: torch.dtype) -> Detector:
             "another detector in Text Segment."
         )
     builder = family.builder()
-    return builder.from_folder(_read_folder(path, builder.MODEL_CLASS), dtype)
+    return builder.from_folder(_read_folder(path, builder.MODEL_CLASSES[model_type]), dtype)
 
 
 def _read_folder(path: Path, model_class: str) -> DetectorFolder:
     import transformers
 
     _refuse_incomplete(path)
-    # The weights come as safetensors and no code of the folder runs.
+    # Read here and not by transformers, which would leave the file mapped.
+    weights = read_folder_weights(path)
+    # No code of the folder runs.
     strict = {"local_files_only": True, "trust_remote_code": False}
     try:
         model, report = getattr(transformers, model_class).from_pretrained(
-            path, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **strict
+            None,
+            config=transformers.AutoConfig.from_pretrained(path, **strict),
+            state_dict=weights,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **strict)
     except Exception as error:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..base import Detections, Embedding, MaskDetail
 from .base import DetectorFolder, check_length, normalise, phrase_tokens
 
-MODEL_CLASS = "CLIPSegForImageSegmentation"
+MODEL_CLASSES = {"clipseg": "CLIPSegForImageSegmentation"}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

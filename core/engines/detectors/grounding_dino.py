@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from ..base import Detections, Embedding, MaskDetail
 from .base import DetectorFolder, check_length, collect_boxes, corners, normalise
 
-MODEL_CLASS = "AutoModelForZeroShotObjectDetection"
+MODEL_CLASSES = {
+    "grounding-dino": "GroundingDinoForObjectDetection",
+    "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
+}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Captions separate phrases by these, which a phrase must not hold itself.
 _SEPARATORS = re.compile(r"[.?]")

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..base import Detections, Embedding, MaskDetail
 from .base import DetectorFolder, check_length, collect_boxes, corners, normalise, phrase_tokens
 
-MODEL_CLASS = "AutoModelForZeroShotObjectDetection"
+MODEL_CLASSES = {"owlv2": "Owlv2ForObjectDetection"}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 

@@ -1,7 +1,8 @@
 """Reads weights files and folders safely, recognises the family by the keys, builds the engine.
 
-A file is memory-mapped, so that reading costs no memory before the weights are converted or moved.
-Pickles are read with `weights_only`, which runs no code from the file.
+Weights are read into memory of their own, not mapped: where a mapped file is cut or overwritten, on
+a share or by another download, the system kills the process that uses it. What is not used is not
+kept. Pickles are read with `weights_only`, which runs no code from the file.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 
 from ...errors import CheckpointError
 from ..base import Engine
@@ -28,6 +29,8 @@ _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 # Checkpoints nest their weights under one of these.
 _NESTING_KEYS = ("model", "state_dict")
+# Takes a storage as it was read and the device it was saved from; returns what is used for it.
+_Placing = Callable[[UntypedStorage, str], UntypedStorage]
 
 
 def find_family(path: Path) -> Family:
@@ -35,7 +38,7 @@ def find_family(path: Path) -> Family:
 
     Raises CheckpointError where the path is missing, unreadable or of no family that is known.
     """
-    return _family_of_folder(path)[0] if os.path.isdir(path) else _family_of_file(path)[0]
+    return _family_of_folder(path)[0] if os.path.isdir(path) else _family_of_file(path)
 
 
 def load_engine(path: Path, dtype: torch.dtype) -> Engine:
@@ -46,8 +49,8 @@ def load_engine(path: Path, dtype: torch.dtype) -> Engine:
     return _load_folder(path, dtype) if os.path.isdir(path) else _load_file(path, dtype)
 
 
-def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
-    state = read_weights(path)
+def _family_of_file(path: Path) -> Family:
+    state = _map_weights(path)
     family = family_of_keys(state)
     if family is None:
         _refuse_tiny_vit(path, state)
@@ -58,7 +61,7 @@ def _family_of_file(path: Path) -> tuple[Family, dict[str, Tensor]]:
             f"{known}, each as the official checkpoint, the same keys in .safetensors, or a "
             "transformers folder. Choose another file in Load SAM."
         )
-    return family, state
+    return family
 
 
 def _refuse_tiny_vit(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -71,7 +74,8 @@ def _refuse_tiny_vit(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def _load_file(path: Path, dtype: torch.dtype) -> Engine:
-    family, state = _family_of_file(path)
+    family = _family_of_file(path)
+    state = read_weights(path, family.unused)
     try:
         return family.builder().from_official(state, dtype)
     except CheckpointError:
@@ -101,22 +105,45 @@ def _size_and_time(file: Path) -> tuple[int, ...]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors or pickled weights file into a flat state dict, memory-mapped.
+def read_weights(path: Path, unused: re.Pattern[str] | None = None) -> dict[str, Tensor]:
+    """Read a safetensors or pickled weights file into a flat state dict.
 
-    The content decides which of the two it is, not the name. Raises CheckpointError, naming the
-    file, for a missing, truncated or foreign file, a web page or pointer saved in its place, and a
-    pickle that would run code.
+    The content decides which of the two it is, not the name. unused: finds the names of weights
+    that are left out. Raises CheckpointError, naming the file, for a missing, truncated or foreign
+    file, a web page or pointer saved in its place, and a pickle that would run code.
     """
+    head = _checked_head(path)
+    if _is_safetensors(path, head):
+        return _read_safetensors(path, unused)
+    if head.startswith(_ZIP):
+        return _read_zip(path, unused)
+    return _used(_weights_in(_load_pickle(path), path), unused)
+
+
+def _map_weights(path: Path) -> dict[str, Tensor]:
+    """As `read_weights`, with the tensors mapped: names and shapes without a look at the numbers.
+
+    Let go of them soon: the numbers are only there as long as the file is what it was.
+    """
+    head = _checked_head(path)
+    if _is_safetensors(path, head):
+        return _map_safetensors(path)
+    # Only the zip container of torch 1.6 and later can be mapped.
+    return _weights_in(_load_pickle(path, mmap=head.startswith(_ZIP)), path)
+
+
+def _used(state: Mapping[str, Tensor], unused: re.Pattern[str] | None) -> dict[str, Tensor]:
+    return {key: tensor for key, tensor in state.items() if not (unused and unused.search(key))}
+
+
+def _checked_head(path: Path) -> bytes:
+    """The first bytes of a file that may hold weights."""
     head = _head(path)
     _refuse_non_weights(path, head)
-    if _is_safetensors(path, head):
-        return _read_safetensors(path)
-    return _read_pickle(path, is_zip=head.startswith(_ZIP))
+    return head
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file."""
     try:
         if path.is_file():
             with path.open("rb") as file:
@@ -124,7 +151,7 @@ def _head(path: Path) -> bytes:
         found = "a link that leads to no file" if path.is_symlink() else "no such file"
     except OSError as error:
         found = f"cannot be opened ({error.strerror})"
-    raise CheckpointError(f"{path}: {found}. Choose another model in Load SAM.")
+    raise CheckpointError(f"{path}: {found}. Choose another model.")
 
 
 def _refuse_non_weights(path: Path, head: bytes) -> None:
@@ -151,7 +178,7 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
     return head[8:9] == b"{" or path.suffix == ".safetensors"
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _map_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -161,10 +188,50 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(_broken(path, error)) from error
 
 
-def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, unused: re.Pattern[str] | None) -> dict[str, Tensor]:
+    # The library checks the file and knows the types; its own tensors are parts of a map.
+    mapped = _used(_map_safetensors(path), unused)
+    state = {key: torch.empty_like(tensor) for key, tensor in mapped.items()}
     try:
-        # Only the zip container of torch 1.6 and later can be memory-mapped.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with path.open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(start - 8))
+            for key, tensor in state.items():
+                file.seek(start + header[key]["data_offsets"][0])
+                if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) < tensor.nbytes:
+                    raise OSError("it became shorter while it was read")
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(_broken(path, error)) from error
+    return state
+
+
+def _read_zip(path: Path, unused: re.Pattern[str] | None) -> dict[str, Tensor]:
+    """Load the file twice: mapped, to learn which storages hold what is used, then to read those.
+
+    PyTorch asks where to put each storage, always in the same order, but does not say which it is.
+    """
+    places: list[UntypedStorage] = []
+
+    def note(storage: UntypedStorage, _: str) -> UntypedStorage:
+        # Of nothing there is no knowing whether it was asked for before.
+        if storage.nbytes():
+            places.append(storage)
+        return storage
+
+    mapped = _weights_in(_load_pickle(path, note, mmap=True), path)
+    used = {tensor.untyped_storage().data_ptr() for tensor in _used(mapped, unused).values()}
+    order = iter(places)
+
+    def read(storage: UntypedStorage, _: str) -> UntypedStorage:
+        place = next(order) if storage.nbytes() else storage
+        return storage if place.data_ptr() in used else place
+
+    return _used(_weights_in(_load_pickle(path, read), path), unused)
+
+
+def _load_pickle(path: Path, place: _Placing | str = "cpu", mmap: bool = False) -> Any:
+    try:
+        return torch.load(path, map_location=place, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: this file is damaged, or holds more than weights (loading it could run code) "
@@ -173,6 +240,10 @@ def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
     except Exception as error:
         # A damaged pickle can raise almost anything, and all of it means the same.
         raise CheckpointError(_broken(path, error)) from error
+
+
+def _weights_in(content: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict of a checkpoint. No model has sparse weights, which have no storage."""
     for key in _NESTING_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -181,7 +252,8 @@ def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
             f"{path}: holds a {type(content).__name__}, accepted is a dictionary of weights. "
             "Choose another file in Load SAM."
         )
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    state = {key: tensor for key, tensor in tensors.items() if tensor.layout is torch.strided}
     if not state:
         raise CheckpointError(f"{path}: holds no weights. Choose another file in Load SAM.")
     for key in state:
@@ -195,9 +267,10 @@ def _read_pickle(path: Path, is_zip: bool) -> dict[str, Tensor]:
 
 def _broken(path: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    size, *_ = _size_and_time(path) or (0,)
     return (
         f"{path}: cannot be read as weights ({reason}). The file is probably incomplete "
-        f"({path.stat().st_size:,} bytes); delete it and download it again."
+        f"({size:,} bytes); delete it and download it again."
     )
 
 
@@ -215,7 +288,7 @@ def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
 
 def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
     family, config = _family_of_folder(path)
-    state = _read_folder_weights(path)
+    state = read_folder_weights(path, family.unused)
     try:
         return family.builder().from_transformers(config, state, dtype)
     except CheckpointError:
@@ -245,8 +318,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _read_folder_weights(path: Path) -> dict[str, Tensor]:
-    files = sorted(path.glob("*.safetensors"))
+def read_folder_weights(path: Path, unused: re.Pattern[str] | None = None) -> dict[str, Tensor]:
+    """Read the weights of a transformers folder: model.safetensors, or else all its parts.
+
+    unused: finds the names of weights that are left out. Raises CheckpointError for a folder
+    without weights, and as `read_weights`.
+    """
+    whole = path / "model.safetensors"
+    files = [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
     if not files:
         raise CheckpointError(
             f"{path}: no .safetensors file beside config.json. Download model.safetensors of the "
@@ -254,5 +333,5 @@ def _read_folder_weights(path: Path) -> dict[str, Tensor]:
         )
     state: dict[str, Tensor] = {}
     for file in files:
-        state.update(read_weights(file))
+        state.update(read_weights(file, unused))
     return state

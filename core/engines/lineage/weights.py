@@ -26,7 +26,7 @@ def classes(family: str, model_class: str, release: str) -> Any:
 
 
 def adopt_weights(model: nn.Module, state: Mapping[str, Tensor], family: str) -> None:
-    """Make the (memory-mapped) tensors the parameters of a model made on the meta device.
+    """Make the tensors the parameters of a model made on the meta device.
 
     Raises CheckpointError for missing and unknown weights and for other shapes.
     """

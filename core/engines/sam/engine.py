@@ -208,7 +208,7 @@ def _official_config(state: Mapping[str, Tensor], **decoder_extra: int) -> dict[
 
 
 def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
-    """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
+    """Instantiate without memory and adopt the tensors as they are.
 
     Raises CheckpointError for missing and unknown weights and for other shapes.
     """

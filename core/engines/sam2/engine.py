@@ -6,7 +6,6 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,17 +19,11 @@ from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
 from ..lineage.prompted import DECODER_BYTES, PromptedEngine
 from .encoder import streamline
-from .layout import infer_decoder, infer_trunk, to_transformers
+from .layout import VIDEO_PARTS, infer_decoder, infer_trunk, to_transformers
 
 # ImageNet statistics, as the official transforms use.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# What a transformers folder of the video model holds beside the image model.
-_VIDEO_PARTS = re.compile(
-    r"^(memory_|mask_downsample|object_pointer_proj|temporal_positional_encoding_projection_layer"
-    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter"
-    r"|spatial_perceiver)"
-)
 
 
 class Sam2Engine(PromptedEngine):
@@ -169,7 +162,7 @@ def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
 
 def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A folder's weights without those that only the video tracker uses."""
-    own = {key: tensor for key, tensor in state.items() if not _VIDEO_PARTS.match(key)}
+    own = {key: tensor for key, tensor in state.items() if not VIDEO_PARTS.search(key)}
     return both_positions(own)
 
 
@@ -215,7 +208,7 @@ def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size:
 def build_model(
     config: Any, state: Mapping[str, Tensor], trunk: nn.Module | None = None
 ) -> nn.Module:
-    """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
+    """Instantiate without memory and adopt the tensors as they are.
 
     trunk: takes the place of the image encoder's own; its weights are then not in the state.
     Raises CheckpointError for missing and unknown weights and for other shapes.

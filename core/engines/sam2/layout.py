@@ -17,10 +17,13 @@ from ...errors import CheckpointError
 from ..lineage import layouts
 from ..lineage.layouts import Decoder, both_positions, compiled, renamed
 
-# Parts of the video tracker, which a still image does not use.
-_VIDEO_KEYS = re.compile(
-    r"^(memory_attention|memory_encoder|mask_downsample|obj_ptr_proj|obj_ptr_tpos_proj)\."
-    r"|^(maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$|^spatial_perceiver\."
+# Parts of the video tracker, which a still image does not use: what official checkpoints and
+# transformers folders call alike, then the former's names, then the latter's.
+VIDEO_PARTS = re.compile(
+    r"^(memory_|mask_downsample|spatial_perceiver"
+    r"|obj_ptr_(proj|tpos_proj)|maskmem_tpos_enc|no_mem_pos_enc|no_obj_(ptr|embed_spatial)"
+    r"|object_pointer_proj|temporal_positional_encoding_projection_layer"
+    r"|no_memory_positional_encoding|no_object_pointer|occlusion_spatial_embedding_parameter)"
 )
 
 _RENAMES = compiled(
@@ -55,7 +58,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     image_part = {
         key: tensor
         for key, tensor in state.items()
-        if not _VIDEO_KEYS.search(key) and ".point_embeddings." not in key
+        if not VIDEO_PARTS.search(key) and ".point_embeddings." not in key
     }
     converted = both_positions(renamed(image_part, _RENAMES))
     points = [state[_POINT_EMBEDDING.format(index)] for index in range(4)]

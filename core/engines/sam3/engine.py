@@ -173,7 +173,7 @@ def classes() -> Any:
 
 
 def build_model(tracker: Any, detector: Any | None, state: Mapping[str, Tensor]) -> nn.Module:
-    """Instantiate without memory and adopt the (memory-mapped) tensors as they are.
+    """Instantiate without memory and adopt the tensors as they are.
 
     tracker: a `Sam3TrackerConfig`. detector: a `Sam3Config`, None for a model without text head.
     Raises CheckpointError for missing weights and for other shapes. Further weights are left out
