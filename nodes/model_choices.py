@@ -87,7 +87,9 @@ def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     if entry is None:
         return source.path
     folder = host.model_folder_paths(entry.folder)[0]
-    return download(entry, folder, host.download_progress(entry.name, cls))
+    progress = host.download_progress(entry.name, cls)
+    waiting = host.download_progress(f"{entry.name}, which another program downloads", cls)
+    return download(entry, folder, progress, waiting)
 
 
 def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import filelock
 import folder_paths
 import pytest
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
@@ -65,6 +68,28 @@ def test_a_gated_file_is_used_from_disk_and_never_offered(models):
     (models / entry.folder / entry.file).touch()
     assert name in model_files.options()
     assert LoadSAM.validate_inputs(name) is True
+
+
+class _Stopped(Exception):
+    pass
+
+
+def test_the_node_says_that_another_program_downloads_its_model(models, monkeypatch, tmp_path):
+    texts = []
+
+    def show(text: str, node: str) -> None:
+        texts.append((text, node))
+        raise _Stopped
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(host.PromptServer.instance, "send_progress_text", show, raising=False)
+    entry = CATALOGUE[0]
+    node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
+    with filelock.FileLock(models / "sam2" / f"{entry.file}.lock"), pytest.raises(_Stopped):
+        model_files.fetch(model_files.ModelSource(entry=entry), node)
+    assert texts == [("SAM 2.1 tiny, which another program downloads: 0 of 156 MB", "7")]
 
 
 def test_the_tooltip_names_sizes_and_licences():

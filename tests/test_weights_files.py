@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from sam3_layouts import write_folder
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
-from segment_anywhere.core.engines.sam3 import engine as sam3
+from segment_anywhere.core.engines.sam3.engine import engine as sam3
 from word_models import MAKERS
 
 # In a process of its own: whoever reads a map of a file that has become shorter is killed.

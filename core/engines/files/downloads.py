@@ -9,18 +9,26 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import DownloadError
 from .catalogue import Entry, RemoteFile
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _CHUNK = 2**20
 _TIMEOUT = 30.0
+# Seconds between two looks at a download that another program does.
+_LOOK = 0.5
 _SPARE_DISK = 2**28
 _NETWORK_ERRORS = (
     urllib.error.URLError,
@@ -34,14 +42,17 @@ Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes expected; may raise to stop the download."""
 
 
-def download(entry: Entry, folder: Path, progress: Progress) -> Path:
+def download(
+    entry: Entry, folder: Path, progress: Progress, waiting: Progress | None = None
+) -> Path:
     """Fetch an entry into a folder and return the path of its file, or of the folder it is.
 
     What is in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies, and what is in the
     folder already is not fetched again. HF_ENDPOINT names another hub; HF_HUB_OFFLINE forbids the
     network. The bytes of a file go to a `.part` file, which a later call continues, and get their
-    name once size and SHA-256 are right. Raises DownloadError, saying what to fetch by hand and
-    where to put it.
+    name once size and SHA-256 are right. Of several programs one downloads a file; the others wait
+    for it, and meanwhile call `waiting`, or else `progress`, with the bytes that are there. Raises
+    DownloadError, saying what to fetch by hand and where to put it.
     """
     cached = [_hub_cache(entry, file) for file in entry.files]
     if None not in cached:
@@ -51,7 +62,8 @@ def download(entry: Entry, folder: Path, progress: Progress) -> Path:
     for file in entry.files:
         one = _Download(entry, file, place / file.name)
         if not one.target.is_file():
-            one.run(_shifted(progress, done, entry.size))
+            reports = (_shifted(each, done, entry.size) for each in (progress, waiting or progress))
+            one.run(*reports)
         done += file.size
     return folder / entry.file
 
@@ -98,17 +110,16 @@ class _Download:
     def url(self) -> str:
         return url(self.entry, self.file)
 
-    def run(self, progress: Progress) -> None:
+    def run(self, progress: Progress, waiting: Progress) -> None:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
             raise self._error("HF_HUB_OFFLINE is set")
         if not self.url.startswith(("https://", "http://")):
             raise self._error(f"HF_ENDPOINT must begin with https://, found {self.url}")
         try:
-            self._make_room()
-            log.info("downloading %s to %s", self.url, self.target)
-            self._fetch(progress)
-            self._verify()
-            self.part.replace(self.target)
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            with self._turn(waiting):
+                if not self.target.is_file():
+                    self._download(progress)
         except urllib.error.HTTPError as error:
             raise self._error(f"the server answered {error.code} {error.reason}") from error
         except _NETWORK_ERRORS as error:
@@ -117,14 +128,55 @@ class _Download:
         except OSError as error:
             raise self._error(f"the file cannot be written ({error})") from error
 
+    def _download(self, progress: Progress) -> None:
+        self._make_room()
+        log.info("downloading %s to %s", self.url, self.target)
+        self._fetch(progress)
+        self._verify()
+        self.part.replace(self.target)
+
+    @contextmanager
+    def _turn(self, waiting: Progress) -> Iterator[None]:
+        """Be the only program that writes this file. The lock of one that dies is free at once."""
+        from filelock import FileLock
+
+        lock = FileLock(self.target.with_name(self.target.name + ".lock"))
+        try:
+            self._wait_for(lock, waiting)
+            yield
+        finally:
+            lock.release()
+            # Taken away before the file is there, it would be one lock for those who wait for it
+            # and another one for those who come later.
+            if self.target.is_file():
+                with suppress(OSError):
+                    os.unlink(lock.lock_file)
+
+    def _wait_for(self, lock: BaseFileLock, waiting: Progress) -> None:
+        from filelock import Timeout
+
+        for timeout in chain([0.0], repeat(_LOOK)):
+            try:
+                lock.acquire(timeout=timeout)
+                return
+            except Timeout:
+                if not timeout:
+                    log.info("waiting for another program that downloads %s", self.target)
+                waiting(self._bytes_there(), self.file.size)
+            except NotImplementedError:
+                log.warning("no locks in %s: let one program download at a time", self.target)
+                return
+
     def _make_room(self) -> None:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
         needed = self.file.size - self._bytes_there()
         if shutil.disk_usage(self.part.parent).free < needed + _SPARE_DISK:
             raise self._error(f"the disk lacks room for {self.file.size:,} bytes")
 
     def _bytes_there(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
+        try:
+            return self.part.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _fetch(self, progress: Progress) -> None:
         done, size = self._bytes_there(), self.file.size
