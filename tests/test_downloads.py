@@ -308,8 +308,8 @@ def test_a_folder_that_cannot_be_fetched_names_all_its_files(tmp_path, monkeypat
 DOWNLOAD = """
 import hashlib, sys
 from pathlib import Path
-from core.engines.catalogue import Entry, RemoteFile
-from core.engines.downloads import download
+from core.engines.files.catalogue import Entry, RemoteFile
+from core.engines.files.downloads import download
 
 size, sha256, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 file = RemoteFile("weights/test.pt", size, sha256)

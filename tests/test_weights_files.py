@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from sam3_layouts import write_folder
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
-from segment_anywhere.core.engines.sam3.engine import engine as sam3
+from segment_anywhere.core.engines.sam3 import engine as sam3
 from word_models import MAKERS
 
 # In a process of its own: whoever reads a map of a file that has become shorter is killed.
@@ -26,9 +26,9 @@ PROBE = """
 import sys
 from pathlib import Path
 import torch
-from core.engines.checkpoints import load_engine
-from core.engines.detectors import load_detector
-from core.prompts import ObjectPrompt, Point
+from core.engines.files.checkpoints import load_engine
+from core.engines.detectors.base import load_detector
+from core.prompts.prompts import ObjectPrompt, Point
 
 def truncate(file):
     file.open("wb").close()
@@ -163,7 +163,7 @@ def test_every_weight_is_what_was_saved(write, unused, tmp_path):
 MEMORY_PROBE = """
 import re, sys
 from pathlib import Path
-from core.engines.checkpoints import read_weights
+from core.engines.files.checkpoints import read_weights
 
 def memory(field):
     return int(Path("/proc/self/status").read_text().split(field + ":")[1].split()[0]) * 1024
