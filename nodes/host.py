@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
@@ -113,6 +114,33 @@ class DetectorModel(ModelHandle):
         return Embedder(load_detector(self._path, self._dtype))
 
 
+class DetectorStore:
+    """The detectors that were used last, for all loaders together.
+
+    Every SegmentModel holds it, and this module knows it weakly alone, so that it goes with the
+    last of them. ComfyUI frees memory by letting go of outputs: what a module held for itself would
+    stay for ever, and a loader's own detectors would be read again for each loader.
+    """
+
+    _MOST = 4
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Path, Precision], DetectorModel] = OrderedDict()
+
+    def get(self, path: Path, precision: Precision) -> DetectorModel:
+        """The handle of a detector's folder, which is kept; a new one where its files changed."""
+        place = (path, precision)
+        self._kept[place] = model = _shared(DetectorModel, path, precision)
+        self._kept.move_to_end(place)
+        if len(self._kept) > self._MOST:
+            self._kept.popitem(last=False)
+        return model
+
+    def tensors(self) -> list[Tensor]:
+        """All embeddings that its detectors keep."""
+        return [each for model in self._kept.values() for each in model._comfy_cache_tensors()]
+
+
 class SegmentModel(ModelHandle):
     """What a SEGMENT_MODEL wire carries.
 
@@ -123,7 +151,7 @@ class SegmentModel(ModelHandle):
         super().__init__(key, path, precision)
         self.previewer: Previewer | None = None
         self._concepts: ConceptDetector | None = None
-        self._detector: DetectorModel | None = None
+        self._detectors = _detector_stores.setdefault(DetectorStore, DetectorStore())
 
     @cached_property
     def family(self) -> Family:
@@ -137,20 +165,22 @@ class SegmentModel(ModelHandle):
     def finder(self, path: Path | None) -> Finder:
         """What understands words, ready for use on its device.
 
-        path: a detector's folder, read at this model's precision; None for this model's own text
-        head, which SAM 3 has. A detector stays as long as this model does, or until another one is
-        asked for, so that it is not read anew for every run. Raises CheckpointError for a folder
-        that cannot be read, for weights without text head, and where no vocabulary is found.
+        path: a detector's folder, as for `detector`; None for this model's own text head, which
+        SAM 3 has. Raises CheckpointError for a folder that cannot be read, for weights without text
+        head, and where no vocabulary is found.
         """
         if path is not None:
-            self._detector = _shared(DetectorModel, path, self._precision)
-            embedder = self._detector.ready()
+            embedder = self.detector(path).ready()
             return Finder(embedder, embedder.engine)
         embedder = self.segmenter()
         if self._concepts is None:
             tokenizer = load_tokenizer(_tokenizer_folders(self._path))
             self._concepts = ConceptDetector(embedder.engine, tokenizer)
         return Finder(embedder, self._concepts)
+
+    def detector(self, path: Path) -> DetectorModel:
+        """The handle of a detector's folder, at this model's precision, shared by all loaders."""
+        return self._detectors.get(path, self._precision)
 
     def start_previews(self) -> Previewer:
         """Make `previewer` where it is not there yet; call it while the model is in use."""
@@ -165,7 +195,9 @@ class SegmentModel(ModelHandle):
 
     def _comfy_cache_tensors(self) -> list[Tensor]:
         own = super()._comfy_cache_tensors()
-        return own + (self._detector._comfy_cache_tensors() if self._detector else [])
+        loaders = [each for each in _models.values() if isinstance(each, SegmentModel)]
+        # The detectors go with the last of the loaders, and count with it alone.
+        return own + self._detectors.tensors() if loaders == [self] else own
 
 
 def _tokenizer_folders(path: Path) -> list[Path]:
@@ -175,6 +207,8 @@ def _tokenizer_folders(path: Path) -> list[Path]:
 
 
 _models: weakref.WeakValueDictionary[str, ModelHandle] = weakref.WeakValueDictionary()
+# The store, as long as any SegmentModel lives.
+_detector_stores: weakref.WeakValueDictionary[type, DetectorStore] = weakref.WeakValueDictionary()
 
 
 def segment_model(path: Path | None, precision: Precision) -> SegmentModel:

@@ -339,5 +339,5 @@ def test_a_model_that_nobody_holds_is_gone():
 
 def test_a_detector_has_no_previews():
     model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
-    model.finder(FIXTURES / "clipseg_tiny")
-    assert _post(_body(f"{model._detector.key}-0"))[0] == 409
+    detector = model.detector(FIXTURES / "clipseg_tiny")
+    assert _post(_body(f"{detector.key}-0"))[0] == 409

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import socket
+import weakref
 
 import numpy as np
 import pytest
@@ -347,3 +349,84 @@ def test_a_second_run_loads_nothing_again():
     _segment(_load(), _noise(), "cat")
     assert model.finder(host_path(model, "clipseg/trained")) == finder
     assert finder.embedder.counters.encodes == 1
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The detectors that are read, in their order."""
+    names = []
+    read = host.load_detector
+
+    def note(path, dtype):
+        names.append(path.name)
+        return read(path, dtype)
+
+    monkeypatch.setattr(host, "load_detector", note)
+    return names
+
+
+@pytest.mark.usefixtures("shelf")
+def test_two_nodes_with_a_detector_each_read_it_once(reads):
+    model = _load()
+    for _ in range(3):
+        _segment(model, _noise(), "dog", "clipseg/trained")
+        _segment(model, _noise(), "dog", "owlv2/random-owlv2")
+    assert reads == ["trained", "random-owlv2"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_loaders_share_detectors(reads):
+    loaders = [_load(), _load(SAM2)]
+    for model in loaders:
+        _segment(model, _noise(), "dog", "clipseg/trained")
+    assert reads == ["trained"]
+
+
+def test_detectors_that_were_used_longest_ago_are_let_go(shelf, reads):
+    for name in "abcde":
+        shutil.copytree(shelf / "clipseg" / "trained", shelf / "clipseg" / name)
+    model = _load()
+    for name in "abcdaecb":
+        _segment(model, _noise(), "dog", f"clipseg/{name}")
+    assert "".join(reads) == "abcdeb"
+
+
+def test_a_detector_whose_files_change_takes_the_place_of_the_old_one(shelf, reads):
+    model = _load()
+    _segment(model, _noise(), "dog")
+    old = weakref.ref(model.detector(host_path(model, "clipseg/trained")))
+    path = shelf / "clipseg" / "trained" / "preprocessor_config.json"
+    path.write_text(path.read_text() + " ")
+    _segment(model, _noise(), "dog")
+    gc.collect()
+    assert reads == ["trained", "trained"]
+    assert old() is None
+
+
+@pytest.mark.usefixtures("shelf")
+def test_detectors_live_as_long_as_any_loaders_output():
+    """ComfyUI frees memory by letting go of outputs; what a module holds it cannot free."""
+    one, other = _load(), _load(SAM2)
+    _segment(one, _noise(), "dog")
+    detector = weakref.ref(one.detector(host_path(one, "clipseg/trained")))
+    del one
+    gc.collect()
+    assert detector() is not None
+    del other
+    gc.collect()
+    assert detector() is None
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_host_counts_detectors_with_the_loader_that_takes_them_along():
+    one, other = _load(), _load(SAM2)
+    _segment(one, _noise(), "dog")
+    kept = _ids(one.detector(host_path(one, "clipseg/trained")))
+    assert kept and not kept & (_ids(one) | _ids(other))
+    del other
+    gc.collect()
+    assert kept <= _ids(one)
+
+
+def _ids(handle: host.ModelHandle) -> set[int]:
+    return {id(tensor) for tensor in handle._comfy_cache_tensors()}
