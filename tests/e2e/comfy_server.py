@@ -23,7 +23,7 @@ HOW_TO_GET_ONE = (
     "pack's into its .venv, and set COMFYUI_PATH to it"
 )
 # What the pack needs beyond ComfyUI's own requirements; without it, every run would fail.
-NEEDED_MODULES = ("cv2", "pycocotools", "safetensors", "tenacity", "transformers")
+NEEDED_MODULES = ("cv2", "pycocotools", "safetensors", "tenacity", "threadpoolctl", "transformers")
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 _INTERPRETERS = (".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe")
