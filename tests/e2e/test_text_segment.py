@@ -12,7 +12,7 @@ from PIL import Image
 from scenes import Scene, draw_scene
 
 from .api import Api
-from .graphs import BUILT_IN, node, text_segment
+from .graphs import BUILT_IN, node, point_segment, text_segment
 
 pytestmark = pytest.mark.xdist_group("comfyui")
 
@@ -63,6 +63,22 @@ def test_words_find_what_they_name(api, scene, model, refine):
         assert (truth & inside).sum() > 0.9 * truth.sum()
         assert box["score"] >= 0.4
     assert run.text("segment") == "2 objects"
+
+
+def test_free_gives_a_detector_back(api, scene, comfy):
+    """Counted in bytes of live tensors, as the detector is kept for all loaders."""
+
+    def live_bytes_when_freed() -> int:
+        api.http.post_json("/free", {"unload_models": True, "free_memory": True})
+        # The flag is served between runs, so another run must follow.
+        api.succeed(point_segment(scene, ""))
+        return api.http.get_json("/census")["bytes"]
+
+    weights = (comfy.models / "clipseg" / "tiny" / "model.safetensors").stat().st_size
+    before = live_bytes_when_freed()
+    api.succeed(text_segment(scene, WANTED, detector="clipseg/tiny"))
+    assert api.http.get_json("/census")["bytes"] - before > 0.9 * weights
+    assert abs(live_bytes_when_freed() - before) < 0.1 * weights
 
 
 def test_auto_is_clipseg_with_the_built_in_engine(api, scene):
