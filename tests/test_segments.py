@@ -14,10 +14,12 @@ from segment_anywhere.core.results.segments import (
     Instance,
     Segments,
     bounding_boxes,
+    compact_soft,
     mask_boxes,
     match_segments,
     numbered,
     take,
+    union_frame,
     union_masks,
 )
 
@@ -61,6 +63,40 @@ def test_the_union_is_the_maximum_and_leaves_the_instances_alone():
     assert union[0, 0, 0] == pytest.approx(100 / 255)
     assert union[0, 2, 2] == 1
     assert first.mask.pixels()[2, 2] == 100
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.integers(0, limit) for limit in (4, 6, 6, 8)),
+            st.integers(0, 2),
+            st.sampled_from([1, 100, 255]),
+        ),
+        max_size=6,
+    )
+)
+def test_a_union_is_the_maximum_over_the_whole_frame(objects):
+    """In every frame, whether its objects overlap, lie apart or are empty."""
+    segments = Segments.from_instances(
+        [_instance(*box, frame=frame, value=value) for *box, frame, value in objects], SIZE, 3
+    )
+    union = union_masks(segments)
+    for frame in range(3):
+        masks = [each.mask for each in segments if each.frame == frame]
+        pixels = [mask.pixels() for mask in masks]
+        expected = torch.stack([torch.zeros(SIZE, dtype=torch.uint8), *pixels]).amax(dim=0)
+        assert torch.equal(union[frame], expected / 255.0)
+        assert torch.equal(union_frame(masks, SIZE), union[frame])
+
+
+def test_soft_masks_are_rounded_to_the_nearest_step():
+    """Halves to the even one, and just beside them."""
+    halves = torch.arange(511) / 510
+    above, below = torch.nextafter(halves, torch.ones(())), torch.nextafter(halves, -torch.ones(()))
+    values = torch.stack([halves, above, below]).clamp_(0, 1)
+    for mask in (values, values.T):
+        expected = (mask * 255.0).round_().to(torch.uint8)
+        assert torch.equal(compact_soft(mask).pixels(), expected)
 
 
 @given(

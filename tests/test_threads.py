@@ -10,13 +10,13 @@ import time
 import pytest
 import torch
 from conftest import ROOT
-from segment_anywhere.core.masks.threads import in_threads
+from segment_anywhere.core.threads import in_threads
 
 # In a process of its own: threads that hang would keep the tests from ending.
 SECOND_THREAD_IS_REFUSED = """
 import threading
 import torch
-from core.masks.threads import in_threads
+from core.threads import in_threads
 
 start, asked, done = threading.Thread.start, [], []
 

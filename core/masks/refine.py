@@ -13,12 +13,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..results.segments import Instance, Segments, compact_soft
 from ..tensors import FrameArea, row_bands
+from ..threads import in_threads
 from .areas import separate_areas
 from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .filters import gaussian_blur
 from .matting import follow_edges, window_radius
 from .parts import fill_holes, remove_islands
-from .threads import in_threads
 
 
 class Edge(str, Enum):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..tensors import resize_mask
+from ..tensors import resize_mask, uses_opencv
+from ..threads import in_threads
 from .compact_mask import INSIDE, CompactMask, compact
 
 
@@ -160,13 +161,41 @@ def take(segments: Segments, rows: Sequence[int]) -> Segments:
     )
 
 
+def frame_masks(segments: Segments) -> list[list[CompactMask]]:
+    """The masks of the objects of each frame, in their order."""
+    masks: list[list[CompactMask]] = [[] for _ in range(segments.batch)]
+    for mask, frame in zip(segments.masks, segments.frames.tolist(), strict=True):
+        masks[frame].append(mask)
+    return masks
+
+
 def union_masks(segments: Segments) -> Tensor:
     """The union (maximum) of each frame's masks: [B, H, W] float32, 0..1, on the CPU."""
     union = torch.zeros((segments.batch, *segments.size))
-    for mask, frame in zip(segments.masks, segments.frames.tolist(), strict=True):
-        inside = union[frame][mask.area]
-        torch.maximum(inside, mask.crop() / 255.0, out=inside)
+    for masks, frame in zip(frame_masks(segments), union, strict=True):
+        _add_union(masks, frame)
     return union
+
+
+def union_frame(masks: Sequence[CompactMask], size: tuple[int, int]) -> Tensor:
+    """The union of the masks of one frame of (H, W): [H, W] float32, 0..1, on the CPU."""
+    return _add_union(masks, torch.zeros(size))
+
+
+def _add_union(masks: Sequence[CompactMask], frame: Tensor) -> Tensor:
+    """Write the union of masks into a frame of zeros, [H, W] float32."""
+    filled = [mask for mask in masks if mask]
+    if not filled:
+        return frame
+    top, left = min(mask.top for mask in filled), min(mask.left for mask in filled)
+    bottom, right = max(mask.bottom for mask in filled), max(mask.right for mask in filled)
+    # In bytes, and only where there is anything: a fourth of the memory to go through.
+    union = torch.zeros((bottom - top, right - left), dtype=torch.uint8)
+    for mask in filled:
+        inside = union[mask.top - top : mask.bottom - top, mask.left - left : mask.right - left]
+        torch.maximum(inside, mask.crop(), out=inside)
+    torch.div(union, 255.0, out=frame[top:bottom, left:right])
+    return frame
 
 
 def match_segments(segments: Segments, batch: int, size: tuple[int, int]) -> Segments:
@@ -190,14 +219,19 @@ def _resized(mask: CompactMask, size: tuple[int, int]) -> CompactMask:
 
 def mask_segments(mask: Tensor, label: str) -> Segments:
     """One object per frame of a mask [B, H, W] float, 0..1, with score 1; none where it is 0."""
-    masks = (compact_soft(pixels) for pixels in mask)
+    masks = in_threads(lambda frame: compact_soft(mask[frame]), len(mask))
     instances = [Instance(each, 1.0, label, frame) for frame, each in enumerate(masks) if each]
     return Segments.from_instances(instances, tuple(mask.shape[1:]), len(mask))
 
 
 def compact_soft(mask: Tensor) -> CompactMask:
     """Store a mask [H, W] float, 0..1, on any device, compactly, in steps of 1 / 255."""
-    return compact((mask * 255.0).round_().to(torch.uint8))
+    if not uses_opencv(mask):
+        return compact((mask * 255.0).round_().to(torch.uint8))
+    import cv2
+
+    # The same, rounded half to even too, in one pass.
+    return compact(torch.from_numpy(cv2.convertScaleAbs(mask.contiguous().numpy(), alpha=255.0)))
 
 
 def bounding_boxes(segments: Segments) -> list[list[dict]]:
