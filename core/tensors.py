@@ -8,6 +8,7 @@ its input.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -122,27 +123,39 @@ def is_no_mask(mask: Tensor) -> bool:
     return tuple(mask.shape[-2:]) == _NO_ALPHA_SIZE and not mask.any()
 
 
-def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "mask") -> Tensor:
-    """A MASK matched to an image: [batch, H, W] float32, 0..1, on the mask's device.
+def mask_frame(mask: Tensor, index: int, size: tuple[int, int], name: str = "mask") -> Tensor:
+    """The mask of one image of (H, W): [H, W] float32, 0..1, on the mask's device.
 
-    A mask of another size is resized (bilinear, antialiased); a single mask serves all frames.
-    The 64x64 zeros that Load Image sends for "no alpha" become zeros of the image's size.
-    Raises InputError for a wrong rank, another batch size, an empty mask or NaN.
+    A mask of another size is resized (bilinear, antialiased); a single mask serves all images. What
+    needs no change is a view of the input: do not write into it. Raises InputError for a wrong
+    rank, an empty mask or NaN.
     """
     count, height, width = mask_size(mask, name)
-    mask = mask.detach().reshape(count, height, width).float()
+    frame = mask.detach().reshape(count, height, width)[index if count > 1 else 0].float()
+    low, high = (limit.item() for limit in frame.aminmax())
+    if math.isnan(low):
+        raise InputError(f"{name}: holds NaN values; accepted are numbers, 0..1. Mend its source.")
+    if (height, width) != tuple(size):
+        return resize_mask(frame[None], size)[0].clamp_(0.0, 1.0)
+    return frame if 0.0 <= low and high <= 1.0 else frame.clamp(0.0, 1.0)
+
+
+def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "mask") -> Tensor:
+    """The masks of a batch of images, each as `mask_frame` makes it, in a new tensor.
+
+    Returns [batch, H, W] float32, 0..1, on the mask's device; a single mask is repeated as a view.
+    Raises InputError as `mask_frame`, and for another number of masks.
+    """
+    count = mask_size(mask, name)[0]
     if count not in (1, batch):
         raise InputError(
             f"{name}: found {count} masks for {batch} images; accepted is one mask, or one "
             "for each image. Repeat or select the masks before this node."
         )
-    if torch.isnan(mask).any():
-        raise InputError(f"{name}: holds NaN values; accepted are numbers, 0..1. Mend its source.")
-    if is_no_mask(mask):
-        mask = mask.new_zeros((count, *size))
-    elif (height, width) != tuple(size):
-        mask = resize_mask(mask, size)
-    return mask.clamp(0.0, 1.0).expand(batch, -1, -1)
+    frames = torch.empty((count, *size), device=mask.device)
+    for index, frame in enumerate(frames):
+        frame.copy_(mask_frame(mask, index, size, name))
+    return frames.expand(batch, -1, -1)
 
 
 def common_batch(counts: dict[str, int]) -> int:

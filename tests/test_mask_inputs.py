@@ -43,6 +43,9 @@ def test_every_mix_of_batches_and_sizes(images, masks, objects, size):
     mask = inputs.matched_mask(batch, matched_size)
     segments = inputs.matched_segments(batch, matched_size)
     assert mask.shape == (batch, *matched_size)
+    frame = inputs.matched_frames(batch, matched_size)
+    assert torch.equal(torch.stack([frame(index) for index in range(batch)]), mask)
+    assert inputs.device == mask.device
     half = matched_size[0] // 2
     assert mask[:, : half - 2].min() == 1
     assert mask[:, half + 2 :].max() == 0
@@ -83,3 +86,20 @@ def test_nan_is_an_error():
     inputs = MaskInputs(torch.full((1, *SIZE), float("nan")))
     with pytest.raises(InputError, match="mask: holds NaN"):
         inputs.matched_mask(1, SIZE)
+    with pytest.raises(InputError, match="mask: holds NaN"):
+        inputs.matched_frames(1, SIZE)(0)
+
+
+def test_whether_anything_is_selected():
+    empty = Segments.from_instances([], SIZE, 1)
+    for mask, segments, expected in (
+        (_mask(), None, True),
+        (torch.zeros(2, *SIZE), None, False),
+        (-_mask(), None, False),
+        (torch.zeros(1, *SIZE), _segments(), False),
+        (NO_ALPHA, _segments(), True),
+        (NO_ALPHA, empty, False),
+        (None, empty, False),
+        (None, _segments(), True),
+    ):
+        assert MaskInputs(mask, segments).select_anything() is expected

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.tensors import image_size, mask_frames, rgb_frame, row_bands
+from segment_anywhere.core.tensors import (
+    image_size,
+    mask_frame,
+    mask_frames,
+    rgb_frame,
+    row_bands,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -54,6 +60,29 @@ def test_masks_of_every_rank_match_the_batch(shape):
     assert frames.shape == (3, 8, 10)
     expected = mask.reshape(-1, 8, 10)
     assert torch.equal(frames[2], expected[2 if len(expected) == 3 else 0])
+
+
+@pytest.mark.parametrize("shape", [(8, 10), (1, 8, 10), (3, 8, 10), (3, 1, 8, 10)])
+def test_a_mask_that_needs_no_change_is_not_copied(shape):
+    mask = torch.rand(shape)
+    frame = mask_frame(mask, 2, (8, 10))
+    assert frame.untyped_storage().data_ptr() == mask.untyped_storage().data_ptr()
+    assert torch.equal(frame, mask_frames(mask, 3, (8, 10))[2])
+
+
+def test_masks_out_of_range_are_clamped_without_touching_the_input():
+    mask = torch.tensor([-1.0, 0.5, 3.0, float("inf")]).reshape(1, 1, 4)
+    before = mask.clone()
+    assert mask_frame(mask, 0, (1, 4)).tolist() == [[0.0, 0.5, 1.0, 1.0]]
+    assert mask_frames(mask, 1, (1, 4)).tolist() == [[[0.0, 0.5, 1.0, 1.0]]]
+    assert torch.equal(mask, before)
+
+
+def test_the_masks_of_a_batch_are_no_view_of_the_input():
+    mask = torch.rand(2, 8, 10)
+    before = mask.clone()
+    mask_frames(mask, 2, (8, 10)).zero_()
+    assert torch.equal(mask, before)
 
 
 def test_a_mask_of_another_size_is_resized():

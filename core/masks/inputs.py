@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..results.segments import Segments, match_segments, union_masks
-from ..tensors import common_batch, image_size, is_no_mask, mask_frames, mask_size
+from ..results.segments import Segments, frame_masks, match_segments, union_frame, union_masks
+from ..tensors import common_batch, image_size, is_no_mask, mask_frame, mask_frames, mask_size
 
 NO_MASK = "no mask: nothing is selected"
 
@@ -27,7 +30,7 @@ class MaskInputs:
         The zeros that Load Image sends for a picture without alpha are no mask where segments are.
         """
         counts = {}
-        if self.mask is not None and not (self.segments is not None and is_no_mask(self.mask)):
+        if self._has_mask:
             counts[f"mask{self.suffix}"] = mask_size(self.mask, f"mask{self.suffix}")[0]
         if self.segments is not None:
             counts[f"segments{self.suffix}"] = self.segments.batch
@@ -53,9 +56,36 @@ class MaskInputs:
 
         Raises InputError as `mask_frames` does.
         """
-        if self.mask is None or (self.segments is not None and is_no_mask(self.mask)):
-            return union_masks(self.matched_segments(batch, size))
-        return mask_frames(self.mask, batch, size, f"mask{self.suffix}")
+        if self._has_mask:
+            return mask_frames(self.mask, batch, size, f"mask{self.suffix}")
+        return union_masks(self.matched_segments(batch, size))
+
+    def matched_frames(self, batch: int, size: tuple[int, int]) -> Callable[[int], Tensor]:
+        """The frames of `matched_mask` by their index, [H, W], each made when it is asked for.
+
+        So the batch is held no second time. They may be views of the mask: not to be written into.
+        """
+        if self._has_mask:
+            return partial(mask_frame, self.mask, size=size, name=f"mask{self.suffix}")
+        masks = frame_masks(self.matched_segments(batch, size))
+        return lambda index: union_frame(masks[index], size)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the matched mask; unions are made on the CPU."""
+        return self.mask.device if self._has_mask else torch.device("cpu")
+
+    def select_anything(self) -> bool:
+        """Whether the matched mask holds anything."""
+        if self._has_mask:
+            return bool(self.mask.amax() > 0)
+        return any(self.segments.masks)
+
+    @property
+    def _has_mask(self) -> bool:
+        if self.mask is None:
+            return False
+        return self.segments is None or not is_no_mask(self.mask)
 
 
 def match_image(inputs: MaskInputs, image: Tensor | None) -> tuple[int, tuple[int, int]]:
