@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -66,13 +68,15 @@ class MaskRefine(io.ComfyNode):
         )
         inputs = MaskInputs(mask, segments)
         batch, size = match_image(inputs, image)
-        mask, segments = inputs.matched_mask(batch, size), inputs.matched_segments(batch, size)
+        inputs = replace(inputs, segments=inputs.matched_segments(batch, size))
         guide = None if image is None else image_frames(image, batch)
-        refined = torch.empty(mask.shape, device=mask.device)
-        for _ in host.counted(refined_frames(mask, refined, settings, guide), batch):
+        refined = torch.empty((batch, *size), device=inputs.device)
+        masks = inputs.matched_frames(batch, size)
+        for _ in host.counted(refined_frames(masks, refined, settings, guide), batch):
             pass
-        objects = _refined_objects(segments, refined, settings, guide)
-        text = _describe(segments, objects) if mask.any() else NO_MASK
+        objects = _refined_objects(inputs.segments, refined, settings, guide)
+        selected = len(objects) > 0 or inputs.select_anything()
+        text = _describe(inputs.segments, objects) if selected else NO_MASK
         return mask_result(cls, refined, objects, text)
 
 

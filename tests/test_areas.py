@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_anywhere.core.masks.areas import separate_areas
+from segment_anywhere.core.masks.areas import separate_areas, surroundings
 
 HEIGHT, WIDTH = 400, 700
 
@@ -34,6 +34,28 @@ def test_every_margin_is_in_one_rectangle_and_none_overlap(selected, margin):
         held[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = 1
     assert count.max() <= 1
     assert (count[held] == 1).all()
+
+
+@given(points, st.floats(0, 150))
+@settings(max_examples=100, deadline=None)
+def test_the_surroundings_hold_the_same_rectangles(selected, margin):
+    mask = _mask(selected)
+    rows, columns = ([place[axis] for place in selected] or [0] for axis in (0, 1))
+    box = slice(min(rows), max(rows) + 1), slice(min(columns), max(columns) + 1)
+    down, across = surroundings(box, margin, (HEIGHT, WIDTH))
+    assert 0 <= down.start < down.stop <= HEIGHT and 0 <= across.start < across.stop <= WIDTH
+
+    def covered(part: torch.Tensor) -> list[torch.Tensor]:
+        """Where the rectangles are that are found in a part of the frame."""
+        found = []
+        for area in separate_areas(part, margin):
+            found.append(torch.zeros(HEIGHT, WIDTH, dtype=torch.bool))
+            offset = (slice(None), slice(None)) if part is mask else (down, across)
+            found[-1][offset][area] = True
+        return found
+
+    within, whole = covered(mask[down, across]), covered(mask)
+    assert all(torch.equal(one, two) for one, two in zip(within, whole, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
 from segment_anywhere.nodes.combine import Combine
 from segment_anywhere.nodes.mask_refine import MaskRefine
+from storages import NewStorages
 
 SIZE = (48, 64)
 DEFAULTS = {each.id: each.default for each in MaskRefine.GET_SCHEMA().inputs if not each.optional}
@@ -49,6 +50,60 @@ def test_the_defaults_change_nothing(batch):
     assert segments.labels == ("mask",) * batch
 
 
+def test_the_defaults_pass_on_the_very_objects():
+    segments = _segments()
+    _, objects = _refine(segments=segments).args
+    assert all(now is before for now, before in zip(objects.masks, segments.masks, strict=True))
+
+
+@pytest.mark.parametrize("inputs", [{}, {"expand": 2.0}, {"invert": True}])
+def test_nothing_but_guided_edges_reads_the_image(inputs):
+    broken = _image(2) * float("nan")
+    mask, objects = _refine(mask=_mask(), segments=_segments(), image=broken, **inputs).args
+    assert torch.equal(mask[0], _refine(mask=_mask(), **inputs).args[0][0])
+    assert len(objects) == 4
+
+
+@pytest.mark.parametrize("inputs", [{}, {"feather": 0.5}, {"threshold": 0.5}])
+@torch.inference_mode()
+def test_the_output_is_no_view_of_the_input(inputs):
+    """The host keeps both, and a later node may write into its own."""
+    given = _mask(2)
+    mask, _ = _refine(mask=given, **inputs).args
+    mask.zero_()
+    assert torch.equal(given, _mask(2))
+
+
+@pytest.fixture
+def one_thread():
+    """So that all work is done where it is watched."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"mask": _mask(20)},
+        {"mask": _mask(20).half(), "expand": 3.0},
+        {"mask": _mask(20) * 2 - 0.5, "invert": True},
+        {"mask": torch.ones(20, 24, 32), "image": _image(20), "edge": "guided"},
+        {"segments": _segments(), "image": _image(20), "expand": 3.0},
+    ],
+    ids=["as it is", "half precision", "out of range", "resized", "union"],
+)
+def test_a_batch_is_held_no_second_time(inputs, one_thread):
+    """Beside the mask that is given back, work on a batch takes what work on a frame takes."""
+    with NewStorages() as made:
+        (mask, _) = _refine(**inputs).args
+    *smaller, largest = sorted(made.sizes)
+    assert largest == mask.nbytes
+    # Less than a byte for every pixel of the batch.
+    assert smaller[-1] <= 4 * mask[0].nbytes
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_every_kind_of_image_and_mask(channels, dtype):
@@ -80,6 +135,15 @@ def test_no_mask_says_so():
     assert output.args[0].shape == (2, *SIZE)
     assert not output.args[0].any()
     assert output.ui["text"] == ["no mask: nothing is selected"]
+
+
+def test_what_refinement_selects_or_removes_is_no_missing_mask():
+    nothing = torch.zeros(1, *SIZE)
+    assert _refine(mask=nothing, invert=True).ui["text"] == ["1 object"]
+    assert _refine(mask=_mask(), remove_islands=1000).ui["text"] == ["0 objects"]
+    assert _refine(segments=_segments(), expand=-9.0, remove_islands=1000).ui["text"] == [
+        "0 objects; nothing is left of 2"
+    ]
 
 
 @pytest.mark.parametrize(

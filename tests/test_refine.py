@@ -17,6 +17,7 @@ from segment_anywhere.core.masks import distance, filters, refine
 from segment_anywhere.core.masks.refine import Edge, Refinement
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments, compact_soft
+from storages import NewStorages
 
 ALL = Refinement(0.5, -1, 9, 3.5, 3.0, 5.0, Edge.GUIDED, False)
 STAGES = {
@@ -233,6 +234,57 @@ def test_objects_are_refined_on_their_own():
     assert int((refined[0].mask.pixels() >= 128).sum()) == 22 * 12
     inverted = list(refine.refined_instances(_segments(), Refinement(invert=True)))
     assert torch.equal(inverted[0].mask.pixels(), 255 - _segments().mask(0))
+
+
+# Wide enough for the windows of guided edges to depend on it.
+LARGE = (330, 900)
+corners = st.tuples(st.integers(-40, LARGE[0]), st.integers(-40, LARGE[1]))
+
+
+def _placed(corner: tuple[int, int], blob: torch.Tensor) -> torch.Tensor:
+    """A blob in a larger frame, cut off where it reaches over the border."""
+    top, left = corner
+    rows, columns = (
+        slice(max(0, -start), min(length, frame - start))
+        for start, length, frame in zip(corner, blob.shape, LARGE, strict=True)
+    )
+    frame = torch.zeros(LARGE)
+    inside = blob[rows, columns]
+    frame[top + rows.start :, left + columns.start :][: inside.shape[0], : inside.shape[1]] = inside
+    return frame
+
+
+@given(st.lists(st.tuples(corners, masks), max_size=3), st.sampled_from(sorted(STAGES)))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_an_object_in_its_surroundings_is_the_one_in_the_whole_frame(parts, name):
+    """Of one or several parts, in the middle, at the border and in a corner."""
+    frame = torch.zeros(LARGE)
+    for corner, blob in parts:
+        frame = torch.maximum(frame, _placed(corner, blob))
+    mask = compact_soft(frame)
+    image = _image(2, *LARGE)
+    segments = Segments.from_instances([Instance(mask, 1.0, "cat", 1)], LARGE, 2)
+    (alone,) = refine.refined_instances(segments, STAGES[name], image)
+    whole = refine.refine(mask.pixels()[None] / 255.0, STAGES[name], image[1:])
+    assert torch.equal(alone.mask.pixels(), compact_soft(whole[0]).pixels())
+
+
+def test_an_object_costs_what_its_rectangle_costs():
+    frame = torch.zeros(2000, 3000)
+    frame[900:940, 1400:1450] = 1
+    instance = Instance(compact_soft(frame), 1.0, "cat", 0)
+    segments = Segments.from_instances([instance], (2000, 3000), 1)
+    image = torch.zeros(()).expand(1, 2000, 3000, 3)
+    with NewStorages() as made:
+        list(refine.refined_instances(segments, replace(ALL, edge=Edge.NONE), image))
+    assert max(made.sizes) <= 4 * 256**2
+
+
+def test_neutral_settings_pass_on_the_very_masks():
+    segments = _segments()
+    refined = list(refine.refined_instances(segments, Refinement()))
+    assert all(now.mask is mask for now, mask in zip(refined, segments.masks, strict=True))
+    assert [name for name in STAGES if STAGES[name].is_neutral] == []
 
 
 def test_an_object_takes_the_image_of_its_frame():

@@ -25,6 +25,23 @@ def separate_areas(mask: Tensor, margin: float) -> list[Area]:
     return [_trimmed(mask, cells, margin) for cells in rectangles]
 
 
+def surroundings(area: Area, margin: float, size: tuple[int, int]) -> Area:
+    """What a rectangle needs around it in an image of (H, W): whole cells that hold the margin.
+
+    Where nothing is selected outside of the rectangle, `separate_areas` finds in its surroundings
+    just what it finds in the whole image.
+    """
+    cells = math.ceil(margin / _CELL)
+    rows, columns = (
+        slice(
+            max(0, axis.start // _CELL - cells) * _CELL,
+            min(length, (-(-axis.stop // _CELL) + cells) * _CELL),
+        )
+        for axis, length in zip(area, size, strict=True)
+    )
+    return rows, columns
+
+
 def _trimmed(mask: Tensor, cells: Area, margin: float) -> Area:
     """The rows and columns of what is selected in a rectangle of cells, with the margin."""
     rows, columns = (slice(axis.start * _CELL, axis.stop * _CELL) for axis in cells)

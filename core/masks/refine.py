@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..results.compact_mask import CompactMask
 from ..results.segments import Instance, Segments, compact_soft
 from ..tensors import FrameArea, row_bands
 from ..threads import in_threads
-from .areas import separate_areas
+from .areas import separate_areas, surroundings
 from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .filters import gaussian_blur
 from .matting import follow_edges, window_radius
@@ -48,6 +49,11 @@ class Refinement:
     edge: Edge = Edge.NONE
     invert: bool = False
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether nothing is to be done."""
+        return self == Refinement()
+
 
 def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> Tensor:
     """Refine a batch of masks, several at a time.
@@ -57,24 +63,25 @@ def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> T
     lacks its image.
     """
     out = torch.empty_like(mask, memory_format=torch.contiguous_format)
-    for _ in refined_frames(mask, out, settings, image):
+    for _ in refined_frames(mask.__getitem__, out, settings, image):
         pass
     return out
 
 
 def refined_frames(
-    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None = None
+    mask: Callable[[int], Tensor], out: Tensor, settings: Refinement, image: Tensor | None = None
 ) -> Iterator[Tensor]:
     """The masks of `refine`, [H, W] each, in their order, as they are done.
 
-    out: [B, H, W] as mask; the masks are written into it, and are views of it.
+    mask: gives the mask of a frame, [H, W] float32, 0..1, which is only read. out: [B, H, W]
+    float32; the masks are written into it, and are views of it.
     """
     _check_image(settings, image)
 
     def refined(index: int) -> Tensor:
-        return _refine_frame(mask[index], out[index], settings, image, index)
+        return _refine_frame(mask(index), out[index], settings, image, index)
 
-    return in_threads(refined, len(mask))
+    return in_threads(refined, len(out))
 
 
 def refined_instances(
@@ -82,18 +89,34 @@ def refined_instances(
 ) -> Iterator[Instance]:
     """Every object of a result refined on its own, with its label, score and frame kept.
 
-    An object of which nothing is left is passed on with an empty mask. image: as in `refine`.
+    An object of which nothing is left is passed on with an empty mask. image: as in `refine`. An
+    object costs what its own rectangle costs, unless it is inverted: that fills the image.
     """
     _check_image(settings, image)
     instances = list(segments)
 
     def refined(index: int) -> Instance:
         each = instances[index]
-        mask = each.mask.pixels() / 255.0
-        mask = _refine_frame(mask, torch.empty_like(mask), settings, image, each.frame)
-        return replace(each, mask=compact_soft(mask))
+        if settings.is_neutral:
+            return each
+        return replace(each, mask=_refine_object(each.mask, settings, image, each.frame))
 
     return in_threads(refined, len(instances))
+
+
+def _refine_object(
+    mask: CompactMask, settings: Refinement, image: Tensor | None, index: int
+) -> CompactMask:
+    """As `_refine_frame` for an object's mask, within its surroundings where they are enough."""
+    size = mask.size
+    around = slice(0, size[0]), slice(0, size[1])
+    if not settings.invert:
+        around = surroundings(mask.area, _margin(settings, size), size)
+    (top, bottom), (left, right) = ((axis.start, axis.stop) for axis in around)
+    part = mask.placed(-left, -top, (bottom - top, right - left)).pixels() / 255.0
+    guide = None if image is None else FrameArea(image, index, around)
+    refined = _refine_part(part, torch.empty_like(part), settings, guide, size)
+    return compact_soft(refined).placed(left, top, size)
 
 
 def _refine_frame(
@@ -102,14 +125,28 @@ def _refine_frame(
     """Apply all stages to one mask, [H, W], and write the result into out.
 
     image, index: the IMAGE batch and the frame that the mask belongs to, read for edge = guided
-    alone. Only the parts around what is selected are worked on: all else is 0 and stays so.
+    alone.
+    """
+    if settings.is_neutral:
+        return out.copy_(mask)
+    whole = slice(0, mask.shape[0]), slice(0, mask.shape[1])
+    guide = None if image is None else FrameArea(image, index, whole)
+    return _refine_part(mask, out, settings, guide, tuple(mask.shape))
+
+
+def _refine_part(
+    mask: Tensor, out: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+) -> Tensor:
+    """Refine the part of a frame of that size outside of which nothing is or becomes selected.
+
+    guide: the same part of the image. Only the rectangles around what is selected are worked on:
+    all else is 0 and stays so.
     """
     out.zero_()
-    size = tuple(mask.shape)
     for area in separate_areas(mask, _margin(settings, size)):
-        guide = None if image is None else FrameArea(image, index, area)
-        out[area] = _apply_stages(mask[area], settings, guide, size)
-    return out.neg_().add_(1.0) if settings.invert else out
+        inner = None if guide is None else FrameArea(guide.part, guide.index, area)
+        out[area] = _apply_stages(mask[area], settings, inner, size)
+    return torch.sub(out.new_ones(()), out, out=out) if settings.invert else out
 
 
 def _apply_stages(
