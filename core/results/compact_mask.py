@@ -57,7 +57,7 @@ class CompactMask:
         return whole
 
     def placed(self, left: int, top: int, size: tuple[int, int]) -> CompactMask:
-        """The mask in another image of (H, W), which has its top-left corner at (left, top)."""
+        """The mask in another image of (H, W), where its own top-left corner is at (left, top)."""
         moved = {"left": self.left + left, "right": self.right + left} if self else {}
         moved |= {"top": self.top + top, "bottom": self.bottom + top} if self else {}
         return replace(self, size=size, **moved)
