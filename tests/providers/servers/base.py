@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-
-from tests.loopback import running
+from tests.support.loopback import running
 
 from .faults import Fault
 
