@@ -67,7 +67,7 @@ def start_nodes() -> None:
 
     Nobody looks on, so no node draws a picture; see `browser`.
     """
-    pack = importlib.import_module("segment_anywhere.headless.pack")
+    pack = importlib.import_module("segment_anywhere.headless.local.pack")
     folder = tempfile.TemporaryDirectory(prefix="segment-anywhere-bench-")
     atexit.register(folder.cleanup)
     work = Path(folder.name)
