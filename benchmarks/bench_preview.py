@@ -32,9 +32,8 @@ from segment_anywhere.nodes import host  # noqa: E402
 from segment_anywhere.nodes.live_preview import lower_priority  # noqa: E402
 from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
 from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
-
-from tests.web.comfy_page import Look, chromium, new_page  # noqa: E402
-from tests.web.stub_server import serving  # noqa: E402
+from web.comfy_page import Look, chromium, new_page  # noqa: E402
+from web.stub_server import serving  # noqa: E402
 
 CHECKPOINT = "sam2/checkpoint.pt"
 BUILT_IN = "grabcut (built in)"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
-from tests.support.loopback import running
+from loopback import running
 
 INFO = {
     "LoadImage": {"input": {"required": {"image": [["x.png"], {}]}}, "output_node": False},

@@ -12,6 +12,7 @@ import comfy.utils
 import pytest
 import torch
 from comfy_api.latest import io
+from conftest import FIXTURES, ROOT
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
@@ -19,7 +20,6 @@ from segment_anywhere.nodes import NODES, host
 from segment_anywhere.nodes.combine import Combine
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
-from tests.support.paths import FIXTURES, ROOT
 
 CLICK = "[[30, 20]]"
 NEGATIVE_BOX = (

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import FIXTURES
 from segment_anywhere.core.engines.base import Detections, MaskDetail
 from segment_anywhere.core.engines.families import FAMILIES, family_named
 from segment_anywhere.core.engines.files.checkpoints import load_engine
@@ -26,7 +27,6 @@ from segment_anywhere.core.tasks.words import (
     read_query,
     subtract,
 )
-from tests.support.paths import FIXTURES
 
 SIZE = (40, 60)
 FRAME = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))

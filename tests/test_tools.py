@@ -6,11 +6,11 @@ import json
 from contextlib import ExitStack
 
 import pytest
+from conftest import ROOT
 from PIL import Image
-from tests.support.paths import ROOT
-from tests.support.servers import KEY, SERVERS, faults, serving
-from tests.support.servers.__main__ import environment
 
+from tests.providers.servers import KEY, SERVERS, faults, serving
+from tests.providers.servers.__main__ import environment
 from tools import capability_table, providers_check
 
 

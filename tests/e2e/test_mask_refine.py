@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tests.support.paths import ROOT
 
 from .graphs import node, point_segment
 

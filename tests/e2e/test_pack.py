@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from tests.support.paths import ROOT
+from conftest import ROOT
 
 from .comfy_server import PACK_NAME
 from .graphs import BUILT_IN, node, point_segment

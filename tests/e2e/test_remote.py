@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
-from tests.support.servers import KEY, SERVERS, faults
+from conftest import ROOT
+
+from tests.providers.servers import KEY, SERVERS, faults
 
 from .api import Events
 from .graphs import node

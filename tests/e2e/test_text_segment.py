@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from numpy.typing import NDArray
 from PIL import Image
-from tests.support.paths import ROOT
-from tests.support.scenes import Scene, draw_scene
+from scenes import Scene, draw_scene
 
 from .api import Api
 from .graphs import BUILT_IN, node, point_segment, text_segment

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import folder_paths
 import pytest
+from conftest import FIXTURES, ROOT, folder_paths
 from segment_anywhere.nodes import host
-from tests.support.paths import FIXTURES, ROOT
 
 from .comfy_page import ComfyPage, Look, chromium, new_page
 from .stub_server import StubComfy, serving

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.paths import ROOT
+from conftest import ROOT
 
 SCRIPTS = ROOT / "web" / "js"
 TYPESCRIPT = Path(sys.prefix) / "node" / "node_modules" / ".bin" / "tsc"
