@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import torch  # noqa: E402
 from bench_families import MODELS, write_checkpoint  # noqa: E402
-from e2e.api import Api, Events  # noqa: E402
+from e2e.api import Api  # noqa: E402
 from e2e.comfy_server import ComfyServer, find_install, write_pack  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -145,8 +145,7 @@ def main() -> None:
         try:
             print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
             print(f"{'':<54}{HEAD}")
-            api = Api(server.url)
-            with Events(api):
+            with Api(server.url) as api:
                 for size in options.sizes:
                     width, height = map(int, size.split("x"))
                     for row in bench_size(api, checkpoint, width, height, options.clicks):

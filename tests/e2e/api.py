@@ -65,12 +65,29 @@ class Run:
 
 
 class Api:
-    """One client of a ComfyUI."""
+    """One client of a ComfyUI.
+
+    Inside `with` it is connected over a websocket, as a browser is, and `events` collects what the
+    server sends to it. Outside it is a script, to which the server sends nothing.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.client_id = uuid.uuid4().hex
         self.http = HttpClient(url)
+        self.events = Events(f"{url}/ws?clientId={self.client_id}")
+
+    def __enter__(self) -> Api:
+        self.events.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.events.close()
 
     def status(self, path: str) -> int:
         """The status of a GET."""
@@ -143,32 +160,29 @@ class Events:
     A line of text on a node, which comes in bytes, is a "progress_text" of node and text.
     """
 
-    def __init__(self, api: Api) -> None:
-        self._url = f"{api.url}/ws?clientId={api.client_id}"
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._changed = threading.Condition()
         self._events: list[tuple[str, dict[str, Any]]] = []
-        self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Events:
+    def open(self) -> None:
+        """Connect, and wait until the server knows of it."""
         self._thread.start()
         self.wait_for("status", lambda _: True)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         self._thread.join(10)
 
-    def of_type(self, kind: str) -> list[dict[str, Any]]:
+    def all(self) -> list[tuple[str, dict[str, Any]]]:
         with self._changed:
-            return [data for event, data in self._events if event == kind]
+            return list(self._events)
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [data for event, data in self.all() if event == kind]
 
     def wait_for(
         self, kind: str, accept: Callable[[dict[str, Any]], bool], seconds: float = 60.0
@@ -182,16 +196,17 @@ class Events:
         assert arrived, f"no {kind} event within {seconds:.0f} s"
 
     def _run(self) -> None:
-        self._task = self._loop.create_task(self._listen())
+        loop = asyncio.new_event_loop()
+        self._task = loop.create_task(self._listen())
         try:
-            self._loop.run_until_complete(self._task)
+            loop.run_until_complete(self._task)
         except asyncio.CancelledError:
             pass
         finally:
-            self._loop.close()
+            loop.close()
 
     async def _listen(self) -> None:
-        async with aiohttp.ClientSession() as session, session.ws_connect(self._url) as socket:
+        async with aiohttp.ClientSession() as session, session.ws_connect(self._address) as socket:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)

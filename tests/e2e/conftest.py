@@ -105,8 +105,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture
-def api(comfy: ComfyServer) -> Api:
-    return Api(comfy.url)
+def api(comfy: ComfyServer) -> Iterator[Api]:
+    """A client that is connected, so that nodes draw their pictures for it."""
+    with Api(comfy.url) as api:
+        yield api
 
 
 @pytest.fixture(scope="session")

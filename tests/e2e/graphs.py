@@ -22,7 +22,7 @@ def point_segment(
     mask_choice: str = "best",
     **sockets: list,
 ) -> Graph:
-    """Load SAM and Point Segment ("segment"), with outputs for the mask and the boxes.
+    """Load SAM and Point Segment ("segment"), with outputs for the mask, the boxes and an overlay.
 
     image: an uploaded image's name, or a link to a node that the caller adds.
     """
@@ -42,19 +42,30 @@ def text_segment(image: str | list, prompt: str, model: str = BUILT_IN, **inputs
     return _around(segment, image, model, "fp32")
 
 
+def draw(image: list, segments: list, **inputs: Any) -> dict[str, Any]:
+    """Draw Segments, with its own values where none are given."""
+    values = {"style": "fill", "opacity": 0.45, "boxes": True, "labels": True, **inputs}
+    return node("SegmentAnywhereDraw", image=image, segments=segments, **values)
+
+
+def cut_out(image: list, **inputs: Any) -> dict[str, Any]:
+    """Cut Out, with its own values where none are given."""
+    values = {"clean_edges": True, "background": "transparent", "crop": False, **inputs}
+    return node("SegmentAnywhereCutOut", image=image, **values)
+
+
 def _around(segment: dict[str, Any], image: str | list, model: str, precision: str) -> Graph:
     """A segment node between its model and image and what shows its outputs."""
-    segment["inputs"] |= {
-        "model": ["sam", 0],
-        "image": image if isinstance(image, list) else ["image", 0],
-    }
+    source = image if isinstance(image, list) else ["image", 0]
+    segment["inputs"] |= {"model": ["sam", 0], "image": source}
     graph = {
         "sam": node("SegmentAnywhereLoadSAM", model=model, precision=precision),
         "segment": segment,
         "mask": node("MaskToImage", mask=["segment", 0]),
         "mask image": node("PreviewImage", images=["mask", 0]),
         "boxes": node("PreviewAny", source=["segment", 2]),
-        "overlay": node("PreviewImage", images=["segment", 3]),
+        "drawing": draw(source, ["segment", 1]),
+        "overlay": node("PreviewImage", images=["drawing", 0]),
     }
     if isinstance(image, str):
         graph["image"] = node("LoadImage", image=image)

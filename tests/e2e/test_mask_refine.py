@@ -10,7 +10,7 @@ from conftest import ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .graphs import node, point_segment
+from .graphs import cut_out, draw, node, point_segment
 
 pytestmark = pytest.mark.xdist_group("comfyui")
 
@@ -27,14 +27,21 @@ SETTINGS = {
 
 
 def _refine(source: dict, **settings) -> dict:
-    """Mask Refine ("refine") behind links, with outputs for mask, cut-out and overlay."""
-    return {
+    """Mask Refine ("refine") behind links, with outputs for the mask and what an image makes of it.
+
+    source: its links; with an image, the cut-out and the overlay are shown too.
+    """
+    graph = {
         "refine": node("SegmentAnywhereMaskRefine", **source, **(SETTINGS | settings)),
         "refined": node("MaskToImage", mask=["refine", 0]),
         "refined image": node("PreviewImage", images=["refined", 0]),
-        "cutout": node("PreviewImage", images=["refine", 2]),
-        "refined overlay": node("PreviewImage", images=["refine", 3]),
     }
+    if "image" in source:
+        graph["cut"] = cut_out(source["image"], mask=["refine", 0])
+        graph["cutout"] = node("PreviewImage", images=["cut", 0])
+        graph["refined drawing"] = draw(source["image"], ["refine", 1])
+        graph["refined overlay"] = node("PreviewImage", images=["refined drawing", 0])
+    return graph
 
 
 def test_the_shipped_workflow(api, dahlia, comfy):

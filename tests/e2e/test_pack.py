@@ -13,9 +13,11 @@ from .graphs import BUILT_IN, node, point_segment
 
 pytestmark = pytest.mark.xdist_group("comfyui")
 
-SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "IMAGE"]
+SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "INT"]
 NODE_IDS = [
     "SegmentAnywhereCombine",
+    "SegmentAnywhereCutOut",
+    "SegmentAnywhereDraw",
     "SegmentAnywhereEverything",
     "SegmentAnywhereLoadSAM",
     "SegmentAnywhereMaskRefine",
@@ -101,7 +103,7 @@ def test_point_segment(info):
     ]
     assert found["output"] == [*SHARED_OUTPUTS, "STRING", "STRING", "BOUNDING_BOX"]
     assert found["output_name"] == [
-        *("mask", "segments", "bboxes", "overlay"),
+        *("mask", "segments", "bboxes", "count"),
         *("positive_coords", "negative_coords", "prompt_boxes"),
     ]
     assert found["has_intermediate_output"]

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import load_engine
-from segment_anywhere.core.pictures import render
+from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.results.segments import Segments
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
@@ -96,7 +96,9 @@ def test_the_shipped_workflow(api, names, expected, comfy):
     assert "Traceback" not in comfy.log(log_start)
     (label_map,) = api.images(run, named["Label Map"])
     drawn = np.asarray(label_map.convert("RGB")).astype(int)
-    wanted = (render.label_map(expected)[0] * 255).round().int().numpy()
+    pictures = torch.zeros(len(names), SIZE, SIZE, 3)
+    first = next(draw(pictures, expected, Drawing(Style.LABEL_MAP), pictures))
+    wanted = (first * 255).round().int().numpy()
     assert (np.abs(drawn - wanted).max(axis=2) <= 1).mean() > 0.999
     (overlay,) = api.images(run, named["Overlay"])
     assert (overlay.mode, overlay.size) == ("RGB", (SIZE, SIZE))

@@ -14,7 +14,6 @@ from conftest import ROOT
 
 from tests.providers.servers import KEY, SERVERS, faults
 
-from .api import Events
 from .graphs import node
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -101,12 +100,11 @@ def test_an_interrupt(api, dahlia, providers, key):
 def test_an_interrupt_cancels_a_job_in_the_queue(api, dahlia, providers):
     server = providers["fal"]
     server.mode = "never_completes"
-    with Events(api) as events:
-        prompt_id = api.queue(workflow("fal", dahlia))
-        _wait_until(lambda: any(job.looks > 3 for job in server.jobs.values()))
-        api.http.post_json("/interrupt", {"prompt_id": prompt_id})
-        run = api.wait(prompt_id, 20)
-        assert events.of_type("progress_state")
+    prompt_id = api.queue(workflow("fal", dahlia))
+    _wait_until(lambda: any(job.looks > 3 for job in server.jobs.values()))
+    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+    run = api.wait(prompt_id, 20)
+    assert api.events.of_type("progress_state")
     assert "execution_interrupted" in run.messages
     assert [job.is_cancelled for job in server.jobs.values()] == [True]
 
@@ -210,16 +208,15 @@ def test_a_profile_of_ones_own(api, dahlia, providers, comfy):
 def test_no_secret_anywhere(api, dahlia, providers, comfy):
     """After runs that fail with the key in the provider's own words: nothing holds it."""
     kept = _write_profile(comfy, providers["custom"].url)
-    with Events(api) as events:
-        for key, server in providers.items():
-            server.faults = deque([faults.status(401, json.dumps({"error": f"bad key {KEY}"}))])
-            graph = workflow(key, dahlia)
-            if key == "custom":
-                graph["2"]["inputs"]["provider.profile"] = "gpu-box"
-            assert "bad key [hidden]" in api.run(graph).error
-            graph["saved"] = node("SaveImage", images=["2", 3], filename_prefix=f"secret_{key}")
-            api.succeed(graph)
-        seen = json.dumps(events._events)
+    for key, server in providers.items():
+        server.faults = deque([faults.status(401, json.dumps({"error": f"bad key {KEY}"}))])
+        graph = workflow(key, dahlia)
+        if key == "custom":
+            graph["2"]["inputs"]["provider.profile"] = "gpu-box"
+        assert "bad key [hidden]" in api.run(graph).error
+        graph["saved"] = node("SaveImage", images=["6", 0], filename_prefix=f"secret_{key}")
+        api.succeed(graph)
+    seen = json.dumps(api.events.all())
     for path in ("/history", "/queue", "/object_info", "/system_stats", "/api/jobs"):
         seen += api.http.get(path).decode(errors="replace")
     assert "SegmentAnywhereRemote" in seen
