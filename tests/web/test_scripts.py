@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from segment_anywhere.core.render import PALETTE
 
 SCRIPTS = ROOT / "web" / "js"
 TYPESCRIPT = Path(sys.prefix) / "node" / "node_modules" / ".bin" / "tsc"
@@ -59,3 +60,10 @@ def test_the_editor_does_not_lean_on_the_adapter(path):
     if path.name.startswith("comfy_") or path.name == "segment_anywhere.js":
         return
     assert not re.search(r'from "\./comfy_|window\.app|LiteGraph', path.read_text(encoding="utf-8"))
+
+
+def test_the_editor_has_the_colours_of_the_results():
+    """An object has one colour in the editor, in the live preview and in every picture."""
+    text = (SCRIPTS / "drawing.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^const PALETTE = \[(.*)\];$", text, re.MULTILINE)
+    assert re.findall(r'"#(.*?)"', listed) == [bytes(colour).hex() for colour in PALETTE]
