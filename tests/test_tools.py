@@ -1,10 +1,13 @@
-"""The tools of those who work on the pack: the generated table, and the check of real providers."""
+"""The tools of those who work on the pack: tables, pictures, and the check of real providers."""
 
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
@@ -17,6 +20,16 @@ from tools import capability_table, providers_check
 def test_the_help_page_has_the_table_of_the_adapters():
     """`python -m tools.capability_table` writes it."""
     assert capability_table.PAGE.read_text(encoding="utf-8") == capability_table.page()
+
+
+def test_the_pictures_of_the_help_pages_are_what_the_code_makes(monkeypatch):
+    """`python pictures/draw_help.py` draws them; here, those that need no model."""
+    monkeypatch.setitem(sys.modules, "segment_anywhere", sys.modules["segment_anywhere"])
+    made = runpy.run_path(str(ROOT / "pictures" / "draw_help.py"))["combine_sheet"]()
+    shown = Image.open(ROOT / "web" / "docs" / "combine.png").convert("RGB")
+    assert made.size == shown.size
+    # Letters may differ by the version of the font.
+    assert (np.abs(np.asarray(made, int) - np.asarray(shown, int)) <= 1).mean() > 0.97
 
 
 @pytest.fixture

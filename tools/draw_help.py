@@ -3,24 +3,33 @@
     python -m tools.draw_help
 
 Every picture is what the code makes of the photograph in workflows/images or of drawn shapes: run
-it again after a change to the refinement. The pages of nodes that have a workflow show what that
-gives. Those of Load SAM and Point Segment show the editor and come from the end-to-end tests.
+it again after a change to the refinement, the cut-outs or the drawing. The pages of nodes that have
+a workflow show what that gives. Those of Load SAM and Point Segment show the editor and come from
+the end-to-end tests.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine  # noqa: E402
-from segment_anywhere.core.masks.refine import Edge, Refinement, refine  # noqa: E402
-from segment_anywhere.core.pictures.render import cutout  # noqa: E402
-from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
-from segment_anywhere.core.results.combine import Operation, combine_masks  # noqa: E402
-from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter  # noqa: E402
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.masks.refine import Edge, Refinement, refine
+from segment_anywhere.core.pictures.cutout import (
+    CutOutSettings,
+    cut_out,
+    read_background,
+    selected_area,
+)
+from segment_anywhere.core.pictures.render import Drawing, Style, draw
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.results.combine import Operation, combine_masks
+from segment_anywhere.core.results.segments import Segments, union_masks
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from torch import Tensor
 
 from . import ROOT
@@ -29,7 +38,8 @@ PHOTOGRAPH = ROOT / "workflows" / "images" / "dahlia.jpg"
 DOCS = ROOT / "web" / "docs"
 # Workflows whose thumbnails the help pages show.
 SHOWN = ("text_segment", "text_select_refine", "segment_everything", "local_and_remote")
-CLICK = Point(310, 215)
+# The flower in the middle, and the one that the lower border cuts off.
+CLICKS = (Point(310, 215), Point(410, 410))
 # What the workflow's node is set to.
 CLEAN = Refinement(fill_holes=-1, remove_islands=200, expand=-1.0, smooth=4.0, feather=2.0)
 # Rows and columns of the photograph: where petals meet the dark background, and the lower rim.
@@ -55,38 +65,69 @@ def photograph() -> Tensor:
     return torch.from_numpy(pixels / 255)[None]
 
 
-def clicked_mask(image: Tensor) -> Tensor:
-    """What one click on the flower gives with the built-in engine: [1, H, W] float32."""
-    prompts = [ObjectPrompt("object 0", (CLICK,))]
-    (instance,) = Segmenter(GrabCutEngine()).segment(image[0], prompts, MaskChoice.BEST)
-    return instance.mask.pixels()[None].float() / 255
+def clicked(image: Tensor, clicks: Sequence[Point]) -> Segments:
+    """What a click on each of some objects gives with the built-in engine."""
+    prompts = [
+        ObjectPrompt(f"object {number}", (click,), number=number)
+        for number, click in enumerate(clicks)
+    ]
+    found = Segmenter(GrabCutEngine()).segment(image[0], prompts, MaskChoice.BEST)
+    return Segments.from_instances(found, (image.shape[1], image.shape[2]), 1)
 
 
-def on_ground(cut: Tensor, ground: float) -> Tensor:
-    """Lay an [H, W, 4] cut-out on an even ground: [H, W, 3]."""
+def cut(
+    image: Tensor, mask: Tensor, clean: bool = True, background: str = "", crop: bool = False
+) -> Tensor:
+    """What Cut Out gives: [h, w, 4], or [h, w, 3] on a background."""
+    settings = CutOutSettings(clean, read_background(background))
+    area = selected_area(mask) if crop else (slice(0, mask.shape[1]), slice(0, mask.shape[2]))
+    out = torch.empty((*mask[:, area[0], area[1]].shape, settings.channels))
+    (picture,) = cut_out(image, mask, area, settings, out)
+    return picture
+
+
+def drawn(image: Tensor, segments: Segments, drawing: Drawing) -> Tensor:
+    """What Draw Segments gives: [H, W, 3]."""
+    (picture,) = draw(image, segments, drawing, torch.empty_like(image))
+    return picture
+
+
+def on_ground(cut: Tensor, ground: float | Tensor) -> Tensor:
+    """Lay an [H, W, 4] cut-out on a ground, even or [H, W, 1]: [H, W, 3]."""
     return cut[..., :3] * cut[..., 3:] + ground * (1 - cut[..., 3:])
+
+
+def on_squares(cut: Tensor) -> Tensor:
+    """Lay an [H, W, 4] cut-out on the squares that stand for transparency: [H, W, 3]."""
+    y, x = torch.meshgrid(*(torch.arange(side) // 16 for side in cut.shape[:2]), indexing="ij")
+    return on_ground(cut, 0.8 + 0.13 * ((x + y) % 2)[..., None])
+
+
+def half(pixels: Tensor) -> Image.Image:
+    """[H, W, 3], 0..1, as a picture of half its size."""
+    return picture(pixels).reduce(2)
 
 
 def picture(pixels: Tensor, zoom: int = 1) -> Image.Image:
     """[H, W] or [H, W, 3], 0..1, as a picture, every pixel `zoom` wide."""
-    drawn = Image.fromarray((pixels * 255).round().to(torch.uint8).numpy()).convert("RGB")
-    return drawn.resize((drawn.width * zoom, drawn.height * zoom), Image.Resampling.NEAREST)
+    shown = Image.fromarray((pixels * 255).round().to(torch.uint8).numpy()).convert("RGB")
+    return shown.resize((shown.width * zoom, shown.height * zoom), Image.Resampling.NEAREST)
 
 
 def sheet(rows: list[list[tuple[str, Image.Image]]]) -> Image.Image:
-    """Pictures of one size in rows, each with its name above it."""
+    """Pictures in rows, none larger than the first, each with its name above it."""
     width, height = rows[0][0][1].size
     columns = max(len(row) for row in rows)
     size = (columns * (width + _PAD) + _PAD, len(rows) * (height + _TEXT + _PAD) + _PAD)
     page = Image.new("RGB", size, (245, 245, 245))
-    draw = ImageDraw.Draw(page)
+    pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(13)
     for row, pictures in enumerate(rows):
-        for column, (name, drawn) in enumerate(pictures):
+        for column, (name, shown) in enumerate(pictures):
             left = _PAD + column * (width + _PAD)
             top = _PAD + row * (height + _TEXT + _PAD)
-            draw.text((left, top), name, fill=_INK, font=font)
-            page.paste(drawn, (left, top + _TEXT))
+            pen.text((left, top), name, fill=_INK, font=font)
+            page.paste(shown, (left, top + _TEXT))
     return page
 
 
@@ -114,20 +155,47 @@ def steps_sheet(image: Tensor, mask: Tensor) -> Image.Image:
 
 
 def edges_sheet(image: Tensor, mask: Tensor) -> Image.Image:
-    """The cut-out's edge on white and on black, before and after."""
-    plain = torch.cat((image, mask[..., None]), dim=-1)[0]
-    clean = cutout(image, refine(mask, CLEAN, image))[0]
-    rows = []
-    for name, ground in (("on white", 1.0), ("on black", 0.0)):
-        before, after = (on_ground(cut, ground)[DETAIL] for cut in (plain, clean))
-        rows.append([(f"mask as alpha, {name}", picture(before, 4))])
-        rows[-1].append((f"cutout of Mask Refine, {name}", picture(after, 4)))
-    return sheet(rows)
+    """The edge of a cut-out on white and on black: as it is, with clean edges, refined before."""
+    cuts = (
+        ("clean_edges off", cut(image, mask, clean=False)),
+        ("clean_edges on", cut(image, mask)),
+        ("Mask Refine, then clean_edges on", cut(image, refine(mask, CLEAN, image))),
+    )
+    return sheet(
+        [
+            [(name, picture(on_ground(each, ground)[DETAIL], 3)) for name, each in cuts]
+            for ground in (1.0, 0.0)
+        ]
+    )
+
+
+def draw_sheet(image: Tensor) -> Image.Image:
+    """Two flowers in each style."""
+    segments, part = clicked(image, CLICKS), (slice(52, 427), slice(150, 470))
+    drawings = (
+        ("fill", Drawing()),
+        ("contour, opacity 1, without boxes", Drawing(Style.CONTOUR, 1.0, boxes=False)),
+        ("label map", Drawing(Style.LABEL_MAP)),
+    )
+    return sheet([[(name, picture(drawn(image, segments, each)[part])) for name, each in drawings]])
+
+
+def cut_sheet(image: Tensor, mask: Tensor) -> Image.Image:
+    """A flower on transparency, on a colour, and cropped."""
+    return sheet(
+        [
+            [
+                ("transparent", half(on_squares(cut(image, mask)))),
+                ("background #d8e4ec", half(cut(image, mask, background="#d8e4ec"))),
+                ("transparent, crop on", half(on_squares(cut(image, mask, crop=True)))),
+            ]
+        ]
+    )
 
 
 def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     """The photograph beside the cut-out on a light ground, 600 x 400."""
-    clean = cutout(image, refine(mask, CLEAN, image))[0]
+    clean = cut(image, refine(mask, CLEAN, image))
     middle = slice(160, 456)
     halves = [picture(half[16:411, middle]) for half in (image[0], on_ground(clean, 0.93))]
     page = Image.new("RGB", (600, 400))
@@ -147,12 +215,15 @@ def combine_sheet() -> Image.Image:
 
 def main() -> None:
     image = photograph()
-    mask = clicked_mask(image)
-    folder = DOCS / "SegmentAnywhereMaskRefine"
-    folder.mkdir(exist_ok=True)
-    steps_sheet(image, mask).save(folder / "steps.png", optimize=True)
-    edges_sheet(image, mask).save(folder / "edges.png", optimize=True)
+    mask = union_masks(clicked(image, CLICKS[:1]))
+    refined, cut_outs = DOCS / "SegmentAnywhereMaskRefine", DOCS / "SegmentAnywhereCutOut"
+    for folder in (refined, cut_outs):
+        folder.mkdir(exist_ok=True)
+    steps_sheet(image, mask).save(refined / "steps.png", optimize=True)
+    edges_sheet(image, mask).save(cut_outs / "edges.png", optimize=True)
     combine_sheet().save(DOCS / "combine.png", optimize=True)
+    draw_sheet(image).save(DOCS / "draw_segments.jpg", quality=88)
+    cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
     for name in SHOWN:
         shutil.copy(ROOT / "workflows" / f"{name}.jpg", DOCS / f"{name}.jpg")
