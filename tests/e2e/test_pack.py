@@ -26,6 +26,8 @@ NODE_IDS = [
     "SegmentAnywhereSelect",
     "SegmentAnywhereText",
 ]
+# How a PNG and a JPEG file begin.
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff\xe0")
 WORKFLOWS = sorted(path.name for path in (ROOT / "workflows").glob("*.json"))
 
 
@@ -168,9 +170,12 @@ def test_a_template_has_a_thumbnail(api, name):
 
 
 @pytest.mark.parametrize("node_id", NODE_IDS)
-def test_the_help_page_is_served(api, node_id):
+def test_the_help_page_and_its_pictures_are_served(api, node_id):
     page = api.http.get(f"/extensions/{PACK_NAME}/docs/{node_id}.md").decode()
-    assert page.strip()
+    pictures = re.findall(r"!\[.*?\]\((.+?)\)", page)
+    assert pictures
+    for name in pictures:
+        assert api.http.get(f"/extensions/{PACK_NAME}/docs/{name}")[:4] in PICTURES, name
 
 
 @pytest.mark.parametrize("node_id", NODE_IDS)
