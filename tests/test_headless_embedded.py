@@ -14,7 +14,7 @@ from PIL import Image
 
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
-from headless.local.pack import find_home, host_dirs, load_pack
+from headless.local.pack import PACK_ROOT, find_home, host_dirs, load_pack
 from headless.local.runner import EmbeddedRunner
 from headless.results import NodeResult
 
@@ -341,6 +341,10 @@ def test_the_host_is_set_up_without_touching_what_transformers_needs(runner, tmp
     stub = sys.modules.get("torchvision")
     assert stub is None or stub.__file__
     ProgressBar(3).update(1)
+
+
+def test_the_pack_is_this_repository():
+    assert PACK_ROOT == ROOT and "SegmentAnywherePoint" in load_pack()
 
 
 def test_where_models_are(tmp_path, monkeypatch):

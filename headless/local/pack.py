@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import WorkflowError
 
 # abspath, not resolve: a pack that is linked into custom_nodes belongs to that ComfyUI.
-PACK_ROOT = Path(os.path.abspath(__file__)).parent.parent
+PACK_ROOT = Path(os.path.abspath(__file__)).parents[2]
 CACHE_HOME = Path("~/.cache/segment-anywhere")
 MODELS = "models"
 FOLDERS = ("input", "output", "temp")
