@@ -29,7 +29,7 @@ from segment_anywhere.core.tasks.everything import GridSettings, segment_everyth
 from segment_anywhere.core.tasks.segmenter import Segmenter
 
 sys.path.append(str(ROOT / "tests"))
-from scenes import draw_scene  # noqa: E402
+from tests.support.scenes import draw_scene  # noqa: E402
 
 TRAINED = ROOT / "tests" / "fixtures" / "sam2_tiny"
 HEIGHT, WIDTH = 720, 1280

@@ -25,8 +25,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import torch  # noqa: E402
 from bench_families import MODELS, write_checkpoint  # noqa: E402
-from e2e.api import Api  # noqa: E402
-from e2e.comfy_server import ComfyServer, find_install, write_pack  # noqa: E402
+from tests.e2e.api import Api  # noqa: E402
+from tests.e2e.comfy_server import ComfyServer, find_install, write_pack  # noqa: E402
 from PIL import Image  # noqa: E402
 
 CHECKPOINT = "sam2/checkpoint.pt"

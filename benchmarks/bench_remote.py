@@ -36,9 +36,9 @@ sys.path.insert(0, str(ROOT))
 
 from aiohttp import web  # noqa: E402
 
-from tests.providers.servers import KEY, serving  # noqa: E402
-from tests.providers.servers.segmind import SegmindServer  # noqa: E402
-from tests.providers.servers.vision import picture  # noqa: E402
+from tests.support.servers import KEY, serving  # noqa: E402
+from tests.support.servers.segmind import SegmindServer  # noqa: E402
+from tests.support.servers.vision import picture  # noqa: E402
 
 SEGMIND = PROVIDERS["segmind"]
 HOOKS = Hooks(lambda: None, lambda done, total, text: None)

@@ -32,7 +32,7 @@ from segment_anywhere.core.tasks.words import draw_frame, draw_own, read_query
 from torch import Tensor
 
 sys.path.insert(0, str(ROOT / "tests"))
-import word_models
+from tests.support import word_models
 
 HEIGHT, WIDTH = 768, 1024
 FULL_HD = (1080, 1920)

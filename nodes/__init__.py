@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
-from . import live_preview as preview
+from . import live_preview
 from .combine import Combine
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
+from .host import folders
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
@@ -38,6 +38,6 @@ class SegmentAnywhereExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> ComfyExtension:
     """Called once by ComfyUI when it loads the pack."""
-    host.register_model_folders()
-    preview.register()
+    folders.register_model_folders()
+    live_preview.register()
     return SegmentAnywhereExtension()

@@ -17,7 +17,7 @@ from ..core.pictures.cutout import (
 )
 from ..core.pictures.thumbnails import image_pictures
 from ..core.results.segments import Segments
-from . import host
+from .host import models, progress
 from .results import show
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -102,12 +102,12 @@ class CutOut(io.ComfyNode):
         kept = alpha[:, area[0], area[1]]
         pictures = torch.empty((*kept.shape, settings.channels), device=alpha.device)
         cuts = cut_out(image_frames(image, batch), alpha, area, settings, pictures)
-        for _ in host.counted(cuts, batch):
+        for _ in progress.counted(cuts, batch):
             pass
         height, width = kept.shape[1:]
         text = f"{width} x {height} pixels" if alpha.any() else NO_MASK
         return io.NodeOutput(
-            host.to_output(pictures),
-            host.to_output(kept.contiguous()),
+            models.to_output(pictures),
+            models.to_output(kept.contiguous()),
             ui=show(cls, text, image_pictures(pictures)),
         )

@@ -10,7 +10,7 @@ from ..core.masks.inputs import MaskInputs, image_frames, match_image
 from ..core.pictures.render import Drawing, Style, draw
 from ..core.pictures.thumbnails import image_pictures
 from ..core.results.segments import Segments
-from . import host
+from .host import models, progress
 from .results import describe, show
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -73,7 +73,9 @@ class DrawSegments(io.ComfyNode):
         objects = inputs.matched_segments(batch, size)
         drawing = Drawing(Style(style), opacity, boxes, labels)
         pictures = torch.empty((batch, *size, 3))
-        for _ in host.counted(draw(image_frames(image, batch), objects, drawing, pictures), batch):
+        drawn = draw(image_frames(image, batch), objects, drawing, pictures)
+        for _ in progress.counted(drawn, batch):
             pass
         text = describe(objects, len(objects))
-        return io.NodeOutput(host.to_output(pictures), ui=show(cls, text, image_pictures(pictures)))
+        shown = show(cls, text, image_pictures(pictures))
+        return io.NodeOutput(models.to_output(pictures), ui=shown)

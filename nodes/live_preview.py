@@ -26,7 +26,7 @@ from ..core.prompts.inputs import SocketPrompts
 from ..core.results.segments import Instance
 from ..core.tasks.live_preview import Preview
 from ..core.tasks.segmenter import MaskChoice
-from . import host
+from .host import folders, models, ui
 
 if TYPE_CHECKING:
     # ComfyUI's own web server; the headless runner does without.
@@ -45,7 +45,7 @@ _FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
 
 
 def editor_state(
-    model: host.SegmentModel,
+    model: models.SegmentModel,
     frame: Tensor,
     image_key: str,
     points: str,
@@ -65,8 +65,8 @@ def editor_state(
         "key": f"{model.key}-{key}",
         "size": [size[1], size[0]],
         "points": points,
-        "image": host.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
-        "mask": host.save_picture(prompt_picture(layers, size, shrink_factor(size))),
+        "image": folders.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
+        "mask": ui.save_picture(prompt_picture(layers, size, shrink_factor(size))),
         "negative_boxes": model.family.capabilities.negative_boxes,
     }
     return {"segment_anywhere": [state]}
@@ -151,12 +151,12 @@ class PreviewRoute:
 
 def register() -> None:
     """Add the route to ComfyUI's server; called once, when the pack is loaded."""
-    host.add_route(PATH, PreviewRoute().answer)
+    ui.add_route(PATH, PreviewRoute().answer)
 
 
 def _preview(query: _Query, stop: Callable[[], bool]) -> Preview:
     model_key, _, key = query.key.partition("-")
-    model = host.find_model(model_key)
+    model = models.find_model(model_key)
     try:
         if model is None or model.previewer is None:
             raise EmbeddingGone("The model of this preview is not loaded. Run the node once.")

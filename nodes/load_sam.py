@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ..core.engines.precision import Precision
 from ..core.errors import InputError
-from . import host
-from . import model_choices as model_files
+from . import model_choices
+from .host import models
 from .sockets import CATEGORY, SegmentModelSocket
 
 
@@ -26,11 +26,11 @@ class LoadSAM(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=model_files.options(),
-                    default=model_files.BUILT_IN,
+                    options=model_choices.options(),
+                    default=model_choices.BUILT_IN,
                     tooltip="The built-in engine needs no download. Files and folders come from "
                     "models/sams, models/sam2 and models/sam3. Entries marked with download are "
-                    f"fetched the first time they run: {model_files.downloads()}.",
+                    f"fetched the first time they run: {model_choices.downloads()}.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -51,16 +51,16 @@ class LoadSAM(io.ComfyNode):
         if model is None:
             return True
         try:
-            model_files.resolve(model)
+            model_choices.resolve(model)
         except InputError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, model: str | None, precision: str | None) -> tuple:
-        return (model_files.fingerprint(model) if model is not None else None, precision)
+        return (model_choices.fingerprint(model) if model is not None else None, precision)
 
     @classmethod
     def execute(cls, model: str, precision: str) -> io.NodeOutput:
-        path = model_files.fetch(model_files.resolve(model), cls)
-        return io.NodeOutput(host.segment_model(path, Precision(precision)))
+        path = model_choices.fetch(model_choices.resolve(model), cls)
+        return io.NodeOutput(models.segment_model(path, Precision(precision)))

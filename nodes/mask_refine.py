@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
 from ..core.masks.refine import Edge, Refinement, refined_frames, refined_instances
 from ..core.results.segments import Segments, mask_segments
-from . import host
+from .host import progress
 from .results import describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -72,7 +72,7 @@ class MaskRefine(io.ComfyNode):
         guide = None if image is None else image_frames(image, batch)
         refined = torch.empty((batch, *size), device=inputs.device)
         masks = inputs.matched_frames(batch, size)
-        for _ in host.counted(refined_frames(masks, refined, settings, guide), batch):
+        for _ in progress.counted(refined_frames(masks, refined, settings, guide), batch):
             pass
         objects = _refined_objects(inputs.segments, refined, settings, guide)
         selected = len(objects) > 0 or inputs.select_anything()
@@ -169,7 +169,7 @@ def _refined_objects(
     """Refined segments, without those of which nothing is left; else the mask as one object."""
     if segments is None:
         return mask_segments(mask, "mask")
-    refined = host.counted(refined_instances(segments, settings, guide), len(segments))
+    refined = progress.counted(refined_instances(segments, settings, guide), len(segments))
     filled = [instance for instance in refined if instance.mask]
     return Segments.from_instances(filled, segments.size, segments.batch)
 

@@ -13,7 +13,7 @@ from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
 from ..core.engines.files.downloads import download
 from ..core.errors import InputError
-from . import host
+from .host import folders, progress
 
 BUILT_IN = "grabcut (built in)"
 AUTO = "auto"
@@ -43,8 +43,8 @@ class Shelf:
     takes_files: bool
 
 
-SAM_MODELS = Shelf("model", BUILT_IN, host.SAM_FOLDERS, CATALOGUE, takes_files=True)
-DETECTOR_MODELS = Shelf("detector", AUTO, host.DETECTOR_FOLDERS, DETECTORS, takes_files=False)
+SAM_MODELS = Shelf("model", BUILT_IN, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
+DETECTOR_MODELS = Shelf("detector", AUTO, folders.DETECTOR_FOLDERS, DETECTORS, takes_files=False)
 
 
 def options(shelf: Shelf = SAM_MODELS) -> list[str]:
@@ -86,10 +86,10 @@ def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     entry = source.entry
     if entry is None:
         return source.path
-    folder = host.model_folder_paths(entry.folder)[0]
-    progress = host.download_progress(entry.name, cls)
-    waiting = host.download_progress(f"{entry.name}, which another program downloads", cls)
-    return download(entry, folder, progress, waiting)
+    folder = folders.model_folder_paths(entry.folder)[0]
+    report = progress.download_progress(entry.name, cls)
+    waiting = progress.download_progress(f"{entry.name}, which another program downloads", cls)
+    return download(entry, folder, report, waiting)
 
 
 def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:
@@ -129,7 +129,7 @@ def local_models(shelf: Shelf) -> dict[str, Path]:
     """Weights files and transformers folders by their combo name, in the order of the folders."""
     models: dict[str, Path] = {}
     for folder in shelf.folders:
-        for root in host.model_folder_paths(folder):
+        for root in folders.model_folder_paths(folder):
             for path in _models_below(root):
                 if path.is_file() and not shelf.takes_files:
                     continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 from comfy_api.latest import io
@@ -12,11 +11,11 @@ from ..core.engines.families import check_prompts
 from ..core.prompts.formats import box_dicts, coords_text, parse_points
 from ..core.prompts.inputs import PromptInputs, join_prompts, read_sockets
 from ..core.prompts.prompts import Prompts
-from ..core.results.segments import Instance, Segments
-from ..core.tasks.segmenter import MaskChoice
-from ..core.tensors import image_size
-from . import host
-from . import live_preview as preview
+from ..core.results.segments import Segments
+from ..core.tasks.segmenter import MaskChoice, segment_frames
+from ..core.tensors import image_size, rgb_frame
+from . import live_preview
+from .host import models, progress, ui
 from .results import describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
@@ -70,7 +69,7 @@ class PointSegment(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.SegmentModel,
+        model: models.SegmentModel,
         image: Tensor,
         points: str,
         mask_choice: str,
@@ -86,19 +85,18 @@ class PointSegment(io.ComfyNode):
         prompts = [join_prompts(given, own) for own in sockets]
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
-        instances: list[Instance] = []
-        ui: dict[str, Any] = {}
-        for index, frame in host.frames(image):
-            embedding = segmenter.embed(frame)
-            found = segmenter.find(embedding, prompts[index], MaskChoice(mask_choice), index)
-            instances += chain.from_iterable(found)
-            if index == 0 and host.has_viewer():
-                key = embedding.key
-                ui = preview.editor_state(model, frame, key, points, sockets[0], instances)
+        frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
+        key, instances = next(frames)
+        editor: dict[str, Any] = {}
+        if ui.has_viewer():
+            first = rgb_frame(image, 0)
+            editor = live_preview.editor_state(model, first, key, points, sockets[0], instances)
+        for _, found in frames:
+            instances += found
         segments = Segments.from_instances(instances, (height, width), batch)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
-        return segment_result(cls, segments, text, further=_prompt_values(given), ui=ui)
+        return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
 
 
 def _prompt_outputs() -> list[io.Output]:

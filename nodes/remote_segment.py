@@ -18,7 +18,7 @@ from ..core.providers.paid import PaidAnswers
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.runs import RunLimits, RunResult, segment, summary
 from ..core.tensors import image_size
-from . import host
+from .host import folders, progress
 from .remote_inputs import provider_input
 from .results import describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
@@ -82,7 +82,7 @@ class RemoteProviderSegment(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
         # What the environment and providers.toml say about addresses; the inputs count anyway.
-        return json.dumps(settings_state(host.user_folder()))
+        return json.dumps(settings_state(folders.user_folder()))
 
     @classmethod
     async def execute(
@@ -101,7 +101,7 @@ class RemoteProviderSegment(io.ComfyNode):
         inputs = PromptInputs(options.get("points") or "", positive_coords, negative_coords, bboxes)
         objects = read_prompts(inputs, batch, (height, width))
         ask = _ask(options, objects, str(force_new))
-        hooks = host.remote_hooks(cls, batch)
+        hooks = progress.remote_hooks(cls, batch)
         limits = RunLimits(concurrency, float(timeout))
         result = await segment(image, ask, limits, hooks, _paid)
         info = json.dumps(summary(ask, result), ensure_ascii=False)
@@ -116,7 +116,7 @@ def _ask(options: Mapping[str, Any], objects: list, salt: str) -> Ask:
             f"provider: found {options.get('provider')!r}; accepted are {', '.join(PROVIDERS)}. "
             "Choose one."
         )
-    profile = load_profile(chosen, options.get("profile") or "", host.user_folder())
+    profile = load_profile(chosen, options.get("profile") or "", folders.user_folder())
     return Ask(chosen, profile, options, objects, salt)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.pictures.thumbnails import mask_pictures
 from ..core.results.segments import Segments, bounding_boxes, union_masks
-from . import host
+from .host import models, progress, ui
 
 
 def segment_result(
@@ -19,17 +19,17 @@ def segment_result(
     text: str,
     pictures: Iterable[bytes] = (),
     further: Sequence[Any] = (),
-    ui: dict[str, Any] | None = None,
+    editor: dict[str, Any] | None = None,
 ) -> io.NodeOutput:
     """The four outputs of a segment node, its pictures and its line of text.
 
     pictures: of the result, drawn only where somebody looks. further: the values of the outputs
-    that a node has besides the four. ui: what an editor on the node shows, in place of the pictures
+    that a node has besides the four. editor: what the node's editor shows, in place of the pictures
     and of a line below the node.
     """
-    shown = {"text": [text], **ui} if ui is not None else show(cls, text, pictures)
+    shown = {"text": [text], **editor} if editor is not None else show(cls, text, pictures)
     return io.NodeOutput(
-        host.to_output(union_masks(segments)),
+        models.to_output(union_masks(segments)),
         segments,
         bounding_boxes(segments),
         len(segments),
@@ -43,13 +43,13 @@ def mask_result(
 ) -> io.NodeOutput:
     """The two outputs of a node that works on masks, with their pictures and a line of text."""
     shown = show(cls, text, mask_pictures(mask))
-    return io.NodeOutput(host.to_output(mask), segments, ui=shown)
+    return io.NodeOutput(models.to_output(mask), segments, ui=shown)
 
 
 def show(cls: type[io.ComfyNode], text: str, pictures: Iterable[bytes]) -> dict[str, Any]:
     """The `ui` value of a node: a line of text, and pictures where somebody looks at them."""
-    host.show_text(cls, text)
-    return {"text": [text], **host.preview(pictures)}
+    progress.show_text(cls, text)
+    return {"text": [text], **ui.preview(pictures)}
 
 
 def describe(segments: Segments, asked: int) -> str:

@@ -6,10 +6,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.pictures.thumbnails import region_pictures
-from ..core.results.segments import Instance, Segments
-from ..core.tasks.everything import GridSettings, count_steps, segment_everything
-from ..core.tensors import image_size, rgb_frame
-from . import host
+from ..core.results.segments import Segments
+from ..core.tasks.everything import GridSettings, count_steps, segment_images
+from ..core.tensors import image_size
+from .host import models, progress
 from .results import segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
@@ -40,7 +40,7 @@ class SegmentEverything(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.SegmentModel,
+        model: models.SegmentModel,
         image: Tensor,
         points_per_side: int = 0,
         score_threshold: float = GridSettings.score_threshold,
@@ -64,12 +64,8 @@ class SegmentEverything(io.ComfyNode):
         )
         settings.check()
         segmenter = model.segmenter()
-        step = host.progress(batch * count_steps(segmenter.engine, (height, width), settings))
-        instances: list[Instance] = []
-        for index in range(batch):
-            frame = rgb_frame(image, index)
-            instances += segment_everything(segmenter, frame, settings, index, step)
-        segments = Segments.from_instances(instances, (height, width), batch)
+        step = progress.stepper(batch * count_steps(segmenter.engine, (height, width), settings))
+        segments = segment_images(segmenter, image, settings, step)
         text = _describe(segments, settings)
         return segment_result(cls, segments, text, region_pictures(image, segments))
 

@@ -12,7 +12,7 @@ from ..core.prompts.prompts import split_phrases
 from ..core.results.coco import to_json
 from ..core.results.segments import Segments, bounding_boxes, union_masks
 from ..core.results.select import Selection, SortBy, parse_indices, select
-from . import host
+from .host import models
 from .results import show
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -97,9 +97,9 @@ class SelectSegments(io.ComfyNode):
         chosen = select(segments, selection)
         mask = union_masks(chosen)
         return io.NodeOutput(
-            host.to_output(mask),
+            models.to_output(mask),
             chosen,
-            host.to_output(_instances(chosen)),
+            models.to_output(_instances(chosen)),
             bounding_boxes(chosen),
             len(chosen),
             to_json(chosen),

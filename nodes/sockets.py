@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 CATEGORY = "segment anywhere"
 
-# A SegmentModel (nodes/host): `.patcher` for ComfyUI, `.engine` once it is loaded.
+# A SegmentModel (nodes/host/models.py): `.patcher` for ComfyUI, `.engine` once it is loaded.
 SegmentModelSocket = io.Custom("SEGMENT_MODEL")
 # A Segments (core/results/segments.py).
 SegmentsSocket = io.Custom("SEGMENTS")

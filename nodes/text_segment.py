@@ -30,8 +30,8 @@ from ..core.tasks.words import (
     read_query,
 )
 from ..core.tensors import image_size
-from . import host
-from . import model_choices as model_files
+from . import model_choices
+from .host import models, progress
 from .model_choices import AUTO, DETECTOR_MODELS, ModelSource
 from .results import describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
@@ -89,7 +89,7 @@ class TextSegment(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "detector",
-                    options=model_files.options(DETECTOR_MODELS),
+                    options=model_choices.options(DETECTOR_MODELS),
                     default=AUTO,
                     optional=True,
                     tooltip="What understands the words. auto: SAM 3 by itself, Grounding DINO "
@@ -117,7 +117,7 @@ class TextSegment(io.ComfyNode):
     def validate_inputs(cls, detector: str | None = AUTO) -> bool | str:
         # As in Load SAM: marks come and go with files, and a linked value is None here.
         try:
-            model_files.resolve(detector or AUTO, DETECTOR_MODELS)
+            model_choices.resolve(detector or AUTO, DETECTOR_MODELS)
         except InputError as error:
             return str(error)
         return True
@@ -125,12 +125,12 @@ class TextSegment(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, detector: str | None = AUTO, **others: Any) -> tuple:
         # The host compares the other inputs itself, but hands over all of them.
-        return model_files.fingerprint(detector or AUTO, DETECTOR_MODELS)
+        return model_choices.fingerprint(detector or AUTO, DETECTOR_MODELS)
 
     @classmethod
     def execute(
         cls,
-        model: host.SegmentModel,
+        model: models.SegmentModel,
         image: Tensor,
         prompt: str,
         negative_prompt: str,
@@ -152,20 +152,22 @@ class TextSegment(io.ComfyNode):
 
 
 def _draw_frames(
-    model: host.SegmentModel, finder: Finder, image: Tensor, query: TextQuery, refine: Refine
+    model: models.SegmentModel, finder: Finder, image: Tensor, query: TextQuery, refine: Refine
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
     is_redrawn_here = is_redrawn(finder.detector, model.family, refine)
     is_own_head = finder.embedder.engine is model.engine
     if is_redrawn_here and not is_own_head:
-        found = [_find(finder, frame, query) for _, frame in host.frames(image, step=0, steps=2)]
+        found = [
+            _find(finder, frame, query) for _, frame in progress.frames(image, step=0, steps=2)
+        ]
         # The engine after the detector: a small GPU may have room for one of the two.
         draw = partial(draw_from_boxes, model.segmenter())
-        for index, frame in host.frames(image, step=1, steps=2):
+        for index, frame in progress.frames(image, step=1, steps=2):
             yield draw_frame(found[index], query, frame, index, draw)
         return
     draw = partial(draw_refined, finder) if is_redrawn_here else draw_own
-    for index, frame in host.frames(image):
+    for index, frame in progress.frames(image):
         yield draw_frame(_find(finder, frame, query), query, frame, index, draw)
 
 
@@ -173,20 +175,20 @@ def _find(finder: Finder, frame: Tensor, query: TextQuery) -> list[Detections]:
     return finder.find(frame, query.all_phrases, query.threshold)
 
 
-def _detector_path(model: host.SegmentModel, choice: str, cls: type[io.ComfyNode]) -> Path | None:
+def _detector_path(model: models.SegmentModel, choice: str, cls: type[io.ComfyNode]) -> Path | None:
     """The detector's folder, downloaded if need be; None for SAM 3's own text head."""
     if choice != AUTO:
-        return model_files.fetch(model_files.resolve(choice, DETECTOR_MODELS), cls)
+        return model_choices.fetch(model_choices.resolve(choice, DETECTOR_MODELS), cls)
     if model.family.capabilities.words:
         return None
-    return model_files.fetch(_usual_detector(model), cls)
+    return model_choices.fetch(_usual_detector(model), cls)
 
 
-def _usual_detector(model: host.SegmentModel) -> ModelSource:
+def _usual_detector(model: models.SegmentModel) -> ModelSource:
     """The usual one where it is there, else the first of its kind, else its download."""
     entry = CLIPSEG if model.family.name == "grabcut" else GROUNDING_DINO
     folder = f"{entry.folder}/"
-    local = model_files.local_models(DETECTOR_MODELS)
+    local = model_choices.local_models(DETECTOR_MODELS)
     paths = [path for name, path in local.items() if name.startswith(folder)]
     usual = local.get(f"{folder}{entry.file}", paths[0] if paths else None)
     return ModelSource(path=usual) if usual else ModelSource(entry=entry)

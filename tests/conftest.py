@@ -40,11 +40,11 @@ asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint()
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
     """A models folder of its own, registered with the host, with random SAM 2 weights in it."""
-    host = importlib.import_module("segment_anywhere.nodes.host")
+    folders = importlib.import_module("segment_anywhere.nodes.host.folders")
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
-    for name in host.MODEL_FOLDERS:
+    for name in folders.MODEL_FOLDERS:
         monkeypatch.delitem(folder_paths.folder_names_and_paths, name)
-    host.register_model_folders()
+    folders.register_model_folders()
     (tmp_path / "sam2").mkdir()
     shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
     return tmp_path

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
-from loopback import running
+from tests.support.loopback import running
 
 INFO = {
     "LoadImage": {"input": {"required": {"image": [["x.png"], {}]}}, "output_node": False},

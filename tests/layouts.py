@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
 

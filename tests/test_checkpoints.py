@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import (
     find_family,

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.errors import CheckpointError, InputError
 

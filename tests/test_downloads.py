@@ -16,7 +16,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from segment_anywhere.core.engines.families import family_named
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry, RemoteFile
 from segment_anywhere.core.engines.files.downloads import download, url

@@ -12,7 +12,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.results import rle
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything

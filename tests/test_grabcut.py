@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES, ROOT
+from tests.support.paths import FIXTURES, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scenes import draw_scene, interior_point
+from tests.support.scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.families import check_prompts, family_named
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import EngineError

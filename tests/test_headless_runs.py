@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
+from tests.support.fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
 from PIL import Image
 
 from headless.errors import WorkflowError

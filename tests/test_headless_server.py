@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
+from tests.support.fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
 
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph

@@ -6,14 +6,15 @@ import shutil
 
 import pytest
 import torch
-from conftest import FIXTURES, needs_sam3
-from sam3_layouts import write_folder
+from tests.support.paths import FIXTURES
+from tests.support.needs import needs_sam3
+from tests.support.sam3_layouts import write_folder
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance
-from segment_anywhere.nodes import host
+from segment_anywhere.nodes.host import models
 
 PARITY = FIXTURES / "sam3_parity"
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
@@ -34,9 +35,9 @@ def _add_vocabulary(folder):
 
 def test_words_and_clicks_share_a_handle(folder):
     _add_vocabulary(folder)
-    model = host.segment_model(folder, "fp32")
+    model = models.segment_model(folder, "fp32")
     finder = model.finder(None)
-    assert host.segment_model(folder, "fp32").finder(None) == finder
+    assert models.segment_model(folder, "fp32").finder(None) == finder
     (found,) = finder.find(FRAME, ["dog"], 0.0)
     masks = model.engine.to_masks(found.logits[:2], (40, 60))
     assert masks.shape == (2, 40, 60)
@@ -47,8 +48,8 @@ def test_words_and_clicks_share_a_handle(folder):
 def test_the_vocabulary_of_comfyui_comes_second(folder, tmp_path, monkeypatch):
     comfy = tmp_path / "comfy"
     (comfy / "sd1_tokenizer").mkdir(parents=True)
-    monkeypatch.setattr(host.comfy.model_management, "__file__", str(comfy / "x.py"))
-    model = host.segment_model(folder, "fp32")
+    monkeypatch.setattr(models.comfy.model_management, "__file__", str(comfy / "x.py"))
+    model = models.segment_model(folder, "fp32")
     with pytest.raises(CheckpointError, match=f"no tokenizer.*{folder}, {comfy}/sd1_tokenizer"):
         model.finder(None)
     _add_vocabulary(comfy / "sd1_tokenizer")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from segment_anywhere.nodes import NODES
 
 LOCALES = ROOT / "locales"

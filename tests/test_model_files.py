@@ -9,8 +9,8 @@ import folder_paths
 import pytest
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError
-from segment_anywhere.nodes import host
 from segment_anywhere.nodes import model_choices as model_files
+from segment_anywhere.nodes.host import folders, progress
 from segment_anywhere.nodes.load_sam import LoadSAM
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -84,7 +84,7 @@ def test_the_node_says_that_another_program_downloads_its_model(models, monkeypa
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(host.PromptServer.instance, "send_progress_text", show, raising=False)
+    monkeypatch.setattr(progress.PromptServer.instance, "send_progress_text", show, raising=False)
     entry = CATALOGUE[0]
     node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
     with filelock.FileLock(models / "sam2" / f"{entry.file}.lock"), pytest.raises(_Stopped):
@@ -133,7 +133,7 @@ def test_a_link_is_listed_and_says_where_it_fails(target, models):
 def test_another_packs_list_of_a_folder_is_left_alone(monkeypatch):
     everything = (["/models/sams"], set())
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "sams", everything)
-    host.register_model_folders()
+    folders.register_model_folders()
     assert folder_paths.folder_names_and_paths["sams"][1] == set()
 
 

@@ -12,12 +12,14 @@ import comfy.utils
 import pytest
 import torch
 from comfy_api.latest import io
-from conftest import FIXTURES, ROOT
+from tests.support.paths import FIXTURES, ROOT
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
-from segment_anywhere.nodes import NODES, host
+from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes.combine import Combine
+from segment_anywhere.nodes.host import progress
+from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
 
@@ -31,7 +33,7 @@ NEGATIVE_BOX = (
 pytestmark = pytest.mark.usefixtures("models")
 
 
-def _load(model: str = "sam2/random.pt", precision: str = "fp32") -> host.SegmentModel:
+def _load(model: str = "sam2/random.pt", precision: str = "fp32") -> SegmentModel:
     return LoadSAM.execute(model, precision).args[0]
 
 
@@ -342,7 +344,7 @@ class _Server:
 def test_the_line_on_a_node_goes_to_the_client_that_queued(monkeypatch, client_id):
     """Without an id ComfyUI sends it to every browser, onto whatever node has the same number."""
     server = _Server(client_id)
-    monkeypatch.setattr(host.PromptServer, "instance", server)
+    monkeypatch.setattr(progress.PromptServer, "instance", server)
     hidden = {"hidden_inputs": {io.Hidden.unique_id: "7"}}
     node = Combine.PREPARE_CLASS_CLONE(hidden)
     node.execute("union", mask_a=torch.ones(1, 4, 4), mask_b=torch.zeros(1, 4, 4))

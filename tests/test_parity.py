@@ -11,8 +11,9 @@ import functools
 
 import pytest
 import torch
-from conftest import FIXTURES, needs_sam3
-from predictor_cases import Reference
+from tests.support.paths import FIXTURES
+from tests.support.needs import needs_sam3
+from tests.support.predictor_cases import Reference
 from segment_anywhere.core.engines.base import Embedding
 from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
 

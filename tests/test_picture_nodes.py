@@ -14,9 +14,9 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.pictures.render import PALETTE, region_colours
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
-from segment_anywhere.nodes import host
 from segment_anywhere.nodes.cut_out import CutOut
 from segment_anywhere.nodes.draw_segments import DrawSegments
+from segment_anywhere.nodes.host import folders
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.mask_refine import MaskRefine
 from segment_anywhere.nodes.point_segment import PointSegment
@@ -142,7 +142,7 @@ def browser(monkeypatch, tmp_path) -> Path:
     monkeypatch.setattr(PromptServer.instance, "client_id", "tab", raising=False)
     monkeypatch.setattr(PromptServer.instance, "sockets", {"tab": object()}, raising=False)
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path), raising=False)
-    return Path(folder_paths.get_temp_directory()) / host.TEMP_FOLDER
+    return Path(folder_paths.get_temp_directory()) / folders.TEMP_FOLDER
 
 
 def _shown(output, folder: Path) -> list[Image.Image]:
@@ -156,7 +156,7 @@ def test_the_pictures_in_a_node_are_small_and_at_most_sixteen(browser):
     assert len(pictures) == 16
     assert all(each.size == (600, 45) for each in pictures)
     assert all(
-        (image["type"], image["subfolder"]) == ("temp", host.TEMP_FOLDER)
+        (image["type"], image["subfolder"]) == ("temp", folders.TEMP_FOLDER)
         for image in output.ui["images"]
     )
 

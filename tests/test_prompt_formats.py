@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from tests.support.paths import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import FIXTURES
-from predictor_cases import Reference
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights

@@ -11,9 +11,10 @@ import types
 
 import pytest
 import torch
-from conftest import FIXTURES, needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.needs import needs_sam3
 from safetensors.torch import save_file
-from sam3_layouts import as_comfy, as_comfy_31, write_folder
+from tests.support.sam3_layouts import as_comfy, as_comfy_31, write_folder
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3

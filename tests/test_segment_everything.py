@@ -6,10 +6,10 @@ import comfy.model_management
 import comfy.utils
 import pytest
 import torch
-from conftest import FIXTURES
-from scenes import draw_scene
+from tests.support.paths import FIXTURES
+from tests.support.scenes import draw_scene
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.nodes.host import segment_model
+from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.segment_everything import SegmentEverything
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.errors import EngineError

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import FIXTURES
+from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.base import Detections, MaskDetail
 from segment_anywhere.core.engines.families import FAMILIES, family_named
 from segment_anywhere.core.engines.files.checkpoints import load_engine

@@ -11,16 +11,19 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES, needs_sam3
-from sam3_layouts import write_folder
-from scenes import draw_scene
+from tests.support.paths import FIXTURES
+from tests.support.needs import needs_sam3
+from tests.support.sam3_layouts import write_folder
+from tests.support.scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
-from segment_anywhere.nodes import host
+from segment_anywhere.nodes.host import models as models_module
+from segment_anywhere.nodes.host.folders import model_folder_paths
+from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.text_segment import TextSegment
-from word_models import MAKERS
+from tests.support.word_models import MAKERS
 
 BUILT_IN = "grabcut (built in)"
 SAM2 = "sam2/random.pt"
@@ -55,7 +58,7 @@ def sam3_model(models) -> str:
     return "sam3/whole"
 
 
-def _load(model: str = BUILT_IN) -> host.SegmentModel:
+def _load(model: str = BUILT_IN) -> SegmentModel:
     return LoadSAM.execute(model, "fp32").args[0]
 
 
@@ -217,7 +220,7 @@ def test_one_encode_and_one_decode_whatever_the_number_of_phrases(name, prompt):
 
 def host_path(model, detector: str):
     folder, name = detector.split("/")
-    return host.model_folder_paths(folder)[0] / name
+    return model_folder_paths(folder)[0] / name
 
 
 @pytest.mark.usefixtures("shelf")
@@ -355,13 +358,13 @@ def test_a_second_run_loads_nothing_again():
 def reads(monkeypatch) -> list[str]:
     """The detectors that are read, in their order."""
     names = []
-    read = host.load_detector
+    read = models_module.load_detector
 
     def note(path, dtype):
         names.append(path.name)
         return read(path, dtype)
 
-    monkeypatch.setattr(host, "load_detector", note)
+    monkeypatch.setattr(models_module, "load_detector", note)
     return names
 
 
@@ -428,5 +431,5 @@ def test_the_host_counts_detectors_with_the_loader_that_takes_them_along():
     assert kept <= _ids(one)
 
 
-def _ids(handle: host.ModelHandle) -> set[int]:
+def _ids(handle: models_module.ModelHandle) -> set[int]:
     return {id(tensor) for tensor in handle._comfy_cache_tensors()}

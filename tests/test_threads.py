@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT
+from tests.support.paths import ROOT
 from segment_anywhere.core.threads import in_threads
 
 # In a process of its own: threads that hang would keep the tests from ending.

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from PIL import Image
 from segment_anywhere.nodes import NODES
 

@@ -22,7 +22,8 @@ from ..masks.small_regions import clean_masks
 from ..prompts.prompts import ObjectPrompt, Point
 from ..results.boxes import nms
 from ..results.compact_mask import CompactMask, compact
-from ..results.segments import Instance
+from ..results.segments import Instance, Segments
+from ..tensors import image_size, rgb_frame
 from .segmenter import Segmenter, run_length
 
 # Logits of the image's size that may exist at a time, in bytes.
@@ -151,6 +152,21 @@ def segment_everything(
         Instance(masks[row], float(scores[row]), f"region {number}", index, number)
         for number, row in enumerate(filled)
     ]
+
+
+def segment_images(
+    segmenter: Segmenter,
+    image: Tensor,
+    settings: GridSettings,
+    step: Callable[[], None] = no_progress,
+) -> Segments:
+    """All regions of a batch of images, IMAGE [B, H, W, C]; step and errors as in
+    `segment_everything`."""
+    batch, height, width = image_size(image)
+    instances: list[Instance] = []
+    for index in range(batch):
+        instances += segment_everything(segmenter, rgb_frame(image, index), settings, index, step)
+    return Segments.from_instances(instances, (height, width), batch)
 
 
 def count_steps(engine: Engine, size: tuple[int, int], settings: GridSettings) -> int:

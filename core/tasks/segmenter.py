@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ class Segmenter(Embedder):
         that the first prompt is fast.
         """
         found = self.find(self.embed(frame), prompts, choice, index)
-        return [instance for instances in found for instance in instances]
+        return list(chain.from_iterable(found))
 
     def find(
         self,
@@ -145,6 +146,22 @@ class Segmenter(Embedder):
             for mask, score in zip(compacted, scores, strict=True)
             if mask
         ]
+
+
+def segment_frames(
+    segmenter: Segmenter,
+    frames: Iterable[tuple[int, Tensor]],
+    prompts: Sequence[Sequence[ObjectPrompt]],
+    choice: MaskChoice,
+) -> Iterator[tuple[str, list[Instance]]]:
+    """The key of each frame's embedding, and the instances of the frame's prompts.
+
+    frames: each with its place in the batch, [H, W, 3] float32, 0..1. prompts: of every place.
+    """
+    for index, frame in frames:
+        embedding = segmenter.embed(frame)
+        found = segmenter.find(embedding, prompts[index], choice, index)
+        yield embedding.key, list(chain.from_iterable(found))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from conftest import FIXTURES, ROOT
-from layouts import write_layouts
+from tests.support.paths import FIXTURES, ROOT
+from tests.support.layouts import write_layouts
 from PIL import Image
-from sam3_layouts import write_sam3_layouts
+from tests.support.sam3_layouts import write_sam3_layouts
 
-from tests.providers.servers import SERVERS, ProviderServer, serving
-from tests.providers.servers.__main__ import environment
+from tests.support.servers import SERVERS, ProviderServer, serving
+from tests.support.servers.__main__ import environment
 
 from .api import Api
 from .comfy_server import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from PIL import Image
-from web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
+from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
 from .api import Api
 from .test_point_segment import TINY_MODEL, needs_tiny, square_mask

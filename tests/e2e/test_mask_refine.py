@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 

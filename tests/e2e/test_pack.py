@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 
 from .comfy_server import PACK_NAME
 from .graphs import BUILT_IN, node, point_segment
@@ -189,7 +189,12 @@ def test_english_texts_name_every_socket(api, info, node_id):
 
 
 def test_nothing_but_the_web_folder_is_served(api):
-    for path in ("__init__.py", "../nodes/host.py", "%2e%2e/nodes/host.py", "nodes/host.py"):
+    for path in (
+        "__init__.py",
+        "../nodes/load_sam.py",
+        "%2e%2e/nodes/load_sam.py",
+        "nodes/load_sam.py",
+    ):
         assert api.status(f"/extensions/{PACK_NAME}/{path}") == 404, path
 
 

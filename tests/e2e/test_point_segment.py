@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES, ROOT
+from tests.support.paths import FIXTURES, ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scenes import draw_scene, interior_point
+from tests.support.scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.base import Engine
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from tests.support.paths import ROOT
 from PIL import Image
 from pycocotools import mask as coco
-from scenes import draw_scene
+from tests.support.scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.results.segments import Segments

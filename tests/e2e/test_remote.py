@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 
-from tests.providers.servers import KEY, SERVERS, faults
+from tests.support.servers import KEY, SERVERS, faults
 
 from .graphs import node
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from PIL import Image
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from numpy.typing import NDArray
 from PIL import Image
-from scenes import Scene, draw_scene
+from tests.support.scenes import Scene, draw_scene
 
 from .api import Api
 from .graphs import BUILT_IN, node, point_segment, text_segment

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 from core.engines.sam2_layout import to_transformers  # noqa: E402
-from scenes import draw_scene  # noqa: E402
+from tests.support.scenes import draw_scene  # noqa: E402
 
 WEIGHTS = ROOT / "tests" / "fixtures" / "sam2_tiny" / "model.safetensors"
 FIXTURES = ROOT / "tests" / "fixtures" / "everything_parity"

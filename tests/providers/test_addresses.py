@@ -22,7 +22,7 @@ from segment_anywhere.core.providers.contract import CallFailed, HttpRequest, Pr
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.transport import Transport
 
-from tests.providers.servers import KEY, faults
+from tests.support.servers import KEY, faults
 
 from .conftest import ask_for, run
 

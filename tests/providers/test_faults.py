@@ -14,8 +14,8 @@ from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 from segment_anywhere.core.providers.transport import Limits
 
-from tests.providers.servers import KEY, SERVERS, faults
-from tests.providers.servers.vision import picture
+from tests.support.servers import KEY, SERVERS, faults
+from tests.support.servers.vision import picture
 
 from .conftest import QUICK, ask_for, run, square_image, square_mask
 

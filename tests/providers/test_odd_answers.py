@@ -12,8 +12,8 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 
-from tests.providers.servers import KEY, faults
-from tests.providers.servers.vision import b64, picture
+from tests.support.servers import KEY, faults
+from tests.support.servers.vision import b64, picture
 
 from .conftest import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 

@@ -19,7 +19,7 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.registry import PROVIDERS
 
-from tests.providers.servers import KEY
+from tests.support.servers import KEY
 
 from .conftest import ask_for, run, square_image, square_mask
 

@@ -12,7 +12,7 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks
 
-from tests.providers.servers import SERVERS, faults
+from tests.support.servers import SERVERS, faults
 
 from .conftest import always_uploading, ask_for, run, square_image
 

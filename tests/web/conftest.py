@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FIXTURES, ROOT, folder_paths
+import folder_paths
+from tests.support.paths import FIXTURES, ROOT
 from segment_anywhere.nodes import host
 
 from .comfy_page import ComfyPage, Look, chromium, new_page

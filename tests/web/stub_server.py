@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 from aiohttp import WSMsgType, web
-from conftest import ROOT, folder_paths
-from loopback import running
+import folder_paths
+from tests.support.paths import ROOT
+from tests.support.loopback import running
 from PIL import Image
 from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes import live_preview as preview

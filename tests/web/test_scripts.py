@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from tests.support.paths import ROOT
 from segment_anywhere.core.render import PALETTE
 
 SCRIPTS = ROOT / "web" / "js"

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.loopback import running
+from tests.support.loopback import running
 
 from .faults import Fault
 

