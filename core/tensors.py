@@ -63,6 +63,12 @@ def rgb_frame(image: Tensor, index: int) -> Tensor:
     return frame
 
 
+def rgb_frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Each frame of an IMAGE with its place, as `rgb_frame` reads it; raises as that does."""
+    batch, _, _ = image_size(image)
+    return ((index, rgb_frame(image, index)) for index in range(batch))
+
+
 @dataclass(frozen=True)
 class FrameArea:
     """A rectangle of one frame of an IMAGE, read in bands so that no copy of it is held.

@@ -20,12 +20,8 @@ AUTO = "auto"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model comes from: a path, a catalogue entry to be fetched, or neither (built in)."""
-
-    path: Path | None = None
-    entry: Entry | None = None
+ModelSource = Path | Entry | None
+"""Where a model comes from: this machine, a download, or nowhere (it is built in)."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +61,16 @@ def resolve(choice: str, shelf: Shelf = SAM_MODELS) -> ModelSource:
     for a gated file that is not on disk.
     """
     if choice == shelf.first:
-        return ModelSource()
+        return None
     local = local_models(shelf)
     if choice in local:
-        return ModelSource(path=local[choice])
+        return local[choice]
     for entry in shelf.catalogue:
         if choice in (_name(entry), _marked(entry)):
             path = local.get(_name(entry))
             if path is None and entry.gated:
                 raise InputError(_gated(entry))
-            return ModelSource(path=path) if path else ModelSource(entry=entry)
+            return path or entry
     raise InputError(
         f"{shelf.input}: {choice} is not on this machine and not in the download list. Put it into "
         f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options(shelf))}."
@@ -83,19 +79,18 @@ def resolve(choice: str, shelf: Shelf = SAM_MODELS) -> ModelSource:
 
 def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     """The path of a model, downloaded if need be; None for a choice that needs no file."""
-    entry = source.entry
-    if entry is None:
-        return source.path
-    folder = folders.model_folder_paths(entry.folder)[0]
-    report = progress.download_progress(entry.name, cls)
-    waiting = progress.download_progress(f"{entry.name}, which another program downloads", cls)
-    return download(entry, folder, report, waiting)
+    if not isinstance(source, Entry):
+        return source
+    folder = folders.model_folder_paths(source.folder)[0]
+    report = progress.download_progress(source.name, cls)
+    waiting = progress.download_progress(f"{source.name}, which another program downloads", cls)
+    return download(source, folder, report, waiting)
 
 
 def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:
     """Changes when the files behind a choice do."""
     source = resolve(choice, shelf)
-    return (choice, weights_state(source.path) if source.path else None)
+    return (choice, weights_state(source) if isinstance(source, Path) else None)
 
 
 def downloads(shelf: Shelf = SAM_MODELS) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import mask_pictures
-from ..core.prompts.prompts import split_phrases
+from ..core.prompts.phrases import split_phrases
 from ..core.results.coco import to_json
 from ..core.results.segments import Segments, bounding_boxes, union_masks
 from ..core.results.select import Selection, SortBy, parse_indices, select

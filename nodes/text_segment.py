@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.engines.base import Detections
-from ..core.engines.files.catalogue import CLIPSEG, GROUNDING_DINO
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
-from ..core.results.segments import Segments, numbered
-from ..core.tasks.segmenter import Finder
-from ..core.tasks.words import (
-    FrameObjects,
-    Refine,
-    TextQuery,
-    draw_frame,
-    draw_from_boxes,
-    draw_own,
-    draw_refined,
-    is_redrawn,
-    misses,
-    read_query,
-)
+from ..core.prompts.phrases import read_query
+from ..core.tasks.words import FoundWords, Refine, segment_words, usual_detector
 from ..core.tensors import image_size
 from . import model_choices
 from .host import models, progress
-from .model_choices import AUTO, DETECTOR_MODELS, ModelSource
+from .model_choices import AUTO, DETECTOR_MODELS
 from .results import describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
@@ -139,64 +123,32 @@ class TextSegment(io.ComfyNode):
         detector: str = AUTO,
         refine: str = Refine.AUTO,
     ) -> io.NodeOutput:
-        batch, height, width = image_size(image)
+        # Before a detector is fetched.
+        image_size(image)
         query = read_query(prompt, negative_prompt, threshold, max_objects)
         finder = model.finder(_detector_path(model, detector, cls))
-        frames = list(_draw_frames(model, finder, image, query, Refine(refine)))
-        instances = [instance for frame in frames for instance in frame.instances]
-        instances = numbered(instances, query.phrases)
-        segments = Segments.from_instances(instances, (height, width), batch)
-        text = _text(segments, sum(frame.removed for frame in frames), misses(frames, query))
+        found = segment_words(
+            image, query, finder, model.family, model.segmenter, Refine(refine), progress.frames
+        )
+        text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))
-        return segment_result(cls, segments, text, result_pictures(image, segments))
-
-
-def _draw_frames(
-    model: models.SegmentModel, finder: Finder, image: Tensor, query: TextQuery, refine: Refine
-) -> Iterator[FrameObjects]:
-    """The objects of each image, in their order."""
-    is_redrawn_here = is_redrawn(finder.detector, model.family, refine)
-    is_own_head = finder.embedder.engine is model.engine
-    if is_redrawn_here and not is_own_head:
-        found = [
-            _find(finder, frame, query) for _, frame in progress.frames(image, step=0, steps=2)
-        ]
-        # The engine after the detector: a small GPU may have room for one of the two.
-        draw = partial(draw_from_boxes, model.segmenter())
-        for index, frame in progress.frames(image, step=1, steps=2):
-            yield draw_frame(found[index], query, frame, index, draw)
-        return
-    draw = partial(draw_refined, finder) if is_redrawn_here else draw_own
-    for index, frame in progress.frames(image):
-        yield draw_frame(_find(finder, frame, query), query, frame, index, draw)
-
-
-def _find(finder: Finder, frame: Tensor, query: TextQuery) -> list[Detections]:
-    return finder.find(frame, query.all_phrases, query.threshold)
+        pictures = result_pictures(image, found.segments)
+        return segment_result(cls, found.segments, text, pictures)
 
 
 def _detector_path(model: models.SegmentModel, choice: str, cls: type[io.ComfyNode]) -> Path | None:
     """The detector's folder, downloaded if need be; None for SAM 3's own text head."""
-    if choice != AUTO:
-        return model_choices.fetch(model_choices.resolve(choice, DETECTOR_MODELS), cls)
-    if model.family.capabilities.words:
-        return None
-    return model_choices.fetch(_usual_detector(model), cls)
+    if choice == AUTO:
+        source = usual_detector(model.family, model_choices.local_models(DETECTOR_MODELS))
+    else:
+        source = model_choices.resolve(choice, DETECTOR_MODELS)
+    return model_choices.fetch(source, cls)
 
 
-def _usual_detector(model: models.SegmentModel) -> ModelSource:
-    """The usual one where it is there, else the first of its kind, else its download."""
-    entry = CLIPSEG if model.family.name == "grabcut" else GROUNDING_DINO
-    folder = f"{entry.folder}/"
-    local = model_choices.local_models(DETECTOR_MODELS)
-    paths = [path for name, path in local.items() if name.startswith(folder)]
-    usual = local.get(f"{folder}{entry.file}", paths[0] if paths else None)
-    return ModelSource(path=usual) if usual else ModelSource(entry=entry)
-
-
-def _text(segments: Segments, removed: int, missed: list[str]) -> str:
+def _text(found: FoundWords) -> str:
     """The node's lines: how many objects, what was removed, what was not found."""
-    lines = [describe(segments, 0)] if len(segments) or not missed else []
-    if removed:
-        lines.append(f"{removed} removed by negative_prompt")
-    return "\n".join([*lines, *missed])
+    is_told = len(found.segments) or not found.missed
+    lines = [describe(found.segments, 0)] if is_told else []
+    if found.removed:
+        lines.append(f"{found.removed} removed by negative_prompt")
+    return "\n".join([*lines, *found.missed])

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 import torch
-from tests.support.paths import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
+from tests.support.paths import FIXTURES
 
 
 def write_layouts(family: str, folder: Path, stem: str) -> None:

@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from tests.support.paths import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
+from tests.support.paths import FIXTURES
 from torch import Tensor
 
 State = dict[str, Tensor]

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import (
     find_family,
@@ -22,6 +21,7 @@ from segment_anywhere.core.engines.files.checkpoints import (
     weights_state,
 )
 from segment_anywhere.core.errors import CheckpointError
+from tests.support.paths import FIXTURES
 
 OFFICIAL = FIXTURES / "sam2_parity" / "checkpoint.pt"
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))

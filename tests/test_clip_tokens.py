@@ -6,9 +6,9 @@ import json
 import shutil
 
 import pytest
-from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.errors import CheckpointError, InputError
+from tests.support.paths import FIXTURES
 
 FOLDER = FIXTURES / "sam3_parity"
 OFFICIAL = json.loads((FOLDER / "config.json").read_text())["tokens"]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from tests.support.paths import FIXTURES
 from PIL import Image
 from segment_anywhere.core.engines.detectors.base import base as detectors
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.errors import CheckpointError, InputError
 from segment_anywhere.core.tasks.segmenter import Embedder
+from tests.support.paths import FIXTURES
 from tests.support.word_models import MAKERS
 
 DINOS = ("grounding-dino", "mm-grounding-dino")

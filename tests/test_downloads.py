@@ -16,11 +16,11 @@ from pathlib import Path
 
 import filelock
 import pytest
-from tests.support.paths import ROOT
 from segment_anywhere.core.engines.families import family_named
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry, RemoteFile
 from segment_anywhere.core.engines.files.downloads import download, url
 from segment_anywhere.core.errors import DownloadError
+from tests.support.paths import ROOT
 
 CONTENT = bytes(range(256)) * 20_000
 FILE = RemoteFile("weights/test.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.layouts import write_edgetam_folder
-from tests.support.predictor_cases import Reference
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
 from segment_anywhere.core.engines.sam2 import edgetam
 from segment_anywhere.core.errors import CheckpointError
+from tests.support.layouts import write_edgetam_folder
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
 
 REFERENCE = Reference(FIXTURES / "edgetam_parity")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
@@ -18,6 +16,8 @@ from segment_anywhere.core.tasks.everything import (
     segment_everything,
 )
 from segment_anywhere.core.tasks.segmenter import Segmenter
+from tests.support.paths import FIXTURES
+from tests.support.scenes import draw_scene
 
 LOOSE = GridSettings(points_per_side=6, score_threshold=0.3, stability_threshold=0.5)
 

@@ -12,11 +12,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.results import rle
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
+from tests.support.paths import FIXTURES
 
 FOLDER = FIXTURES / "everything_parity"
 CASES = {

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.support.scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.families import check_prompts, family_named
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
+from tests.support.paths import FIXTURES, ROOT
+from tests.support.scenes import draw_scene, interior_point
 
 ENGINE = GrabCutEngine()
 CUP = (250.0, 150.0)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.support.fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
 from PIL import Image
+from tests.support.fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
 
 from headless.errors import WorkflowError
 from headless.graph import load_graph, parse_graph

@@ -6,15 +6,15 @@ import shutil
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.needs import needs_sam3
-from tests.support.sam3_layouts import write_folder
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.nodes.host import models
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.sam3_layouts import write_folder
 
 PARITY = FIXTURES / "sam3_parity"
 FRAME = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))

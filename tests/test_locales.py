@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from tests.support.paths import ROOT
 from segment_anywhere.nodes import NODES
+from tests.support.paths import ROOT
 
 LOCALES = ROOT / "locales"
 LANGUAGES = sorted(path.name for path in LOCALES.iterdir() if path.is_dir())

@@ -12,7 +12,6 @@ import comfy.utils
 import pytest
 import torch
 from comfy_api.latest import io
-from tests.support.paths import FIXTURES, ROOT
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
@@ -22,6 +21,7 @@ from segment_anywhere.nodes.host import progress
 from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
+from tests.support.paths import FIXTURES, ROOT
 
 CLICK = "[[30, 20]]"
 NEGATIVE_BOX = (

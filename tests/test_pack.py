@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.paths import ROOT
 from segment_anywhere.core.engines import families
 from segment_anywhere.core.engines.files import catalogue
+from tests.support.paths import ROOT
 
 from tools.models_table import models_table, with_table
 

@@ -11,11 +11,11 @@ import functools
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.needs import needs_sam3
-from tests.support.predictor_cases import Reference
 from segment_anywhere.core.engines.base import Embedding
 from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
 
 MARKS = {"sam": (), "sam_hq": (), "sam2": (), "edgetam": (), "sam3": needs_sam3}
 REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in MARKS}

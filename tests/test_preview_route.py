@@ -19,8 +19,6 @@ import pytest
 import torch
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
-from tests.support.paths import FIXTURES
-from tests.support.loopback import running
 from PIL import Image
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.tasks.live_preview import MAX_PROMPTS, Previewer
@@ -29,6 +27,8 @@ from segment_anywhere.nodes.host import folders, ui
 from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
+from tests.support.loopback import running
+from tests.support.paths import FIXTURES
 
 CLICK = "[[30, 20]]"
 # As many objects as a preview takes, all over the image.

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
 from PIL import Image
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
@@ -24,6 +23,7 @@ from segment_anywhere.core.prompts.inputs import (
 )
 from segment_anywhere.core.tasks.live_preview import Previewer
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+from tests.support.paths import FIXTURES
 
 SIZE = (48, 64)
 CLICK = "[[20, 30]]"

@@ -8,12 +8,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.formats import parse_boxes, parse_coords, parse_points
 from segment_anywhere.core.prompts.prompts import Box, Prompts
+from tests.support.paths import ROOT
 
 # The editor's parser is tested on the same table.
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "points.json").read_text())

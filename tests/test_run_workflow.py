@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from PIL import Image
+from tests.support.paths import ROOT
 
 from headless.local.runner import EmbeddedRunner
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.support.paths import FIXTURES
-from tests.support.predictor_cases import Reference
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
@@ -22,6 +20,8 @@ from segment_anywhere.core.engines.sam.engine import SamEngine
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
 
 FAMILIES = ("sam", "sam_hq")
 REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in FAMILIES}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.scenes import Scene, draw_scene, interior_point
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.point_segment import PointSegment
+from tests.support.paths import FIXTURES
+from tests.support.scenes import Scene, draw_scene, interior_point
 
 TINY = FIXTURES / "sam2_tiny"
 SCENES = 60

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.predictor_cases import Reference
 from segment_anywhere.core.engines.sam2 import engine as sam2
 from segment_anywhere.core.engines.sam2 import layout as sam2_layout
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
 
 REFERENCE = Reference(FIXTURES / "sam2_parity")
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.needs import needs_sam3
-from tests.support.predictor_cases import TOLERANCE, Reference
 from segment_anywhere.core.engines.sam3.engine import Sam3Engine
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import TOLERANCE, Reference
 
 FOLDER = FIXTURES / "sam3_parity"
 REFERENCE = Reference(FOLDER)

@@ -11,10 +11,7 @@ import types
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.needs import needs_sam3
 from safetensors.torch import save_file
-from tests.support.sam3_layouts import as_comfy, as_comfy_31, write_folder
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
@@ -24,6 +21,9 @@ from segment_anywhere.core.engines.sam3.words import ConceptDetector
 from segment_anywhere.core.errors import CheckpointError, EngineError, InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.sam3_layouts import as_comfy, as_comfy_31, write_folder
 
 FOLDER = FIXTURES / "sam3_parity"
 IMAGE_SIZE = json.loads((FOLDER / "config.json").read_text())["image_size"]

@@ -6,12 +6,12 @@ import comfy.model_management
 import comfy.utils
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.scenes import draw_scene
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.segment_everything import SegmentEverything
+from tests.support.paths import FIXTURES
+from tests.support.scenes import draw_scene
 
 LOOSE = {"points_per_side": 6, "score_threshold": 0.4, "stability_threshold": 0.6}
 

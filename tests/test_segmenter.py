@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter, _choose
+from tests.support.paths import FIXTURES
 
 CLICK = ObjectPrompt("click", (Point(20, 30),))
 PAIR = ObjectPrompt("pair", (Point(20, 30), Point(50, 10, positive=False)))

@@ -7,26 +7,26 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.support.paths import FIXTURES
 from segment_anywhere.core.engines.base import Detections, MaskDetail
 from segment_anywhere.core.engines.families import FAMILIES, family_named
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.prompts.phrases import read_query
+from segment_anywhere.core.results.combine import remove_unwanted
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance
+from segment_anywhere.core.results.select import best_per_label
 from segment_anywhere.core.tasks.segmenter import Segmenter
 from segment_anywhere.core.tasks.words import (
     Refine,
-    best_first,
     draw_frame,
     draw_from_boxes,
     draw_own,
     is_redrawn,
     misses,
-    read_query,
-    subtract,
 )
+from tests.support.paths import FIXTURES
 
 SIZE = (40, 60)
 FRAME = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
@@ -74,7 +74,7 @@ def test_unwanted_pixels_go_and_so_does_what_loses_most_of_its_area():
     most = _instance(_mask(0, 20, 20, 40), 0.8)
     whole = _instance(_mask(20, 0, 40, 60), 0.7)
     unwanted = [_instance(_mask(0, 10, 20, 31)), _instance(_mask(0, 30, 10, 33))]
-    first, second = subtract([half, most, whole], unwanted)
+    first, second = remove_unwanted([half, most, whole], unwanted)
     assert torch.equal(first.mask.pixels(), _mask(0, 0, 20, 10))
     assert (first.score, first.label) == (0.9, "dog")
     assert second is whole or torch.equal(second.mask.pixels(), whole.mask.pixels())
@@ -82,7 +82,8 @@ def test_unwanted_pixels_go_and_so_does_what_loses_most_of_its_area():
 
 
 def test_soft_edges_are_subtracted_by_degree():
-    (kept,) = subtract([_instance(_mask(0, 0, 40, 60))], [_instance(_mask(0, 0, 40, 20) // 5)])
+    unwanted = [_instance(_mask(0, 0, 40, 20) // 5)]
+    (kept,) = remove_unwanted([_instance(_mask(0, 0, 40, 60))], unwanted)
     assert kept.mask.pixels()[0, 0] == 255 - 51 and kept.mask.pixels()[0, 30] == 255
 
 
@@ -91,8 +92,8 @@ def test_the_best_of_each_phrase_come_first():
     every = [
         _instance(_mask(0, 0, 9, 9), score, label) for label in scores for score in scores[label]
     ]
-    assert [each.score for each in best_first(every, 0)] == [0.9, 0.8, 0.7, 0.6, 0.5]
-    limited = best_first(every, 1)
+    assert [each.score for each in best_per_label(every, 0)] == [0.9, 0.8, 0.7, 0.6, 0.5]
+    limited = best_per_label(every, 1)
     assert [(each.label, each.score) for each in limited] == [("dog", 0.9), ("cat", 0.8)]
 
 

@@ -11,10 +11,6 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.needs import needs_sam3
-from tests.support.sam3_layouts import write_folder
-from tests.support.scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
@@ -23,6 +19,10 @@ from segment_anywhere.nodes.host.folders import model_folder_paths
 from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.text_segment import TextSegment
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.sam3_layouts import write_folder
+from tests.support.scenes import draw_scene
 from tests.support.word_models import MAKERS
 
 BUILT_IN = "grabcut (built in)"

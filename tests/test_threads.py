@@ -9,8 +9,8 @@ import time
 
 import pytest
 import torch
-from tests.support.paths import ROOT
 from segment_anywhere.core.threads import in_threads
+from tests.support.paths import ROOT
 
 # In a process of its own: threads that hang would keep the tests from ending.
 SECOND_THREAD_IS_REFUSED = """

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from PIL import Image
-
+from tests.support.paths import ROOT
 from tests.support.servers import KEY, SERVERS, faults, serving
 from tests.support.servers.__main__ import environment
+
 from tools import capability_table, providers_check
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 import transformers as tf
-from tests.support.paths import FIXTURES, ROOT
-from tests.support.layouts import write_edgetam_folder
 from safetensors.torch import save_file
-from tests.support.sam3_layouts import write_folder
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
+from tests.support.layouts import write_edgetam_folder
+from tests.support.paths import FIXTURES, ROOT
+from tests.support.sam3_layouts import write_folder
 from tests.support.word_models import MAKERS
 
 # In a process of its own: whoever reads a map of a file that has become shorter is killed.

@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from PIL import Image
 from segment_anywhere.nodes import NODES
+from tests.support.paths import ROOT
 
 from headless.local.core_nodes import CORE_NODES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,15 @@ class Detector(Protocol):
 
         Raises InputError for a phrase that holds no words or is too long for the model.
         """
+
+
+@runtime_checkable
+class RefiningDetector(Detector, Protocol):
+    """A detector whose model can draw its masks anew, from the embedding they were found in."""
+
+    def refine(self, embedding: Embedding, found: Detections) -> Detections:
+        """The same detections with better logits; those must be there."""
+        ...
 
 
 class Engine(Encoder, Protocol):

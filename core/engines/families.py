@@ -39,7 +39,9 @@ class Family:
     `from_folder(folder, dtype)`. is_official: whether a state dict's keys are those
     of the family's official checkpoints. model_types: what transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
-    asked for. unused: finds the names of weights that a checkpoint has and the model has not.
+    asked for. usual_detector: the family of the detector that finds words for it, where it does not
+    understand them itself. redraws_rough_masks: whether it draws better outlines than a heat map's. unused:
+    finds the names of weights that a checkpoint has and the model has not.
     """
 
     name: str
@@ -50,14 +52,25 @@ class Family:
     model_types: tuple[str, ...] = ()
     grid_side: int = 32
     unused: re.Pattern[str] | None = None
+    usual_detector: str = "grounding_dino"
+    redraws_rough_masks: bool = True
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
 
 
 FAMILIES = (
-    # GrabCut takes a good part of a second for each click.
-    Family("grabcut", "GrabCut", Capabilities(negative_boxes=True), grid_side=8),
+    Family(
+        "grabcut",
+        "GrabCut",
+        Capabilities(negative_boxes=True),
+        # It takes a good part of a second for each click.
+        grid_side=8,
+        # The smallest, for who downloads no SAM. A heat map knows more of an object than the
+        # colours that GrabCut goes by.
+        usual_detector="clipseg",
+        redraws_rough_masks=False,
+    ),
     Family("sam", "SAM", module="sam.engine", is_official=sam_layout.is_sam, model_types=("sam",)),
     Family(
         "sam_hq",

@@ -1,4 +1,4 @@
-"""Prompts: points, boxes and masks, grouped by the object they belong to, and phrases.
+"""Prompts: points, boxes and masks, grouped by the object they belong to.
 
 Coordinates are pixels of the input image, floats, origin at the top-left corner of the top-left
 pixel. A point lies in [0, W) x [0, H); a box, in [0, W] x [0, H]. `core/prompts/formats.py` reads
@@ -8,15 +8,11 @@ the text and socket formats; this module holds the result and decides which prom
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-
-# The full-width comma is what Chinese and Japanese keyboards write.
-_BETWEEN_PHRASES = re.compile(r"[,，\n]")
 
 
 @dataclass(frozen=True)
@@ -154,13 +150,3 @@ def _points_by_box(boxes: Sequence[Box], points: Sequence[Point]) -> list[tuple[
 def _nearest(point: Point, boxes: Sequence[Box]) -> int:
     distances = [box.distance(point) for box in boxes]
     return distances.index(min(distances))
-
-
-def split_phrases(text: str) -> tuple[str, ...]:
-    """Phrases between commas and line ends, without surrounding space, each once."""
-    phrases = (" ".join(part.split()) for part in _BETWEEN_PHRASES.split(text))
-    first: dict[str, str] = {}
-    for phrase in phrases:
-        if phrase:
-            first.setdefault(phrase.casefold(), phrase)
-    return tuple(first.values())

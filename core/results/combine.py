@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
 
 import torch
 from torch import Tensor
 
+from .compact_mask import compact
 from .segments import Instance, Segments, compact_soft, union_masks
 
 
@@ -70,3 +71,22 @@ def _apart(instances: Iterable[Instance], first: Segments) -> list[Instance]:
     """Instances with ids that the first result does not have, in the same order."""
     start = int(first.ids.max()) + 1 if len(first) else 0
     return [replace(each, id=start + each.id) for each in instances]
+
+
+def remove_unwanted(instances: Sequence[Instance], unwanted: Sequence[Instance]) -> list[Instance]:
+    """Take the pixels of unwanted objects out of others of the same frame.
+
+    An instance that loses most of its area is left out.
+    """
+    if not unwanted:
+        return list(instances)
+    outside = torch.full(unwanted[0].mask.size, 255, dtype=torch.uint8)
+    for other in unwanted:
+        area = outside[other.mask.area]
+        torch.minimum(area, 255 - other.mask.crop(), out=area)
+    kept = []
+    for instance in instances:
+        mask = compact(torch.minimum(instance.mask.pixels(), outside))
+        if 2 * mask.pixel_count() >= max(1, instance.mask.pixel_count()):
+            kept.append(replace(instance, mask=mask))
+    return kept

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..prompts.prompts import split_phrases
-from .segments import Segments, take
+from ..prompts.phrases import split_phrases
+from .segments import Instance, Segments, take
 
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
 # Python refuses to read longer numbers, and no result has as many objects.
@@ -90,6 +90,17 @@ def select(segments: Segments, selection: Selection) -> Segments:
         order = key[members].argsort(stable=True, descending=selection.reverse)
         rows += _places(members[order].tolist(), selection.indices)
     return take(segments, rows)
+
+
+def best_per_label(instances: Sequence[Instance], max_objects: int) -> list[Instance]:
+    """By score, the best first, at most so many of each label; 0 for all."""
+    kept: list[Instance] = []
+    counts: dict[str, int] = {}
+    for instance in sorted(instances, key=lambda each: each.score, reverse=True):
+        counts[instance.label] = counts.get(instance.label, 0) + 1
+        if not max_objects or counts[instance.label] <= max_objects:
+            kept.append(instance)
+    return kept
 
 
 def _check(selection: Selection) -> None:

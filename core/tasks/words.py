@@ -1,41 +1,32 @@
-"""From words to instances: phrases in, detections of a model drawn as masks, unwanted ones removed.
+"""From words to instances: detections of a model drawn as masks, unwanted ones removed.
 
-Pure functions on `engines.base.Detections`, which every model that understands words returns.
+Works on `engines.base.Detections`, which every model that understands words returns.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..engines.base import Detections, Detector, MaskDetail
+from ..engines.base import Detections, Detector, MaskDetail, RefiningDetector
 from ..engines.families import Family
-from ..errors import InputError
-from ..prompts.prompts import Box, ObjectPrompt, Point, split_phrases
+from ..engines.files.catalogue import DETECTORS, Entry
+from ..prompts.phrases import TextQuery
+from ..prompts.prompts import Box, ObjectPrompt, Point
+from ..results.combine import remove_unwanted
 from ..results.compact_mask import CompactMask, compact
-from ..results.segments import Instance
-from .segmenter import Finder, MaskChoice, Segmenter
-
-
-@dataclass(frozen=True)
-class TextQuery:
-    """What a text prompt asks for. max_objects: per phrase and frame, 0 for all."""
-
-    phrases: tuple[str, ...]
-    unwanted: tuple[str, ...]
-    threshold: float
-    max_objects: int
-
-    @property
-    def all_phrases(self) -> tuple[str, ...]:
-        """What a model is asked: the phrases, then the unwanted ones."""
-        return self.phrases + self.unwanted
+from ..results.segments import Instance, Segments, numbered
+from ..results.select import best_per_label
+from ..tensors import image_size, rgb_frames
+from .segmenter import Embedder, Finder, MaskChoice, Segmenter
 
 
 @dataclass(frozen=True)
@@ -51,32 +42,107 @@ class FrameObjects:
     counts: tuple[int, ...]
 
 
-def read_query(prompt: str, negative_prompt: str, threshold: float, max_objects: int) -> TextQuery:
-    """Split prompts into phrases at commas and line ends; repeated ones count once.
-
-    Raises InputError for a prompt without phrases and for a phrase in both prompts.
-    """
-    phrases, unwanted = split_phrases(prompt), split_phrases(negative_prompt)
-    if not phrases:
-        raise InputError(
-            "prompt: is empty. Name what to find, several things separated by commas or line ends, "
-            "such as: dog, red car."
-        )
-    both = {phrase.casefold() for phrase in phrases} & {phrase.casefold() for phrase in unwanted}
-    if both:
-        raise InputError(
-            f'negative_prompt: "{min(both)}" is in prompt too, so nothing could be found. Remove '
-            "it from one of them."
-        )
-    return TextQuery(phrases, unwanted, threshold, max_objects)
-
-
 class Refine(str, Enum):
     """Whether the model in use draws anew what a detector has masks for already."""
 
     AUTO = "auto"
     ON = "on"
     OFF = "off"
+
+
+@dataclass(frozen=True)
+class FoundWords:
+    """What a query found in a batch of images.
+
+    removed: how many objects the unwanted phrases took away. missed: a line for each phrase that
+    was found in no image.
+    """
+
+    segments: Segments
+    removed: int
+    missed: list[str]
+
+
+class Frames(Protocol):
+    """Walks over the frames of an IMAGE, for one of several passes over it."""
+
+    def __call__(
+        self, image: Tensor, step: int = 0, steps: int = 1
+    ) -> Iterable[tuple[int, Tensor]]:
+        """Each frame with its place, [H, W, 3] float32, 0..1. step, steps: which pass of how
+        many, for whoever shows progress."""
+        ...
+
+
+def all_frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """The `Frames` of a caller that shows no progress."""
+    return rgb_frames(image)
+
+
+def segment_words(
+    image: Tensor,
+    query: TextQuery,
+    finder: Finder,
+    family: Family,
+    load_segmenter: Callable[[], Segmenter],
+    refine: Refine = Refine.AUTO,
+    frames: Frames = all_frames,
+) -> FoundWords:
+    """Every object that words name in a batch of images, IMAGE [B, H, W, C].
+
+    finder: what understands the words. family, load_segmenter: the model that draws the masks. It
+    is loaded when the detector is done, and only where it is needed. Raises InputError for phrases
+    that the detector cannot take.
+    """
+    batch, height, width = image_size(image)
+    walk = partial(frames, image)
+    found = list(_draw_frames(walk, query, finder, load_segmenter, family, refine))
+    instances = [instance for frame in found for instance in frame.instances]
+    instances = numbered(instances, query.phrases)
+    segments = Segments.from_instances(instances, (height, width), batch)
+    return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
+
+
+def _draw_frames(
+    frames: Callable[..., Iterable[tuple[int, Tensor]]],
+    query: TextQuery,
+    finder: Finder,
+    load_segmenter: Callable[[], Segmenter],
+    family: Family,
+    refine: Refine,
+) -> Iterator[FrameObjects]:
+    """The objects of each image, in their order."""
+    detector = finder.detector
+    if not is_redrawn(detector, family, refine):
+        draw = draw_own
+    elif isinstance(detector, RefiningDetector):
+        draw = partial(draw_refined, finder.embedder, detector)
+    else:
+        found = [_find(finder, frame, query) for _, frame in frames(step=0, steps=2)]
+        # The engine after the detector: a small GPU may have room for one of the two.
+        draw = partial(draw_from_boxes, load_segmenter())
+        for index, frame in frames(step=1, steps=2):
+            yield draw_frame(found[index], query, frame, index, draw)
+        return
+    for index, frame in frames():
+        yield draw_frame(_find(finder, frame, query), query, frame, index, draw)
+
+
+def _find(finder: Finder, frame: Tensor, query: TextQuery) -> list[Detections]:
+    return finder.find(frame, query.all_phrases, query.threshold)
+
+
+def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | None:
+    """What understands words for a family's models; None for one that does so by itself.
+
+    local: the detectors on this machine, by "folder/name". The usual one where it is there, else
+    the first of its kind, else its catalogue entry, to be downloaded.
+    """
+    if family.capabilities.words:
+        return None
+    entry = next(entry for entry in DETECTORS if entry.family == family.usual_detector)
+    of_its_kind = [path for name, path in local.items() if name.startswith(f"{entry.folder}/")]
+    return local.get(f"{entry.folder}/{entry.file}") or next(iter(of_its_kind), entry)
 
 
 Draw = Callable[[Sequence[Detections], Sequence[str], Tensor, int], list[list[Instance]]]
@@ -87,14 +153,13 @@ place in the batch is the last argument; a detection whose mask is empty gives n
 def is_redrawn(detector: Detector, family: Family, refine: Refine) -> bool:
     """Whether a detector's masks are drawn anew by a model of this family.
 
-    auto: a SAM draws better outlines than a heat map has, which knows more of an object than the
-    colours that GrabCut goes by; SAM 3's text head is exact by itself.
+    auto: a heat map's, where the family says so; SAM 3's text head is exact by itself.
     """
     if detector.mask_detail is MaskDetail.NONE:
         return True
     if refine is not Refine.AUTO:
         return refine is Refine.ON
-    return detector.mask_detail is MaskDetail.ROUGH and family.name != "grabcut"
+    return detector.mask_detail is MaskDetail.ROUGH and family.redraws_rough_masks
 
 
 def draw_frame(
@@ -111,11 +176,11 @@ def draw_frame(
     drawn = draw([each.first(limit) for each in found], query.all_phrases, frame, index)
     wanted = [instance for each in drawn[: len(query.phrases)] for instance in each]
     unwanted = [instance for each in drawn[len(query.phrases) :] for instance in each]
-    kept = subtract(wanted, unwanted)
+    kept = remove_unwanted(wanted, unwanted)
     best = tuple(each.best for each in found[: len(query.phrases)])
     counts = tuple(len(each) for each in found[: len(query.phrases)])
     removed = len(wanted) - len(kept)
-    return FrameObjects(best_first(kept, query.max_objects), removed, best, counts)
+    return FrameObjects(best_per_label(kept, query.max_objects), removed, best, counts)
 
 
 def draw_own(
@@ -129,11 +194,17 @@ def draw_own(
     return [
         [
             Instance(mask, score, phrase, index)
-            for score, logits in zip(each.scores.tolist(), each.logits, strict=True)
+            for score, logits in zip(each.scores.tolist(), _own_logits(each), strict=True)
             if (mask := _upsample(logits, size))
         ]
         for each, phrase in zip(found, phrases, strict=True)
     ]
+
+
+def _own_logits(found: Detections) -> Tensor:
+    if found.logits is None:
+        raise ValueError("a model that finds boxes only has no masks of its own")
+    return found.logits
 
 
 def _upsample(logits: Tensor, size: tuple[int, int]) -> CompactMask:
@@ -143,15 +214,16 @@ def _upsample(logits: Tensor, size: tuple[int, int]) -> CompactMask:
 
 
 def draw_refined(
-    finder: Finder,
+    embedder: Embedder,
+    detector: RefiningDetector,
     found: Sequence[Detections],
     phrases: Sequence[str],
     frame: Tensor,
     index: int,
 ) -> list[list[Instance]]:
     """The masks of SAM 3's text head, drawn anew by its other head from the same embedding."""
-    embedding = finder.embedder.embed(frame)
-    refined = [finder.detector.refine(embedding, each) for each in found]
+    embedding = embedder.embed(frame)
+    refined = [detector.refine(embedding, each) for each in found]
     return draw_own(refined, phrases, frame, index)
 
 
@@ -190,33 +262,6 @@ def _prompt(found: Detections, row: int, phrase: str, size: tuple[int, int]) -> 
     y, x = divmod(int(found.logits[row].argmax()), width)
     point = Point((x + 0.5) * size[1] / width, (y + 0.5) * size[0] / height)
     return ObjectPrompt(phrase, points=(point,), box=box)
-
-
-def subtract(instances: Sequence[Instance], unwanted: Sequence[Instance]) -> list[Instance]:
-    """Remove the unwanted masks' pixels; an instance that loses most of its area is left out."""
-    if not unwanted:
-        return list(instances)
-    outside = torch.full(unwanted[0].mask.size, 255, dtype=torch.uint8)
-    for other in unwanted:
-        area = outside[other.mask.area]
-        torch.minimum(area, 255 - other.mask.crop(), out=area)
-    kept = []
-    for instance in instances:
-        mask = compact(torch.minimum(instance.mask.pixels(), outside))
-        if 2 * mask.pixel_count() >= max(1, instance.mask.pixel_count()):
-            kept.append(replace(instance, mask=mask))
-    return kept
-
-
-def best_first(instances: Sequence[Instance], max_objects: int) -> list[Instance]:
-    """By score, the best first, at most so many of each label; 0 for all."""
-    kept: list[Instance] = []
-    counts: dict[str, int] = {}
-    for instance in sorted(instances, key=lambda each: each.score, reverse=True):
-        counts[instance.label] = counts.get(instance.label, 0) + 1
-        if not max_objects or counts[instance.label] <= max_objects:
-            kept.append(instance)
-    return kept
 
 
 def misses(frames: Sequence[FrameObjects], query: TextQuery) -> list[str]:

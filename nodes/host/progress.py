@@ -11,8 +11,8 @@ from comfy_api.latest import io
 from server import PromptServer
 from torch import Tensor
 
-from ...core import tensors
 from ...core.providers.runs import Hooks
+from ...core.tensors import rgb_frames
 
 Item = TypeVar("Item")
 
@@ -33,9 +33,7 @@ def frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, 
 
     step, steps: which of how many passes over the images this is, for the progress.
     """
-    batch, _, _ = tensors.image_size(image)
-    loaded = ((index, tensors.rgb_frame(image, index)) for index in range(batch))
-    return counted(loaded, batch, step, steps)
+    return counted(rgb_frames(image), len(image), step, steps)
 
 
 def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.support.paths import FIXTURES, ROOT
-from tests.support.layouts import write_layouts
 from PIL import Image
+from tests.support.layouts import write_layouts
+from tests.support.paths import FIXTURES, ROOT
 from tests.support.sam3_layouts import write_sam3_layouts
-
 from tests.support.servers import SERVERS, ProviderServer, serving
 from tests.support.servers.__main__ import environment
 

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from tests.support.paths import ROOT
 
 from .graphs import cut_out, draw, node, point_segment
 

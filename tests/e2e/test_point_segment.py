@@ -8,16 +8,16 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES, ROOT
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tests.support.scenes import draw_scene, interior_point
 from segment_anywhere.core.engines.base import Engine
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.segments import Segments, union_masks
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+from tests.support.paths import FIXTURES, ROOT
+from tests.support.scenes import draw_scene, interior_point
 
 from .conftest import TINY
 from .graphs import node, point_segment

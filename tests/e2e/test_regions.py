@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import ROOT
 from PIL import Image
 from pycocotools import mask as coco
-from tests.support.scenes import draw_scene
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.results.segments import Segments
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
+from tests.support.paths import ROOT
+from tests.support.scenes import draw_scene
 
 from .api import Api, Graph, Refused
 from .conftest import TINY

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from PIL import Image
 from segment_anywhere.core.engines.files.checkpoints import read_weights
+from tests.support.paths import ROOT
 
 from .api import Api, Graph
 from .graphs import BUILT_IN, node, point_segment

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from tests.support.paths import ROOT
 from numpy.typing import NDArray
 from PIL import Image
+from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
 
 from .api import Api

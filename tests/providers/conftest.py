@@ -26,7 +26,6 @@ from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment  # noqa: E402
 from segment_anywhere.core.providers.transport import Limits  # noqa: E402
-
 from tests.support.servers import KEY, SERVERS, ProviderServer, serving  # noqa: E402
 
 # One object, (20, 10) to (50, 35), on a plain ground.

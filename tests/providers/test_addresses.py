@@ -21,7 +21,6 @@ from segment_anywhere.core.providers.addresses import (
 from segment_anywhere.core.providers.contract import CallFailed, HttpRequest, Profile, ProviderError
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.transport import Transport
-
 from tests.support.servers import KEY, faults
 
 from .conftest import ask_for, run

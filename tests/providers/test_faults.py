@@ -13,7 +13,6 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 from segment_anywhere.core.providers.transport import Limits
-
 from tests.support.servers import KEY, SERVERS, faults
 from tests.support.servers.vision import picture
 

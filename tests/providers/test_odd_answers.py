@@ -11,7 +11,6 @@ import pytest
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
-
 from tests.support.servers import KEY, faults
 from tests.support.servers.vision import b64, picture
 

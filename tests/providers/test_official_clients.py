@@ -18,7 +18,6 @@ from PIL import Image
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.registry import PROVIDERS
-
 from tests.support.servers import KEY
 
 from .conftest import ask_for, run, square_image, square_mask

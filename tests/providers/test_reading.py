@@ -11,7 +11,6 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks
-
 from tests.support.servers import SERVERS, faults
 
 from .conftest import always_uploading, ask_for, run, square_image

@@ -14,7 +14,6 @@ from segment_anywhere.core.providers import jobs, runs
 from segment_anywhere.core.providers.contract import Answer, ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswer, PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
-
 from tests.support.servers import KEY, SERVERS, faults
 
 from .conftest import QUICK, always_uploading, ask_for, run, square_image

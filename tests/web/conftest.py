@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import folder_paths
-from tests.support.paths import FIXTURES, ROOT
+import pytest
 from segment_anywhere.nodes import host
+from tests.support.paths import FIXTURES, ROOT
 
 from .comfy_page import ComfyPage, Look, chromium, new_page
 from .stub_server import StubComfy, serving

@@ -16,17 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import folder_paths
 import numpy as np
 import torch
 from aiohttp import WSMsgType, web
-import folder_paths
-from tests.support.paths import ROOT
-from tests.support.loopback import running
 from PIL import Image
 from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes import live_preview as preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
+from tests.support.loopback import running
+from tests.support.paths import ROOT
 
 from .comfy_page import IMAGE_SIZE, QUIET
 

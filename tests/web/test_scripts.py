@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.paths import ROOT
 from segment_anywhere.core.render import PALETTE
+from tests.support.paths import ROOT
 
 SCRIPTS = ROOT / "web" / "js"
 TYPESCRIPT = Path(sys.prefix) / "node" / "node_modules" / ".bin" / "tsc"
