@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from harness import HEAD, ROOT, Row, alternate, random_frames
 from pycocotools import mask as coco
-from segment_anywhere.core.providers.ask import Ask
+from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Profile
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.paid import PaidAnswers
@@ -69,7 +69,7 @@ def images(count: int, size: tuple[int, int]) -> torch.Tensor:
 
 def run(server: FixedServer, image: torch.Tensor, paid: PaidAnswers) -> None:
     profile = Profile("segmind", "", server.url, KEY)
-    ask = Ask(SEGMIND, profile, {"prompt": "ellipse"}, [[]] * len(image))
+    ask = BatchRequest(SEGMIND, profile, {"prompt": "ellipse"}, [[]] * len(image))
 
     async def work() -> None:
         # Without the result: asyncio.run would make a text of its tensors.

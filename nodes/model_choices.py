@@ -25,7 +25,7 @@ ModelSource = Path | Entry | None
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ModelList:
     """Where a list of models comes from.
 
     input: the combo's name. first: the choice that needs no file. folders: ComfyUI's model folders.
@@ -39,41 +39,43 @@ class Shelf:
     takes_files: bool
 
 
-SAM_MODELS = Shelf("model", BUILT_IN, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
-DETECTOR_MODELS = Shelf("detector", AUTO, folders.DETECTOR_FOLDERS, DETECTORS, takes_files=False)
+SAM_MODELS = ModelList("model", BUILT_IN, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
+DETECTOR_MODELS = ModelList(
+    "detector", AUTO, folders.DETECTOR_FOLDERS, DETECTORS, takes_files=False
+)
 
 
-def options(shelf: Shelf = SAM_MODELS) -> list[str]:
+def options(listing: ModelList = SAM_MODELS) -> list[str]:
     """What a combo shows: what needs no file, local models, then what can be downloaded.
 
     A model is `folder/name` in either state; the mark that says "download" is no part of it, so a
     saved workflow stays valid once the file is there.
     """
-    local = local_models(shelf)
-    missing = [_marked(entry) for entry in _open_entries(shelf) if _name(entry) not in local]
-    return [shelf.first, *local, *missing]
+    local = local_models(listing)
+    missing = [_marked(entry) for entry in _open_entries(listing) if _name(entry) not in local]
+    return [listing.first, *local, *missing]
 
 
-def resolve(choice: str, shelf: Shelf = SAM_MODELS) -> ModelSource:
+def resolve(choice: str, listing: ModelList = SAM_MODELS) -> ModelSource:
     """Find what a combo value stands for; a file on disk wins over the catalogue.
 
     Raises InputError for a value that is neither the first, nor on disk, nor in the catalogue, and
     for a gated file that is not on disk.
     """
-    if choice == shelf.first:
+    if choice == listing.first:
         return None
-    local = local_models(shelf)
+    local = local_models(listing)
     if choice in local:
         return local[choice]
-    for entry in shelf.catalogue:
+    for entry in listing.catalogue:
         if choice in (_name(entry), _marked(entry)):
             path = local.get(_name(entry))
             if path is None and entry.gated:
                 raise InputError(_gated(entry))
             return path or entry
     raise InputError(
-        f"{shelf.input}: {choice} is not on this machine and not in the download list. Put it into "
-        f"models/{choice.split('/')[0]}, or choose one of: {', '.join(options(shelf))}."
+        f"{listing.input}: {choice} is not on this machine and not in the download list. Put it "
+        f"into models/{choice.split('/')[0]}, or choose one of: {', '.join(options(listing))}."
     )
 
 
@@ -87,20 +89,20 @@ def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     return download(source, folder, report, waiting)
 
 
-def fingerprint(choice: str, shelf: Shelf = SAM_MODELS) -> tuple:
+def fingerprint(choice: str, listing: ModelList = SAM_MODELS) -> tuple:
     """Changes when the files behind a choice do."""
-    source = resolve(choice, shelf)
+    source = resolve(choice, listing)
     return (choice, weights_state(source) if isinstance(source, Path) else None)
 
 
-def downloads(shelf: Shelf = SAM_MODELS) -> str:
+def downloads(listing: ModelList = SAM_MODELS) -> str:
     """Names, sizes and licences of what can be downloaded, as one line for people."""
-    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries(shelf)]
+    texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries(listing)]
     return ", ".join(texts)
 
 
-def _open_entries(shelf: Shelf) -> list[Entry]:
-    return [entry for entry in shelf.catalogue if not entry.gated]
+def _open_entries(listing: ModelList) -> list[Entry]:
+    return [entry for entry in listing.catalogue if not entry.gated]
 
 
 def _gated(entry: Entry) -> str:
@@ -120,13 +122,13 @@ def _marked(entry: Entry) -> str:
     return f"{_name(entry)} (download, {entry.size_text})"
 
 
-def local_models(shelf: Shelf) -> dict[str, Path]:
+def local_models(listing: ModelList) -> dict[str, Path]:
     """Weights files and transformers folders by their combo name, in the order of the folders."""
     models: dict[str, Path] = {}
-    for folder in shelf.folders:
+    for folder in listing.folders:
         for root in folders.model_folder_paths(folder):
             for path in _models_below(root):
-                if path.is_file() and not shelf.takes_files:
+                if path.is_file() and not listing.takes_files:
                     continue
                 models.setdefault(f"{folder}/{path.relative_to(root).as_posix()}", path)
     return models

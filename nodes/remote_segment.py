@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.inputs import PromptInputs, read_prompts
-from ..core.providers.ask import Ask
+from ..core.providers.batch import BatchRequest
 from ..core.providers.credentials import load_profile, settings_state
 from ..core.providers.paid import PaidAnswers
 from ..core.providers.registry import PROVIDERS
@@ -100,16 +100,16 @@ class RemoteProviderSegment(io.ComfyNode):
         options = dict(provider or {})
         inputs = PromptInputs(options.get("points") or "", positive_coords, negative_coords, bboxes)
         objects = read_prompts(inputs, batch, (height, width))
-        ask = _ask(options, objects, str(force_new))
+        asked = _batch_request(options, objects, str(force_new))
         hooks = progress.remote_hooks(cls, batch)
         limits = RunLimits(concurrency, float(timeout))
-        result = await segment(image, ask, limits, hooks, _paid)
-        info = json.dumps(summary(ask, result), ensure_ascii=False)
+        result = await segment(image, asked, limits, hooks, _paid)
+        info = json.dumps(summary(asked, result), ensure_ascii=False)
         pictures = result_pictures(image, result.segments)
-        return segment_result(cls, result.segments, _text(ask, result), pictures, [info])
+        return segment_result(cls, result.segments, _text(asked, result), pictures, [info])
 
 
-def _ask(options: Mapping[str, Any], objects: list, salt: str) -> Ask:
+def _batch_request(options: Mapping[str, Any], objects: list, salt: str) -> BatchRequest:
     chosen = PROVIDERS.get(options.get("provider"))
     if chosen is None:
         raise InputError(
@@ -117,14 +117,14 @@ def _ask(options: Mapping[str, Any], objects: list, salt: str) -> Ask:
             "Choose one."
         )
     profile = load_profile(chosen, options.get("profile") or "", folders.user_folder())
-    return Ask(chosen, profile, options, objects, salt)
+    return BatchRequest(chosen, profile, options, objects, salt)
 
 
-def _text(ask: Ask, result: RunResult) -> str:
+def _text(asked: BatchRequest, result: RunResult) -> str:
     if not result.calls:
         return NO_PROMPT
     sent = sum(call.is_new for call in result.calls)
-    parts = [describe(result.segments, 0), f"{ask.title}, {sent} sent"]
+    parts = [describe(result.segments, 0), f"{asked.title}, {sent} sent"]
     if sent < len(result.calls):
         parts.append(f"{len(result.calls) - sent} from memory")
     credits = [call.info.credits_left for call in result.calls if call.info.credits_left]

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support.paths import FIXTURES
-from tests.support.scenes import Scene, draw_scene
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.families import DETECTOR_FAMILIES, FAMILIES, family_named
 from segment_anywhere.core.engines.files.catalogue import CLIPSEG, GROUNDING_DINO
@@ -17,6 +15,8 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, Segmenter
 from segment_anywhere.core.tasks.words import Refine, all_frames, segment_words, usual_detector
+from tests.support.paths import FIXTURES
+from tests.support.scenes import Scene, draw_scene
 
 GRABCUT = family_named("grabcut")
 

@@ -5,7 +5,7 @@ python -m tools.capability_table
 
 from __future__ import annotations
 
-from segment_anywhere.core.providers.contract import Capabilities, Provider  # noqa: E402, I001
+from segment_anywhere.core.providers.contract import Features, Provider  # noqa: E402, I001
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 
 from . import ROOT
@@ -31,8 +31,8 @@ def table() -> str:
         f"|---|{'---|' * len(_COLUMNS)}",
     ]
     for provider in PROVIDERS.values():
-        for variant, capabilities in provider.variants.items():
-            lines.append(f"| {_name(provider, variant)} | {_cells(capabilities)} |")
+        for variant, features in provider.variants.items():
+            lines.append(f"| {_name(provider, variant)} | {_cells(features)} |")
     return "\n".join(lines)
 
 
@@ -48,8 +48,8 @@ def _name(provider: Provider, variant: str) -> str:
     return f"**{provider.key}** {variant}".strip()
 
 
-def _cells(capabilities: Capabilities) -> str:
-    return " | ".join("yes" if getattr(capabilities, field) else "" for field in _COLUMNS.values())
+def _cells(features: Features) -> str:
+    return " | ".join("yes" if getattr(features, field) else "" for field in _COLUMNS.values())
 
 
 if __name__ == "__main__":

@@ -22,14 +22,15 @@ from PIL import Image
 from segment_anywhere.core.errors import SegmentAnywhereError  # noqa: E402, I001
 from segment_anywhere.core.pictures.thumbnails import result_pictures  # noqa: E402
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
-from segment_anywhere.core.providers.ask import Ask  # noqa: E402
-from segment_anywhere.core.providers.contract import Answer, Provider  # noqa: E402
+from segment_anywhere.core.providers.batch import BatchRequest  # noqa: E402
+from segment_anywhere.core.providers.contract import Provider  # noqa: E402
 from segment_anywhere.core.providers.credentials import load_profile  # noqa: E402
 from segment_anywhere.core.providers.failures import key_names  # noqa: E402
 from segment_anywhere.core.providers.masks import picture_format  # noqa: E402
 from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
+from segment_anywhere.core.providers.wire import Answer
 
 from headless.local.pack import host_dirs
 
@@ -89,16 +90,16 @@ def check(provider: Provider, folder: Path, out: Path) -> Check:
     try:
         name = "openai" if provider.key == "custom" else ""
         profile = load_profile(provider, name, folder)
-        takes_text = provider.capabilities({}, profile).text
+        takes_text = provider.features({}, profile).text
         options = {"prompt": "flower"} if takes_text else {}
-        ask = Ask(provider, profile, options, [[] if takes_text else [FLOWER]])
+        asked = BatchRequest(provider, profile, options, [[] if takes_text else [FLOWER]])
         hooks = Hooks(lambda: None, lambda done, total, text: None)
-        result = asyncio.run(segment(photo(), ask, RunLimits(), hooks, paid))
+        result = asyncio.run(segment(photo(), asked, RunLimits(), hooks, paid))
     except SegmentAnywhereError as error:
         return Check(provider, False, str(error), _answers(paid))
     (picture,) = result_pictures(photo(), result.segments)
     (out / f"{provider.key}.jpg").write_bytes(picture)
-    told = json.dumps(summary(ask, result), indent=2, ensure_ascii=False)
+    told = json.dumps(summary(asked, result), indent=2, ensure_ascii=False)
     text = f"objects found: {len(result.segments)}, in {result.seconds:.1f} s"
     return Check(provider, True, text, f"{told}\n\n{_answers(paid)}")
 

@@ -39,9 +39,9 @@ class Family:
     `from_folder(folder, dtype)`. is_official: whether a state dict's keys are those
     of the family's official checkpoints. model_types: what transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
-    asked for. usual_detector: the family of the detector that finds words for it, where it does not
-    understand them itself. redraws_rough_masks: whether it draws better outlines than a heat map's. unused:
-    finds the names of weights that a checkpoint has and the model has not.
+    asked for. unused: finds the names of weights that a checkpoint has and the model has not.
+    usual_detector: the family of the detector that finds words for it, where it does not
+    understand them itself. redraws_rough_masks: whether it draws better outlines than a heat map's.
     """
 
     name: str

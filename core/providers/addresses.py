@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 import aiohttp
 from yarl import URL
 
-from .contract import CallFailed, Failure, FailureKind, Profile
-from .failures import shorten
+from .contract import Profile
+from .wire import CallFailed, Failure, FailureKind, shorten
 
 _LOCAL_NAMES = {"localhost", "ip6-localhost"}
 # Lengths are DNS's; an underscore is in names that containers give each other.

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..results.rle import MAX_PIXELS, decode
-from .contract import Answer, CallFailed, Failure, FailureKind, Url
-from .failures import shorten
 from .masks import picture_format
+from .wire import Answer, CallFailed, Failure, FailureKind, Url, shorten
 
 _MAX_POLYGONS = 10_000
 
@@ -117,7 +116,7 @@ def rows_mask(rows: Any) -> NDArray[np.uint8]:
     return np.where(array > 0.5, np.uint8(255), np.uint8(0))
 
 
-def finite(value: Any) -> float | None:
+def read_number(value: Any) -> float | None:
     """A number, or text that is one; None for anything else, also for what no float can hold."""
     try:
         found = float(value)
@@ -126,12 +125,12 @@ def finite(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def number(value: Any, default: float = 1.0) -> float:
+def read_score(value: Any, default: float = 1.0) -> float:
     """A score, which some providers write as text; the default where there is none."""
-    score = finite(value)
+    score = read_number(value)
     return default if score is None else min(1.0, max(0.0, score))
 
 
-def text(value: Any) -> str:
-    """A label; "" where there is none."""
+def read_text(value: Any) -> str:
+    """Text without the space around it, such as a label; "" where there is none."""
     return value.strip() if isinstance(value, str) else ""

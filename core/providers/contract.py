@@ -1,29 +1,41 @@
-"""What all providers share: requests, answers, capabilities, failures.
+"""The contract between a provider and the rest: what it says of itself, and its functions.
 
-A provider is a small module of pure functions, gathered in a `Provider`: it says what it can take,
-builds the HTTP request for one call, reads the answer and names its errors. Everything that touches
-the network is in `transport.py`, so that each module can be tested without one.
+A provider is one module of `vendors/`: data and pure functions, gathered in a `Provider`. It says
+what it can take and which inputs it has, builds the HTTP request for one call, reads the answer and
+names its errors. It touches no network, no file and no environment, so that it can be tested
+without them, and it holds no state.
+
+Who does what around it:
+- `options`, as the functions get them, are the values of its `fields` by name. A value may be
+  absent or None, which is left out; one that is there has passed its field's check.
+- `batch.check_request` checks fields and profile, calls `check_options`, and refuses prompts that
+  the `features` of the chosen variant do not have. Until then nothing is sent.
+- `transport.Transport` adds the headers of `auth_headers`, and the profile's own. It sends requests
+  to the provider's origin and to `key_hosts` alone, and fetches results from elsewhere without the
+  key. No other function may write a key into a request: not into its address, its body or its
+  headers. The profile's body is for `build_request` to add.
+- `guard.guarded` turns whatever else a function raises that reads an answer into the failure of
+  that one call, so that an answer of a kind nobody expected ends no run. Only functions that read
+  an answer are guarded: those that build a request must not fail for options that passed.
+
+Errors: `check_options` may raise InputError. `parse_answer`, `read_ticket`, `read_status`,
+`read_place` and `map_error` may raise CallFailed. The others raise nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import SegmentAnywhereError
 from ..prompts.prompts import ObjectPrompt
+from .fields import Field
+from .wire import Answer, Failure, HttpRequest, JobStatus, ParsedAnswer, Picture, Ticket, Url
 
 
 @dataclass(frozen=True)
-class Capabilities:
+class Features:
     """What one provider, or one endpoint of it, takes and gives.
 
     text: words. everything: no prompt at all means all objects. text_with_shapes: words together
@@ -42,19 +54,6 @@ class Capabilities:
     joins_objects: bool = False
     several: bool = False
     scores: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An encoded image as it is sent. size: (H, W) of what was encoded."""
-
-    data: bytes
-    mime: str
-    size: tuple[int, int]
-
-    @property
-    def file_name(self) -> str:
-        return "image." + self.mime.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -112,178 +111,8 @@ class Profile:
         return dict(self.settings.get("body", {}))
 
 
-@dataclass(frozen=True)
-class FormPart:
-    """One field of a form; a file where it has a file name."""
-
-    name: str
-    value: str | bytes
-    file_name: str = ""
-    mime: str = ""
-
-
-@dataclass(frozen=True)
-class HttpRequest:
-    """One HTTP request without its key; at most one of json, form and data.
-
-    A form without a file goes out URL-encoded.
-    """
-
-    method: str
-    url: str
-    json: Any = None
-    form: tuple[FormPart, ...] = ()
-    data: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def json_body(self) -> bytes:
-        """The JSON as it is sent; made once, for it may be megabytes long."""
-        return json.dumps(self.json).encode()
-
-    def fingerprint(self) -> str:
-        """SHA-256 over everything that the provider will see, the key aside."""
-        digest = hashlib.sha256()
-        head = (self.method, self.url, sorted(self.headers.items()), len(self.form))
-        parts = [each for p in self.form for each in (p.name, p.file_name, p.mime, p.value)]
-        for piece in (repr(head), self.json_body, self.data or b"", *parts):
-            encoded = piece.encode() if isinstance(piece, str) else piece
-            digest.update(len(encoded).to_bytes(8, "big"))
-            digest.update(encoded)
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer. headers: lower-case names. body: as received, within the size limit."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-@dataclass(frozen=True)
-class Url:
-    """Where a mask is to be fetched from."""
-
-    address: str
-
-
-class Reading(str, Enum):
-    """How a picture shows a mask."""
-
-    AUTO = "auto"
-    ALPHA = "alpha"
-    LUMA = "luma"
-    DIFFERENCE = "difference"
-    CATEGORIES = "categories"
-
-
-@dataclass(frozen=True)
-class FoundMask:
-    """One mask of an answer, not yet read.
-
-    content: an encoded picture, its address, or [h, w] uint8, 0..255. origin and canvas: where the
-    mask's top-left corner (x, y) lies in a picture of (H, W), for masks cut to their box.
-    """
-
-    content: bytes | Url | NDArray[np.uint8]
-    reading: Reading = Reading.LUMA
-    label: str = ""
-    score: float = 1.0
-    origin: tuple[int, int] = (0, 0)
-    canvas: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class CallInfo:
-    """What an answer says about the call; None where it says nothing."""
-
-    request_id: str | None = None
-    credits_left: str | None = None
-    cost: str | None = None
-    usage: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class ParsedAnswer:
-    """The masks of an answer, in its order, and what it says about the call."""
-
-    masks: tuple[FoundMask, ...] = ()
-    info: CallInfo = CallInfo()
-
-    def with_files(self, files: Mapping[str, bytes]) -> ParsedAnswer:
-        """The same with pictures in place of their addresses."""
-        masks = tuple(
-            replace(mask, content=files[mask.content.address])
-            if isinstance(mask.content, Url)
-            else mask
-            for mask in self.masks
-        )
-        return replace(self, masks=masks)
-
-
-class FailureKind(str, Enum):
-    """Why a call failed. The first four concern every further call too."""
-
-    KEY = "key"
-    CREDITS = "credits"
-    NOT_FOUND = "not found"
-    UNSAFE = "unsafe"
-    REFUSED = "refused"
-    BUSY = "busy"
-    SERVER = "server"
-    NETWORK = "network"
-    TIMEOUT = "time-out"
-    ANSWER = "answer"
-    UNCLEAR = "unclear"
-    GONE = "gone"
-
-
-_CONCERNS_ALL = {
-    FailureKind.KEY,
-    FailureKind.CREDITS,
-    FailureKind.NOT_FOUND,
-    FailureKind.UNSAFE,
-}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a call failed. detail: the provider's own words, or what was found.
-
-    may_repeat: repeating it at once cannot bill twice. wait: seconds that the provider asks for.
-    of_file: it is about a picture that an answer names, and so about that answer alone. is_kept:
-    the answer was paid and is kept, so that another run reads it again and sends nothing.
-    """
-
-    kind: FailureKind
-    detail: str = ""
-    status: int | None = None
-    may_repeat: bool = False
-    wait: float | None = None
-    of_file: bool = False
-    is_kept: bool = False
-
-    @property
-    def concerns_all(self) -> bool:
-        return self.kind in _CONCERNS_ALL and not self.of_file
-
-
 class ProviderError(SegmentAnywhereError):
     """A call to a provider that failed; the message is for the user."""
-
-
-class CallFailed(Exception):
-    """Carries a failure from where it is noticed to where it becomes a message."""
-
-    def __init__(self, failure: Failure):
-        super().__init__(failure.detail)
-        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -296,31 +125,15 @@ class ImageLimits:
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """A job in a provider's queue, and where to ask after it, fetch its result and cancel it."""
-
-    request_id: str
-    status_url: str
-    result_url: str
-    cancel_url: str
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """position: jobs before this one, None where not said. log: the newest line, "" if none.
-
-    failure: why a job that is done has no result.
-    """
-
-    is_done: bool
-    position: int | None = None
-    log: str = ""
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True)
 class Queue:
-    """The protocol of a provider whose calls are jobs in a queue."""
+    """The protocol of a provider whose calls are jobs in a queue.
+
+    The request of `build_request` then submits a job, and the answer to it is a ticket.
+    read_ticket: where the job is; raises CallFailed for an answer that does not say so.
+    read_status: how far it is. A job that failed is done, and carries its failure.
+    status_request, result_request, cancel_request: what asks after a job, fetches its result (the
+    answer for `parse_answer`) and takes it back. Asking costs nothing, so it may be repeated.
+    """
 
     read_ticket: Callable[[Answer], Ticket]
     read_status: Callable[[Answer], JobStatus]
@@ -333,8 +146,10 @@ class Queue:
 class Upload:
     """A provider's own storage for pictures that are too large to send within a request.
 
-    above: bytes from which on it is used. start_request asks for a place; read_place gives the
-    address to put the bytes to, and the one under which the provider will find them.
+    above: bytes from which on it is used. start_request: what asks for a place. read_place: the
+    address to put the bytes to, and the one under which the provider will find them, which
+    `build_request` then gets as the request's picture_url; raises CallFailed where they are not
+    there. The bytes go to their place without the key.
     """
 
     above: int
@@ -343,32 +158,50 @@ class Upload:
 
 
 def single_variant(options: Mapping[str, Any], profile: Profile) -> str:
-    """For providers with one endpoint."""
+    """The `variant` of providers with one endpoint."""
     return ""
 
 
 def no_check(options: Mapping[str, Any], profile: Profile) -> None:
-    """For providers whose inputs cannot contradict each other."""
+    """The `check_options` of providers whose inputs cannot contradict each other."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider: its facts, and its functions.
+    """One provider: its facts, and its functions. The module says what they may raise.
 
-    check_options raises InputError, before anything is sent. parse_answer reads an answer of status
-    2xx, and map_error names what any other status means (None for 2xx): an error that is stated in
-    spite of a good status is for parse_answer to raise. Whatever reads an answer raises CallFailed.
-
+    Facts:
+    key, title: what graphs and people call it.
+    url: where its API is, without a trailing slash; a profile may name another.
     key_variables: environment variables with the key, any of these; several names in a group are
-    joined by ":". variants: capabilities by endpoint or dialect, "" where there is only one.
+    joined by ":". needs_key: whether a call without one is refused before it is sent.
     key_hosts: further origins of the vendor's that get the key, while the URL is the vendor's.
+    fields: its inputs, in the order in which a node shows them.
+    variants: its features by endpoint or dialect, "" where there is only one.
+    limits: what its pictures may be. read_timeout: seconds to wait for the next byte of an answer.
+
+    Functions:
+    variant: which of `variants` a call goes to, by its options or its profile. It always names one:
+    an unknown endpoint is for the fields or for check_options to refuse.
+    check_options: refuses what no single field can see, such as options that contradict each other
+    or a profile's setting that the provider does not know; raises InputError.
+    auth_headers: the headers with the profile's key, which the transport alone adds.
+    build_request: the paid call. Equal requests are paid once, so it must depend on nothing but its
+    arguments; an option that only says how to read the answer must not be part of it.
+    parse_answer: the masks of an answer of status 2xx, read anew in each run that has paid for it.
+    Raises CallFailed for an answer that is not of the promised shape, or that states an error in
+    spite of its status. A result without any object is no error, and no mask.
+    map_error: what a status other than 2xx means, None for 2xx. It marks as `may_repeat` only what
+    cannot bill twice.
+    queue, upload: for providers that have them.
     """
 
     key: str
     title: str
     url: str
     key_variables: tuple[tuple[str, ...], ...]
-    variants: Mapping[str, Capabilities]
+    variants: Mapping[str, Features]
+    fields: tuple[Field, ...]
     auth_headers: Callable[[Profile], dict[str, str]]
     build_request: Callable[[SegmentRequest, Profile], HttpRequest]
     parse_answer: Callable[[Answer, SegmentRequest, Profile], ParsedAnswer]
@@ -382,5 +215,6 @@ class Provider:
     queue: Queue | None = None
     upload: Upload | None = None
 
-    def capabilities(self, options: Mapping[str, Any], profile: Profile) -> Capabilities:
+    def features(self, options: Mapping[str, Any], profile: Profile) -> Features:
+        """What the variant that these options choose takes and gives."""
         return self.variants[self.variant(options, profile)]

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .contract import Answer, Failure, FailureKind, Provider
+from .contract import Provider
+from .wire import Answer, Failure, FailureKind, shorten
 
-_MAX_DETAIL = 300
 HIDDEN = "[hidden]"
 _TEXT_KEYS = ("error", "detail", "message", "msg", "error_description", "title")
 
@@ -126,11 +126,6 @@ def stated_error(answer: Answer, body: Any) -> Failure | None:
     """The error that a JSON body states in spite of a good status; null and "" state none."""
     is_stated = isinstance(body, dict) and (body.get("error") or body.get("success") is False)
     return Failure(FailureKind.REFUSED, error_text(answer), answer.status) if is_stated else None
-
-
-def shorten(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_DETAIL else text[: _MAX_DETAIL - 3] + "..."
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from .answers import unusable
-from .contract import Answer, CallFailed, Failure, Provider
-from .failures import shorten, status_failure
+from .contract import Provider
+from .failures import status_failure
+from .wire import Answer, CallFailed, Failure, shorten
 
 log = logging.getLogger(__name__)
 

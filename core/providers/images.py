@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..prompts.prompts import Box, ObjectPrompt, Point
-from .contract import ImageLimits, Picture
+from .contract import ImageLimits
+from .wire import Picture
 
 # Level 4 takes half as long again for files a tenth smaller, level 9 many times as long.
 _PNG_LEVEL = 1

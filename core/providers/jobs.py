@@ -8,21 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from .ask import Ask
-from .contract import (
-    Answer,
-    CallFailed,
-    FailureKind,
-    HttpRequest,
-    JobStatus,
-    ParsedAnswer,
-    Queue,
-    SegmentRequest,
-    Ticket,
-    Url,
-)
+from .batch import BatchRequest
+from .contract import Queue, SegmentRequest
 from .paid import Entry, PaidAnswer, PaidAnswers
 from .transport import Transport
+from .wire import Answer, CallFailed, FailureKind, HttpRequest, JobStatus, ParsedAnswer, Ticket, Url
 
 log = logging.getLogger(__name__)
 
@@ -62,31 +52,39 @@ class Fetched:
 
 
 async def fetch(
-    ask: Ask, transport: Transport, request: SegmentRequest, paid_answers: PaidAnswers, note: Note
+    asked: BatchRequest,
+    transport: Transport,
+    request: SegmentRequest,
+    paid_answers: PaidAnswers,
+    note: Note,
 ) -> Fetched:
     """Get the answer to a request, from what was paid already or from the provider.
 
     What is paid is kept before it is read, once, in a thread of its own. Raises CallFailed, with
     what became of the answer.
     """
-    http = ask.provider.build_request(request, ask.profile)
-    entry = Entry(paid_answers, f"{http.fingerprint()}:{ask.salt}")
+    http = asked.provider.build_request(request, asked.profile)
+    entry = Entry(paid_answers, f"{http.fingerprint()}:{asked.salt}")
     async with entry.lock():
         with entry.marking():
             paid = entry.get()
             is_new = paid is None
             if paid is None:
-                paid = PaidAnswer(await _send(ask, transport, request, http, note))
+                paid = PaidAnswer(await _send(asked, transport, request, http, note))
                 # An empty one would only keep the request from being sent again.
                 if paid.answer.body:
                     entry.put(paid)
-            parsed = await _parse(ask, paid, request, entry)
+            parsed = await _parse(asked, paid, request, entry)
             return Fetched(await _with_files(transport, paid, parsed, entry), is_new, entry)
 
 
-async def _parse(ask: Ask, paid: PaidAnswer, request: SegmentRequest, entry: Entry) -> ParsedAnswer:
+async def _parse(
+    asked: BatchRequest, paid: PaidAnswer, request: SegmentRequest, entry: Entry
+) -> ParsedAnswer:
     try:
-        return await asyncio.to_thread(ask.provider.parse_answer, paid.answer, request, ask.profile)
+        return await asyncio.to_thread(
+            asked.provider.parse_answer, paid.answer, request, asked.profile
+        )
     except CallFailed as error:
         if error.failure.kind not in _DELIVERED:
             entry.drop()
@@ -115,15 +113,19 @@ async def _with_files(
 
 
 async def _send(
-    ask: Ask, transport: Transport, request: SegmentRequest, http: HttpRequest, note: Note
+    asked: BatchRequest,
+    transport: Transport,
+    request: SegmentRequest,
+    http: HttpRequest,
+    note: Note,
 ) -> Answer:
-    provider, upload = ask.provider, ask.provider.upload
+    provider, upload = asked.provider, asked.provider.upload
     if upload and not request.picture_url and len(request.picture.data) > upload.above:
         note("uploading")
-        start = upload.start_request(request.picture, ask.profile)
+        start = upload.start_request(request.picture, asked.profile)
         place, address = upload.read_place(await transport.call(start))
         await transport.put(place.address, request.picture.data, request.picture.mime)
-        http = provider.build_request(replace(request, picture_url=address.address), ask.profile)
+        http = provider.build_request(replace(request, picture_url=address.address), asked.profile)
     note("sent")
     if provider.queue is None:
         return await transport.call(http)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..results.rle import MAX_PIXELS
 from ..tensors import resize_mask
-from .contract import CallFailed, Failure, FailureKind, FoundMask, Reading
+from .wire import CallFailed, Failure, FailureKind, FoundMask, Reading
 
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
 # A mask has few pixels between black and white, and no colour.

@@ -1,58 +1,29 @@
-"""Checks of inputs and of profiles, before anything is sent: not every caller is a host.
-
-All of them take an option that is absent or None for left out, and raise InputError.
-"""
+"""Checks of a run's limits and of profiles, before anything is sent: not every caller is a host."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from ..errors import InputError
 from .contract import Profile
-from .failures import shorten
+from .fields import is_whole, refusal
 
 # What HTTP allows in the name of a header (RFC 9110).
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def check_text(options: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        if not isinstance(options.get(name), str | None):
-            raise _refusal(name, options[name], "is text", "Put it in quotes, or leave it out")
-
-
-def check_choice(options: Mapping[str, Any], name: str, choices: Iterable[str]) -> None:
-    value, words = options.get(name), list(choices)
-    if value is not None and not (isinstance(value, str) and value in words):
-        raise _refusal(name, value, f"are {', '.join(words)}", "Choose one")
-
-
-def check_switches(options: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        if not isinstance(options.get(name), bool | None):
-            raise _refusal(name, options[name], "are true and false", "Choose one")
-
-
-def check_whole(options: Mapping[str, Any], name: str, lowest: int, highest: int) -> None:
-    value = options.get(name)
-    if value is None or (_is_whole(value) and lowest <= value <= highest):
-        return
-    accepted = f"are whole numbers from {lowest} to {highest}"
-    raise _refusal(name, value, accepted, "Correct it, or leave it out")
-
-
 def check_limits(concurrency: Any, timeout: Any) -> None:
     """Calls at a time, and seconds: numbers with which every call begins, and ends."""
-    if not (_is_whole(concurrency) and concurrency >= 1):
-        raise _refusal("concurrency", concurrency, "are whole numbers from 1", "Use 4")
+    if not (is_whole(concurrency) and concurrency >= 1):
+        raise refusal("concurrency", concurrency, "are whole numbers from 1", "Use 4")
     is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if not (is_number and math.isfinite(timeout) and timeout > 0):
-        raise _refusal("timeout", timeout, "are numbers of seconds above 0", "Use 300")
+        raise refusal("timeout", timeout, "are numbers of seconds above 0", "Use 300")
 
 
 def check_profile(profile: Profile) -> None:
@@ -82,11 +53,3 @@ def check_profile(profile: Profile) -> None:
             f"body: the profile holds what JSON cannot ({error}); accepted are text, finite "
             "numbers, true, false, lists and tables. Put it in quotes in providers.toml."
         ) from None
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _refusal(name: str, value: Any, accepted: str, step: str) -> InputError:
-    return InputError(f"{name}: found {shorten(repr(value))}; accepted {accepted}. {step}.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from .contract import Answer, CallFailed
+from .wire import Answer, CallFailed
 
 # Thousands of compressed masks; a photograph-sized cut-out each, some fifty.
 MAX_BYTES = 64 * 2**20

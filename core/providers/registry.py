@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .contract import Capabilities, Provider
+from .contract import Features, Provider
 from .vendors import airefinery, custom, fal, imagineo, moark, segmind
 
 PROVIDERS: dict[str, Provider] = {
@@ -17,12 +17,12 @@ def variant_title(provider: Provider, variant: str) -> str:
 
 
 def who_can(feature: str) -> list[str]:
-    """Titles of all providers and endpoints with a capability (a field of Capabilities)."""
-    if feature not in Capabilities.__dataclass_fields__:
+    """Titles of all providers and endpoints with a capability (a field of Features)."""
+    if feature not in Features.__dataclass_fields__:
         raise KeyError(feature)
     return [
         variant_title(provider, variant)
         for provider in PROVIDERS.values()
-        for variant, capabilities in provider.variants.items()
-        if getattr(capabilities, feature)
+        for variant, features in provider.variants.items()
+        if getattr(features, feature)
     ]

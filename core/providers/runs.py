@@ -15,19 +15,11 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from ..prompts.prompts import ObjectPrompt
-from ..results.compact_mask import compact
+from ..results.compact_mask import INSIDE, compact
 from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size, rgb_frame
-from .ask import Ask, check, requests
-from .contract import (
-    CallFailed,
-    CallInfo,
-    Failure,
-    FailureKind,
-    ParsedAnswer,
-    ProviderError,
-    SegmentRequest,
-)
+from .batch import BatchRequest, check_request, plan_calls
+from .contract import ProviderError, SegmentRequest
 from .failures import explain
 from .guard import guard, guarded
 from .images import encode_picture
@@ -36,6 +28,7 @@ from .masks import read_masks
 from .options import check_limits
 from .paid import PaidAnswers
 from .transport import Limits, Transport
+from .wire import CallFailed, CallInfo, Failure, FailureKind, ParsedAnswer
 
 _T = TypeVar("_T")
 # How often the user's interrupt is looked for, and how often the text on the node changes.
@@ -90,7 +83,7 @@ class RunResult:
 
 
 @dataclass
-class _Board:
+class _RunProgress:
     """What is going on at the moment, for the line of text on the node."""
 
     title: str
@@ -99,14 +92,14 @@ class _Board:
     notes: dict[tuple[int, int], str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
-    def text(self) -> str:
+    def line(self) -> str:
         parts = [f"{self.title}: {self.done} of {self.total} images"]
         parts += [note for _, note in sorted(self.notes.items())][:1]
         return f"{', '.join(parts)}, {time.monotonic() - self.started:.0f} s"
 
 
 async def segment(
-    image: Tensor, ask: Ask, limits: RunLimits, hooks: Hooks, paid_answers: PaidAnswers
+    image: Tensor, asked: BatchRequest, limits: RunLimits, hooks: Hooks, paid_answers: PaidAnswers
 ) -> RunResult:
     """Segment a batch of images, IMAGE [B, H, W, C], with a provider.
 
@@ -115,23 +108,23 @@ async def segment(
     """
     batch, height, width = image_size(image)
     _check_packages()
-    check(ask)
-    ask = replace(ask, provider=guarded(ask.provider))
-    board = _Board(ask.title, batch)
-    async with Transport(ask.provider, ask.profile, limits.transport) as transport:
-        run = _Run(image, ask, limits, transport, paid_answers, board)
-        frames = await _watched(run.frames(), hooks, board)
+    check_request(asked)
+    asked = replace(asked, provider=guarded(asked.provider))
+    progress = _RunProgress(asked.title, batch)
+    async with Transport(asked.provider, asked.profile, limits.transport) as transport:
+        run = _Run(image, asked, limits, transport, paid_answers, progress)
+        frames = await _watched(run.frames(), hooks, progress)
     if run.failures:
-        raise ProviderError(_explain_all(run, ask, batch))
+        raise ProviderError(_explain_all(run, asked, batch))
     instances = [instance for frame in frames for instance in frame]
-    if not any(ask.objects):
+    if not any(asked.objects):
         instances = numbered(instances)
     segments = Segments.from_instances(instances, (height, width), batch)
     calls = tuple(sorted(run.calls, key=lambda call: call.frame))
-    return RunResult(segments, calls, time.monotonic() - board.started)
+    return RunResult(segments, calls, time.monotonic() - progress.started)
 
 
-def summary(ask: Ask, result: RunResult) -> dict[str, Any]:
+def summary(asked: BatchRequest, result: RunResult) -> dict[str, Any]:
     """What the `info` output says, as JSON values; neither key nor address is in it."""
     labels: dict[str, int] = {}
     for label in result.segments.labels:
@@ -142,8 +135,8 @@ def summary(ask: Ask, result: RunResult) -> dict[str, Any]:
         entry = {"frame": call.frame, "seconds": round(call.seconds, 3), "sent": call.is_new}
         calls.append(entry | said)
     return {
-        "provider": ask.provider.key,
-        "variant": ask.provider.variant(ask.options, ask.profile),
+        "provider": asked.provider.key,
+        "variant": asked.provider.variant(asked.options, asked.profile),
         "seconds": round(result.seconds, 3),
         "objects": len(result.segments),
         "labels": labels,
@@ -157,21 +150,21 @@ class _Run:
     def __init__(
         self,
         image: Tensor,
-        ask: Ask,
+        asked: BatchRequest,
         limits: RunLimits,
         transport: Transport,
         paid_answers: PaidAnswers,
-        board: _Board,
+        progress: _RunProgress,
     ):
         self.failures: dict[tuple[int, int], Failure] = {}
         self.unsent: set[int] = set()
         self.calls: list[CallRecord] = []
         self._image = image
-        self._ask = ask
+        self._asked = asked
         self._limits = limits
         self._transport = transport
         self._paid = paid_answers
-        self._board = board
+        self._progress = progress
         # Frames in memory: those under way, and the next ones, which are encoded meanwhile.
         self._frame_slots = asyncio.Semaphore(2 * limits.concurrency)
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
@@ -184,24 +177,24 @@ class _Run:
         return {index for index, _ in self.failures}
 
     async def frames(self) -> list[list[Instance]]:
-        return await _gather([self._frame(index) for index in range(self._board.total)])
+        return await _gather([self._frame(index) for index in range(self._progress.total)])
 
     async def _frame(self, index: int) -> list[Instance]:
         async with self._frame_slots:
-            asked = [bool(self._ask.objects[index]), self._ask.prompt]
-            if not any(asked) and not self._ask.capabilities.everything:
-                self._board.done += 1
+            has_prompt = self._asked.objects[index] or self._asked.prompt
+            if not has_prompt and not self._asked.features.everything:
+                self._progress.done += 1
                 return []
             async with self._encoder_slots:
                 frame = await asyncio.to_thread(rgb_frame, self._image, index)
-                limits = self._ask.provider.limits
+                limits = self._asked.provider.limits
                 picture = await asyncio.to_thread(encode_picture, frame, limits)
             size = (frame.shape[0], frame.shape[1])
-            calls = requests(self._ask, index, picture, size)
+            calls = plan_calls(self._asked, index, picture, size)
             found = await _gather(
                 [self._call(index, place, call, frame) for place, call in enumerate(calls)]
             )
-            self._board.done += 1
+            self._progress.done += 1
         return [instance for instances in found for instance in instances]
 
     async def _call(
@@ -222,17 +215,17 @@ class _Run:
                 detail = f"no result within {self._limits.timeout:g} s"
                 self.failures[slot] = Failure(FailureKind.TIMEOUT, detail)
             finally:
-                self._board.notes.pop(slot, None)
+                self._progress.notes.pop(slot, None)
         return []
 
     async def _fetch_and_read(
         self, slot: tuple[int, int], request: SegmentRequest, frame: Tensor
     ) -> list[Instance]:
         def note(text: str) -> None:
-            self._board.notes[slot] = text
+            self._progress.notes[slot] = text
 
         started = time.monotonic()
-        fetched = await fetch(self._ask, self._transport, request, self._paid, note)
+        fetched = await fetch(self._asked, self._transport, request, self._paid, note)
         seconds = time.monotonic() - started
         self.calls.append(CallRecord(slot[0], seconds, fetched.is_new, fetched.parsed.info))
         with fetched.reading():
@@ -262,7 +255,7 @@ def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
 
     def is_clicked(each: ObjectPrompt) -> bool:
         return any(
-            mask[int(point.y * sy), int(point.x * sx)] >= 128
+            mask[int(point.y * sy), int(point.x * sx)] >= INSIDE
             for point in each.points
             if point.positive
         )
@@ -279,7 +272,7 @@ async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
     return results
 
 
-async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, board: _Board) -> _T:
+async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, progress: _RunProgress) -> _T:
     """Run work, and look for the user's interrupt meanwhile."""
     task = asyncio.ensure_future(work)
     reported = 0.0
@@ -288,9 +281,9 @@ async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, board: _Board) -
             hooks.pause()
             if time.monotonic() - reported >= _REPORT_SECONDS:
                 reported = time.monotonic()
-                hooks.report(board.done, board.total, board.text())
+                hooks.report(progress.done, progress.total, progress.line())
             await asyncio.wait({task}, timeout=_SLICE)
-        hooks.report(board.done, board.total, board.text())
+        hooks.report(progress.done, progress.total, progress.line())
         return task.result()
     finally:
         if not task.done():
@@ -298,16 +291,16 @@ async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, board: _Board) -
             await asyncio.wait({task})
 
 
-def _explain_all(run: _Run, ask: Ask, batch: int) -> str:
+def _explain_all(run: _Run, asked: BatchRequest, batch: int) -> str:
     """One message for all failures, equal ones together."""
     by_reason: dict[str, dict[int, None]] = {}
     for (index, _), failure in sorted(run.failures.items(), key=lambda item: item[0]):
-        by_reason.setdefault(explain(failure, ask.provider), {})[index] = None
+        by_reason.setdefault(explain(failure, asked.provider), {})[index] = None
     if batch == 1:
-        return f"{ask.title}: {' Also: '.join(by_reason)}"
+        return f"{asked.title}: {' Also: '.join(by_reason)}"
     reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
     failed = f"{len(run.failed)} of {batch} images failed."
-    return " ".join([f"{ask.title}: {failed}", *reasons, *_what_else(run)])
+    return " ".join([f"{asked.title}: {failed}", *reasons, *_what_else(run)])
 
 
 def _what_else(run: _Run) -> list[str]:

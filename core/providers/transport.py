@@ -17,17 +17,9 @@ import aiohttp
 from yarl import URL
 
 from .addresses import CheckedResolver, check_download, parse_url, reach_of, unsafe
-from .contract import (
-    Answer,
-    CallFailed,
-    Failure,
-    FailureKind,
-    FormPart,
-    HttpRequest,
-    Profile,
-    Provider,
-)
-from .failures import HIDDEN, redact, shorten, status_failure
+from .contract import Profile, Provider
+from .failures import HIDDEN, redact, status_failure
+from .wire import Answer, CallFailed, Failure, FailureKind, FormPart, HttpRequest, shorten
 
 log = logging.getLogger(__name__)
 

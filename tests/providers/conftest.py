@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
 from segment_anywhere.core.providers import jobs  # noqa: E402
-from segment_anywhere.core.providers.ask import Ask  # noqa: E402
+from segment_anywhere.core.providers.batch import BatchRequest  # noqa: E402
 from segment_anywhere.core.providers.contract import Profile  # noqa: E402
 from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
 from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
@@ -86,25 +86,29 @@ def ask_for(
     objects=None,
     secret: str = KEY,
     **profile: Any,
-) -> Ask:
-    """An Ask that goes to a loopback server; AI Refinery gets a click on the square."""
+) -> BatchRequest:
+    """An BatchRequest that goes to a loopback server; AI Refinery gets a click on the square."""
     if objects is None:
         click = ObjectPrompt("object 0", (Point(30, 20),))
         objects = [[click]] if key == "airefinery" else [[]]
     own = Profile(key, "test", server.url, secret, profile)
-    return Ask(PROVIDERS[key], own, OPTIONS[key] if options is None else options, objects)
+    return BatchRequest(PROVIDERS[key], own, OPTIONS[key] if options is None else options, objects)
 
 
-def always_uploading(ask: Ask) -> Ask:
+def always_uploading(ask: BatchRequest) -> BatchRequest:
     """The same for a provider whose storage gets even small pictures."""
     upload = replace(ask.provider.upload, above=10)
     return replace(ask, provider=replace(ask.provider, upload=upload))
 
 
 def run(
-    ask: Ask, image: torch.Tensor | None = None, limits: RunLimits = QUICK, paid=None, hooks=None
+    ask: BatchRequest,
+    image: torch.Tensor | None = None,
+    limits: RunLimits = QUICK,
+    paid=None,
+    hooks=None,
 ):
-    """Segment with an Ask; its objects are repeated for a batch."""
+    """Segment; its objects are repeated for a batch."""
     image = square_image() if image is None else image
     if len(ask.objects) != len(image):
         ask = replace(ask, objects=list(ask.objects) * len(image))

@@ -18,9 +18,10 @@ from segment_anywhere.core.providers.addresses import (
     check_ip,
     parse_url,
 )
-from segment_anywhere.core.providers.contract import CallFailed, HttpRequest, Profile, ProviderError
+from segment_anywhere.core.providers.contract import Profile, ProviderError
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.transport import Transport
+from segment_anywhere.core.providers.wire import CallFailed, HttpRequest
 from tests.support.servers import KEY, faults
 
 from .conftest import ask_for, run

@@ -6,8 +6,8 @@ import datetime
 
 import pytest
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.providers.contract import Reading
 from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.wire import Reading
 
 from .conftest import OPTIONS, ask_for, run
 

@@ -11,9 +11,10 @@ import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.providers import jobs, runs
-from segment_anywhere.core.providers.contract import Answer, ProviderError
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswer, PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
+from segment_anywhere.core.providers.wire import Answer
 from tests.support.servers import KEY, SERVERS, faults
 
 from .conftest import QUICK, always_uploading, ask_for, run, square_image

@@ -7,36 +7,27 @@ Sources: the vendor's "Image Segmentation API" page; the SDK's air/images/client
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
 
-from ..answers import number, picture_content, read_json, text, unusable
-from ..contract import (
-    Answer,
-    CallInfo,
-    Capabilities,
-    Failure,
-    FoundMask,
-    HttpRequest,
-    ParsedAnswer,
-    Profile,
-    Provider,
-    Reading,
-    SegmentRequest,
-)
+from ..answers import picture_content, read_json, read_score, read_text, unusable
+from ..contract import Features, Profile, Provider, SegmentRequest
 from ..failures import status_failure
+from ..fields import POINTS, TextField
 from ..images import pixel
-from ..options import check_text
+from ..wire import Answer, CallInfo, Failure, FoundMask, HttpRequest, ParsedAnswer, Reading
 
 DEFAULT_MODEL = "syscv-community/sam-hq-vit-base"
-
-
-def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for a model that is no text."""
-    check_text(options, "model")
+FIELDS = (
+    POINTS,
+    TextField(
+        name="model",
+        default=DEFAULT_MODEL,
+        tooltip="A segmentation model of AI Refinery's catalogue.",
+    ),
+)
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key as a bearer token."""
     return {"Authorization": f"Bearer {profile.key}"}
 
 
@@ -48,9 +39,10 @@ def endpoint(url: str) -> str:
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """JSON with the picture in Base64 and all points in one list; labels are not part of them."""
     size = request.picture.size
     points = [pixel(point, size) for each in request.objects for point in each.points]
-    model = text(request.option("model")) or profile.setting("model", DEFAULT_MODEL)
+    model = read_text(request.option("model")) or profile.setting("model", DEFAULT_MODEL)
     body = {
         "model": model,
         "image_prompt": base64.b64encode(request.picture.data).decode("ascii"),
@@ -61,6 +53,7 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """The regions of each picture in the list `data`, by their values."""
     body = read_json(answer)
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
         raise unusable("an object with a list named data is expected")
@@ -69,7 +62,7 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
         if not isinstance(entry, dict):
             raise unusable("data holds something that is no object")
         content = picture_content(entry)
-        label, score = text(entry.get("label")), number(entry.get("score"))
+        label, score = read_text(entry.get("label")), read_score(entry.get("score"))
         masks.append(FoundMask(content, Reading.CATEGORIES, label, score))
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else None
     request_id = answer.headers.get("x-request-id")
@@ -77,6 +70,7 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says."""
     return status_failure(answer)
 
 
@@ -85,11 +79,11 @@ PROVIDER = Provider(
     title="AI Refinery",
     url="https://api.airefinery.accenture.com",
     key_variables=(("AIR_API_KEY",), ("AIREFINERY_API_KEY",)),
-    variants={"": Capabilities(points=True, joins_objects=True, several=True, scores=True)},
+    variants={"": Features(points=True, joins_objects=True, several=True, scores=True)},
+    fields=FIELDS,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,
     map_error=map_error,
-    check_options=check_options,
     read_timeout=120.0,
 )

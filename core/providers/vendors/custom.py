@@ -14,24 +14,22 @@ from typing import Any
 
 from ...errors import InputError
 from ...prompts.prompts import ObjectPrompt
-from ..answers import finite, is_picture, read_json, text
-from ..contract import (
+from ..answers import is_picture, read_json, read_number, read_text
+from ..contract import Features, Profile, Provider, SegmentRequest
+from ..failures import error_text, stated_error, status_failure
+from ..fields import POINTS, TextField, prompt_field
+from ..images import pixel
+from ..wire import (
     Answer,
     CallFailed,
     CallInfo,
-    Capabilities,
     Failure,
     FailureKind,
     FormPart,
     FoundMask,
     HttpRequest,
     ParsedAnswer,
-    Profile,
-    Provider,
-    SegmentRequest,
 )
-from ..failures import error_text, stated_error, status_failure
-from ..images import pixel
 from .custom_answers import find_masks, phrases
 
 OPENAI = "openai"
@@ -39,7 +37,7 @@ HUGGINGFACE = "huggingface"
 ROBOFLOW = "roboflow"
 
 VARIANTS = {
-    OPENAI: Capabilities(
+    OPENAI: Features(
         text=True,
         boxes=True,
         negative_boxes=True,
@@ -47,24 +45,37 @@ VARIANTS = {
         several=True,
         scores=True,
     ),
-    HUGGINGFACE: Capabilities(text=True, everything=True, several=True, scores=True),
-    ROBOFLOW: Capabilities(
+    HUGGINGFACE: Features(text=True, everything=True, several=True, scores=True),
+    ROBOFLOW: Features(
         text=True, points=True, negative_points=True, boxes=True, several=True, scores=True
     ),
 }
+FIELDS = (
+    TextField(
+        name="profile",
+        default="openai",
+        tooltip="A server from providers.toml, or one of the built-in openai, huggingface and "
+        "roboflow, which stand for such a server on this machine (huggingface: its router).",
+    ),
+    prompt_field("What to segment, if the server takes words; roboflow: phrases with commas."),
+    POINTS,
+)
 _MAX_PHRASES = 16
 
 
 def variant(options: Mapping[str, Any], profile: Profile) -> str:
+    """The dialect that the profile names, openai where it names none."""
     dialect = profile.setting("dialect", OPENAI)
     return dialect if dialect in VARIANTS else OPENAI
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key as a bearer token, where there is one."""
     return {"Authorization": f"Bearer {profile.key}"} if profile.key else {}
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """The request in the profile's dialect."""
     builders = {OPENAI: _openai, HUGGINGFACE: _huggingface, ROBOFLOW: _roboflow}
     return builders[variant(request.options, profile)](request, profile)
 
@@ -141,7 +152,7 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
             f"profile: {profile.name!r} names the dialect {dialect!r}; accepted are "
             f"{', '.join(VARIANTS)}. Correct it in providers.toml."
         )
-    count = len(phrases(text(options.get("prompt"))))
+    count = len(phrases(read_text(options.get("prompt"))))
     if dialect == ROBOFLOW and count > _MAX_PHRASES:
         raise InputError(
             f"prompt: found {count} phrases; accepted are up to {_MAX_PHRASES} in one call. Split "
@@ -150,6 +161,7 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """Whatever masks the answer holds: a picture, or JSON of any of the usual shapes."""
     info = CallInfo(answer.headers.get("x-request-id"))
     if is_picture(answer):
         return ParsedAnswer((FoundMask(answer.body, label=request.label),), info)
@@ -161,6 +173,7 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says; a model that is still being loaded is busy."""
     failure = status_failure(answer)
     if answer.status != 503 or b'"estimated_time"' not in answer.body:
         return failure
@@ -168,7 +181,7 @@ def map_error(answer: Answer) -> Failure | None:
     if not isinstance(body, dict):
         return failure
     # Hugging Face, while a model loads; nothing has been computed.
-    wait = finite(body.get("estimated_time"))
+    wait = read_number(body.get("estimated_time"))
     return Failure(FailureKind.BUSY, error_text(answer), 503, may_repeat=True, wait=wait)
 
 
@@ -179,6 +192,7 @@ PROVIDER = Provider(
     key_variables=(),
     variants=VARIANTS,
     variant=variant,
+    fields=FIELDS,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

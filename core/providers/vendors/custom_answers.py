@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..answers import (
-    number,
     picture_content,
     polygon_mask,
+    read_score,
+    read_text,
     rows_mask,
     run_length_mask,
-    text,
     unusable,
 )
-from ..contract import FoundMask, SegmentRequest
-from ..failures import shorten
+from ..contract import SegmentRequest
+from ..wire import FoundMask, shorten
 
 _LISTS = ("data", "segments", "predictions", "masks", "results", "output", "images")
 _MASKS = (
@@ -50,8 +50,12 @@ def find_masks(body: Any, request: SegmentRequest) -> Iterator[FoundMask]:
     for entry, label in _entries(body, request):
         if isinstance(entry, dict) and not _is_mask(entry):
             value = next((entry[key] for key in _MASKS if entry.get(key) is not None), None)
-            label = next((text(entry[key]) for key in _LABELS if text(entry.get(key))), label)
-            score = next((number(entry[key]) for key in _SCORES if entry.get(key) is not None), 1.0)
+            label = next(
+                (read_text(entry[key]) for key in _LABELS if read_text(entry.get(key))), label
+            )
+            score = next(
+                (read_score(entry[key]) for key in _SCORES if entry.get(key) is not None), 1.0
+            )
         else:
             value, score = entry, 1.0
         if value is None:

@@ -12,30 +12,33 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import InputError
-from ..answers import number, picture_content, read_json, text, unusable
-from ..contract import (
+from ..answers import picture_content, read_json, read_score, read_text, unusable
+from ..contract import Features, ImageLimits, Profile, Provider, Queue, SegmentRequest, Upload
+from ..failures import error_text, status_failure
+from ..fields import (
+    IMAGE_URL,
+    POINTS,
+    ChoiceField,
+    NumberField,
+    SwitchField,
+    TextField,
+    prompt_field,
+)
+from ..images import pixel
+from ..wire import (
     Answer,
     CallInfo,
-    Capabilities,
     Failure,
     FailureKind,
     FoundMask,
     HttpRequest,
-    ImageLimits,
     JobStatus,
     ParsedAnswer,
     Picture,
-    Profile,
-    Provider,
-    Queue,
-    SegmentRequest,
     Ticket,
-    Upload,
     Url,
+    shorten,
 )
-from ..failures import error_text, shorten, status_failure
-from ..images import pixel
-from ..options import check_choice, check_switches, check_whole
 
 QUEUE_URL = "https://queue.fal.run"
 STORAGE_URL = "https://rest.fal.ai"
@@ -45,10 +48,10 @@ SAM2_AUTO = "fal-ai/sam2/auto-segment"
 SAM3 = "fal-ai/sam-3/image"
 
 VARIANTS = {
-    EVF_SAM: Capabilities(text=True, negative_text=True),
-    SAM2: Capabilities(points=True, negative_points=True, boxes=True),
-    SAM2_AUTO: Capabilities(everything=True, several=True),
-    SAM3: Capabilities(
+    EVF_SAM: Features(text=True, negative_text=True),
+    SAM2: Features(points=True, negative_points=True, boxes=True),
+    SAM2_AUTO: Features(everything=True, several=True),
+    SAM3: Features(
         text=True,
         points=True,
         negative_points=True,
@@ -58,25 +61,60 @@ VARIANTS = {
         scores=True,
     ),
 }
-_SWITCHES = ("semantic_type", "use_grounding_dino", "revert_mask", "fill_holes")
-MAX_BLUR = 255
-MAX_EXPAND = 512
+# Only one endpoint takes these. What is off, or 0, is not sent: the provider's own default.
+_EVF_SAM_FIELDS: tuple[SwitchField | NumberField, ...] = (
+    SwitchField(
+        name="semantic_type",
+        tooltip="For body parts, background or several objects. evf-sam only, as what follows.",
+    ),
+    SwitchField(
+        name="use_grounding_dino",
+        tooltip="Finds the object with Grounding DINO.",
+    ),
+    SwitchField(name="revert_mask", tooltip="Swaps object and background."),
+    NumberField(
+        name="blur_mask",
+        default=0,
+        lowest=0,
+        highest=255,
+        tooltip="Blurs the mask's edge; side of the kernel in pixels, odd. 0 is off.",
+    ),
+    NumberField(
+        name="expand_mask",
+        default=0,
+        lowest=0,
+        highest=512,
+        tooltip="Widens the mask, in pixels of the image that is sent. 0 is off.",
+    ),
+    SwitchField(name="fill_holes", tooltip="Fills holes in the mask."),
+)
+FIELDS = (
+    ChoiceField(
+        name="endpoint",
+        choices=tuple(VARIANTS),
+        default=EVF_SAM,
+        tooltip="evf-sam takes a sentence; sam2/image points and boxes; sam2/auto-segment "
+        "nothing, and finds everything; sam-3/image words, points and boxes.",
+    ),
+    prompt_field("What to segment."),
+    TextField(name="negative_prompt", tooltip="What to take away from it. evf-sam only."),
+    POINTS,
+    *_EVF_SAM_FIELDS,
+    IMAGE_URL,
+)
 _MAX_MASKS = 32
 _WAITING = {"IN_QUEUE", "IN_PROGRESS"}
 _BALANCE_WORDS = ("balance", "locked", "top up", "billing")
 
 
 def variant(options: Mapping[str, Any], profile: Profile) -> str:
-    endpoint = text(options.get("endpoint")) or EVF_SAM
+    """The endpoint that is chosen on the node."""
+    endpoint = read_text(options.get("endpoint")) or EVF_SAM
     return endpoint if endpoint in VARIANTS else EVF_SAM
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for an unknown endpoint, values of a wrong kind, a blur that is not odd."""
-    check_choice(options, "endpoint", VARIANTS)
-    check_switches(options, *_SWITCHES)
-    check_whole(options, "blur_mask", 0, MAX_BLUR)
-    check_whole(options, "expand_mask", 0, MAX_EXPAND)
+    """Raise InputError for a blur that is not odd."""
     blur = options.get("blur_mask") or 0
     if blur and blur % 2 == 0:
         raise InputError(
@@ -86,10 +124,12 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key under fal's own scheme."""
     return {"Authorization": f"Key {profile.key}"}
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """What submits the job to the endpoint's queue."""
     endpoint = variant(request.options, profile)
     builders = {EVF_SAM: _evf_input, SAM2: _sam2_input, SAM3: _sam3_input}
     body: dict[str, Any] = {"image_url": request.picture_url or _data_uri(request.picture)}
@@ -103,14 +143,15 @@ def _data_uri(picture: Picture) -> str:
 
 
 def _evf_input(request: SegmentRequest) -> dict[str, Any]:
-    """What is off or empty is left out: the provider's own default."""
+    """What is off or empty is left out."""
     body: dict[str, Any] = {"prompt": request.prompt, "mask_only": True}
     if request.negative_prompt:
         body["negative_prompt"] = request.negative_prompt
-    body |= {name: True for name in _SWITCHES if request.option(name, False)}
-    for name in ("blur_mask", "expand_mask"):
-        if request.option(name, 0):
-            body[name] = int(request.option(name, 0))
+    for field in _EVF_SAM_FIELDS:
+        value = request.option(field.name, field.default)
+        if value:
+            # NumPy's whole numbers count too, and JSON does not know them.
+            body[field.name] = value if isinstance(value, bool) else int(value)
     return body
 
 
@@ -148,6 +189,7 @@ def _shapes(request: SegmentRequest) -> tuple[list[dict[str, int]], list[dict[st
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """The pictures of a job's result, which are named by their addresses."""
     body = read_json(answer)
     if not isinstance(body, dict):
         raise unusable("an object is expected")
@@ -177,10 +219,11 @@ def _scores(body: dict[str, Any], count: int) -> list[float]:
     scores = body.get("scores")
     if not isinstance(scores, list) or len(scores) != count:
         return [1.0] * count
-    return [number(score) for score in scores]
+    return [read_score(score) for score in scores]
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says, and fal's own marks: an empty account, what may be repeated."""
     failure = status_failure(answer)
     if failure is None:
         return None
@@ -194,17 +237,19 @@ def map_error(answer: Answer) -> Failure | None:
 
 
 def read_ticket(answer: Answer) -> Ticket:
+    """Where the job that was submitted is; raises CallFailed where an address is missing."""
     body = read_json(answer)
     names = ("request_id", "status_url", "response_url", "cancel_url")
-    values = [text(body.get(name)) if isinstance(body, dict) else "" for name in names]
+    values = [read_text(body.get(name)) if isinstance(body, dict) else "" for name in names]
     if not all(values):
         raise unusable(f"a job with {', '.join(names)} is expected")
     return Ticket(*values)
 
 
 def read_status(answer: Answer) -> JobStatus:
+    """How far a job is; raises CallFailed for a status that the queue does not have."""
     body = read_json(answer)
-    status = text(body.get("status")) if isinstance(body, dict) else ""
+    status = read_text(body.get("status")) if isinstance(body, dict) else ""
     if status == "COMPLETED":
         # A job that failed is COMPLETED too, with an error beside it.
         detail = error_text(answer) if body.get("error") else ""
@@ -217,19 +262,22 @@ def read_status(answer: Answer) -> JobStatus:
     return JobStatus(
         False,
         position if type(position) is int else None,
-        shorten(text(last.get("message"))) if isinstance(last, dict) else "",
+        shorten(read_text(last.get("message"))) if isinstance(last, dict) else "",
     )
 
 
 def status_request(ticket: Ticket) -> HttpRequest:
+    """Asks after a job, with its log."""
     return HttpRequest("GET", f"{ticket.status_url}?logs=1")
 
 
 def result_request(ticket: Ticket) -> HttpRequest:
+    """Fetches the result of a job that is done."""
     return HttpRequest("GET", ticket.result_url)
 
 
 def cancel_request(ticket: Ticket) -> HttpRequest:
+    """Takes a job back, which it may not be any more."""
     return HttpRequest("PUT", ticket.cancel_url)
 
 
@@ -242,9 +290,10 @@ def start_upload(picture: Picture, profile: Profile) -> HttpRequest:
 
 
 def read_place(answer: Answer) -> tuple[Url, Url]:
+    """Where to put the file and where it will be; raises CallFailed where one is missing."""
     body = read_json(answer)
     names = ("upload_url", "file_url")
-    places = [text(body.get(name)) if isinstance(body, dict) else "" for name in names]
+    places = [read_text(body.get(name)) if isinstance(body, dict) else "" for name in names]
     if not all(places):
         raise unusable("upload_url and file_url are expected")
     return Url(places[0]), Url(places[1])
@@ -257,6 +306,7 @@ PROVIDER = Provider(
     key_variables=(("FAL_KEY",), ("FAL_KEY_ID", "FAL_KEY_SECRET")),
     variants=VARIANTS,
     variant=variant,
+    fields=FIELDS,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

@@ -10,36 +10,47 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError
-from ..answers import is_picture, picture_content, read_json, text, unusable
-from ..contract import (
+from ..answers import is_picture, picture_content, read_json, read_text, unusable
+from ..contract import Features, ImageLimits, Profile, Provider, SegmentRequest
+from ..failures import stated_error, status_failure
+from ..fields import IMAGE_URL, ChoiceField, TextField, prompt_field
+from ..wire import (
     Answer,
     CallFailed,
     CallInfo,
-    Capabilities,
     Failure,
     FormPart,
     FoundMask,
     HttpRequest,
-    ImageLimits,
     ParsedAnswer,
-    Profile,
-    Provider,
     Reading,
-    SegmentRequest,
 )
-from ..failures import stated_error, status_failure
-from ..options import check_choice, check_text
 
 _AUTH_STYLES = ("bearer", "x-api-key", "both")
 # How its picture may be read; categories are another provider's way.
-READINGS = tuple(each.value for each in Reading if each is not Reading.CATEGORIES)
+_READINGS = tuple(each.value for each in Reading if each is not Reading.CATEGORIES)
 _PATH = "/api/v1/edits/segment"
+FIELDS = (
+    prompt_field("What to segment."),
+    ChoiceField(
+        name="answer",
+        choices=_READINGS,
+        default=Reading.AUTO.value,
+        tooltip="How the picture that comes back shows the mask: auto looks, alpha is its "
+        "transparency, luma its brightness, difference where it differs from the image. "
+        "Changing this reads the same answer again and sends nothing.",
+    ),
+    IMAGE_URL,
+    TextField(
+        name="run_id",
+        is_optional=True,
+        tooltip="Segments the result of an earlier run at ImagineoAI instead of the image.",
+    ),
+)
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for an unknown reading or style of authentication."""
-    check_choice(options, "answer", READINGS)
-    check_text(options, "run_id")
+    """Raise InputError for an unknown style of authentication in the profile."""
     style = profile.setting("auth", "bearer")
     if style not in _AUTH_STYLES:
         raise InputError(
@@ -49,6 +60,7 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key in the header that the profile names: the vendor's page leaves it open."""
     style = profile.setting("auth", "bearer")
     bearer = {"Authorization": f"Bearer {profile.key}"} if style in ("bearer", "both") else {}
     plain = {"X-API-Key": profile.key} if style in ("x-api-key", "both") else {}
@@ -58,7 +70,7 @@ def auth_headers(profile: Profile) -> dict[str, str]:
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
     """JSON where the picture is known by its address or by a run, else a form with the file."""
     url = profile.url + _PATH
-    run_id = text(request.option("run_id"))
+    run_id = read_text(request.option("run_id"))
     if request.picture_url or run_id:
         body: dict[str, Any] = {"prompt": request.prompt}
         body |= {"imageUrl": request.picture_url} if request.picture_url else {}
@@ -74,6 +86,7 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """The one picture, as itself or within JSON, to be read as the node says."""
     reading = Reading(request.option("answer", Reading.AUTO))
     if is_picture(answer):
         return ParsedAnswer((FoundMask(answer.body, reading, request.label),))
@@ -87,11 +100,12 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
     inner = wrapper["data"] if isinstance(wrapper.get("data"), dict) else {}
     content = picture_content(inner or body)
     fields = {**wrapper, **inner}
-    run_id = text(fields.get("run_id") or fields.get("runId")) or None
+    run_id = read_text(fields.get("run_id") or fields.get("runId")) or None
     return ParsedAnswer((FoundMask(content, reading, request.label),), CallInfo(run_id))
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says."""
     return status_failure(answer)
 
 
@@ -100,7 +114,8 @@ PROVIDER = Provider(
     title="ImagineoAI",
     url="https://api.imagineoai.com",
     key_variables=(("IMAGINEOAI_API_KEY",),),
-    variants={"": Capabilities(text=True)},
+    variants={"": Features(text=True)},
+    fields=FIELDS,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

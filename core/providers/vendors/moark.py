@@ -5,23 +5,21 @@ Source: the vendor's "Image Segmentation" page. Masks are COCO run lengths, see 
 
 from __future__ import annotations
 
-from ..answers import number, read_json, run_length_mask, text, unusable
-from ..contract import (
+from ..answers import read_json, read_score, read_text, run_length_mask, unusable
+from ..contract import Features, Profile, Provider, SegmentRequest
+from ..failures import stated_error, status_failure
+from ..fields import IMAGE_URL, prompt_field
+from ..wire import (
     Answer,
     CallFailed,
     CallInfo,
-    Capabilities,
     Failure,
     FailureKind,
     FormPart,
     FoundMask,
     HttpRequest,
     ParsedAnswer,
-    Profile,
-    Provider,
-    SegmentRequest,
 )
-from ..failures import stated_error, status_failure
 
 _PATH = "/v1/images/segmentation"
 # "The token is bound to no resource package": nothing was bought yet, or it is used up.
@@ -29,6 +27,7 @@ _NO_PACKAGE = "资源包"
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key as a bearer token."""
     return {"Authorization": f"Bearer {profile.key}"}
 
 
@@ -46,6 +45,7 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """The masks of the list `segments`, as run lengths of the picture's size."""
     body = read_json(answer)
     if not isinstance(body, dict) or not isinstance(body.get("segments"), list):
         failure = stated_error(answer, body)
@@ -57,12 +57,13 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
         if not isinstance(entry, dict):
             raise unusable("segments holds something that is no object")
         mask = run_length_mask(entry.get("mask"), request.picture.size)
-        label = text(entry.get("label")) or request.label
-        masks.append(FoundMask(mask, label=label, score=number(entry.get("confidence"))))
+        label = read_text(entry.get("label")) or request.label
+        masks.append(FoundMask(mask, label=label, score=read_score(entry.get("confidence"))))
     return ParsedAnswer(tuple(masks), CallInfo(answer.headers.get("x-request-id")))
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says; a token without a resource package has no credits."""
     failure = status_failure(answer)
     return failure and _with_credits(failure)
 
@@ -78,7 +79,11 @@ PROVIDER = Provider(
     title="MoArk",
     url="https://ai.gitee.com",
     key_variables=(("GITEE_AI_API_KEY",), ("MOARK_API_KEY",)),
-    variants={"": Capabilities(text=True, everything=True, several=True, scores=True)},
+    variants={"": Features(text=True, everything=True, several=True, scores=True)},
+    fields=(
+        prompt_field("Classes, separated by commas: dog,cat. Empty segments everything."),
+        IMAGE_URL,
+    ),
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

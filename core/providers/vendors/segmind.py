@@ -13,32 +13,32 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..answers import base64_bytes, is_picture, picture_content, read_json, unusable
-from ..contract import (
+from ..contract import Features, Profile, Provider, SegmentRequest
+from ..failures import error_text, status_failure
+from ..fields import POINTS, prompt_field
+from ..images import pixel
+from ..wire import (
     Answer,
     CallInfo,
-    Capabilities,
     Failure,
     FailureKind,
     FoundMask,
     HttpRequest,
     ParsedAnswer,
-    Profile,
-    Provider,
     Reading,
-    SegmentRequest,
 )
-from ..failures import error_text, status_failure
-from ..images import pixel
 
 _PATH = "/v1/sam-v2-image"
 _CREDIT_WORDS = ("credit", "balance", "spend", "limit")
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
+    """The key in a header of its own."""
     return {"x-api-key": profile.key}
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
+    """JSON with the picture in Base64, and words or points."""
     body: dict[str, Any] = {
         "image": base64.b64encode(request.picture.data).decode("ascii"),
         # Both have defaults that are documented in two ways.
@@ -63,6 +63,7 @@ def _coordinates(points: Sequence[list[int]]) -> str:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
+    """The one mask, and what the headers say of the credits."""
     headers = answer.headers
     info = CallInfo(
         headers.get("x-request-id"), headers.get("x-remaining-credits"), headers.get("x-cost")
@@ -85,6 +86,7 @@ def _content(answer: Answer) -> Any:
 
 
 def map_error(answer: Answer) -> Failure | None:
+    """What the status says; 406 is mostly about credits, and 429 names the moment to come back."""
     failure = status_failure(answer)
     if failure is None:
         return None
@@ -117,7 +119,8 @@ PROVIDER = Provider(
     title="Segmind",
     url="https://api.segmind.com",
     key_variables=(("SEGMIND_API_KEY",),),
-    variants={"": Capabilities(text=True, points=True, negative_points=True)},
+    variants={"": Features(text=True, points=True, negative_points=True)},
+    fields=(prompt_field("What to segment."), POINTS),
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

@@ -10,12 +10,14 @@ from yarl import URL
 
 from ..errors import InputError
 from ..prompts.prompts import ObjectPrompt
-from .contract import Capabilities, Picture, Profile, Provider, SegmentRequest
+from .contract import Features, Profile, Provider, SegmentRequest
+from .fields import TextField, check_fields
 from .images import scale_objects
-from .options import check_profile, check_text
+from .options import check_profile
 from .registry import variant_title, who_can
+from .wire import Picture
 
-# How messages name a feature of Capabilities.
+# How messages name a field of Features.
 _FEATURES = {
     "text": "a prompt in words",
     "negative_text": "a negative prompt",
@@ -26,8 +28,14 @@ _FEATURES = {
 }
 
 
+# Read here whether or not a provider has them: those that it has not are refused by their feature.
+_WORDS = tuple(
+    TextField(name=name, tooltip="") for name in ("prompt", "negative_prompt", "image_url")
+)
+
+
 @dataclass(frozen=True)
-class Ask:
+class BatchRequest:
     """All that a run of a node asks for.
 
     options: the provider's own inputs by name. objects: prompts of each frame, in pixels of the
@@ -41,8 +49,8 @@ class Ask:
     salt: str = ""
 
     @property
-    def capabilities(self) -> Capabilities:
-        return self.provider.capabilities(self.options, self.profile)
+    def features(self) -> Features:
+        return self.provider.features(self.options, self.profile)
 
     @property
     def title(self) -> str:
@@ -62,49 +70,49 @@ class Ask:
         return (self.options.get("image_url") or "").strip()
 
 
-def check(ask: Ask) -> None:
+def check_request(asked: BatchRequest) -> None:
     """Raise InputError for whatever the provider cannot take, naming those that can."""
-    check_text(ask.options, "prompt", "negative_prompt", "image_url")
-    check_profile(ask.profile)
-    ask.provider.check_options(ask.options, ask.profile)
-    for feature in _used_features(ask):
-        if not getattr(ask.capabilities, feature):
-            raise InputError(_refusal(ask, feature))
-    has_shapes = any(ask.objects)
-    if ask.prompt and has_shapes and not ask.capabilities.text_with_shapes:
+    check_fields((*_WORDS, *asked.provider.fields), asked.options)
+    check_profile(asked.profile)
+    asked.provider.check_options(asked.options, asked.profile)
+    for feature in _used_features(asked):
+        if not getattr(asked.features, feature):
+            raise InputError(_refusal(asked, feature))
+    has_shapes = any(asked.objects)
+    if asked.prompt and has_shapes and not asked.features.text_with_shapes:
         others = ", ".join(who_can("text_with_shapes"))
         raise InputError(
-            f"prompt and points: {ask.title} takes words or points and boxes, not both in one "
+            f"prompt and points: {asked.title} takes words or points and boxes, not both in one "
             f"call. Empty one of them, or choose a provider that takes both: {others}."
         )
-    _check_picture_url(ask)
+    _check_picture_url(asked)
 
 
-def _check_picture_url(ask: Ask) -> None:
-    if not ask.picture_url:
+def _check_picture_url(asked: BatchRequest) -> None:
+    if not asked.picture_url:
         return
-    if len(ask.objects) > 1:
+    if len(asked.objects) > 1:
         raise InputError(
-            f"image_url: one address for a batch of {len(ask.objects)} images. Empty it, so that "
+            f"image_url: one address for a batch of {len(asked.objects)} images. Empty it, so that "
             "each image is sent, or give one image."
         )
     try:
-        is_complete = URL(ask.picture_url).scheme in ("http", "https")
+        is_complete = URL(asked.picture_url).scheme in ("http", "https")
     except ValueError:
         is_complete = False
     if not is_complete:
         raise InputError(
-            f"image_url: found {ask.picture_url[:80]!r}; accepted is a public https address of the "
-            "image. Empty it to send the image itself."
+            f"image_url: found {asked.picture_url[:80]!r}; accepted is a public https address "
+            "of the image. Empty it to send the image itself."
         )
 
 
-def _used_features(ask: Ask) -> Iterator[str]:
-    if ask.prompt:
+def _used_features(asked: BatchRequest) -> Iterator[str]:
+    if asked.prompt:
         yield "text"
-    if ask.negative_prompt:
+    if asked.negative_prompt:
         yield "negative_text"
-    for each in (each for frame in ask.objects for each in frame):
+    for each in (each for frame in asked.objects for each in frame):
         if each.points:
             yield "points"
         if any(not point.positive for point in each.points):
@@ -115,32 +123,34 @@ def _used_features(ask: Ask) -> Iterator[str]:
             yield "negative_boxes"
 
 
-def _refusal(ask: Ask, feature: str) -> str:
+def _refusal(asked: BatchRequest, feature: str) -> str:
     others = ", ".join(who_can(feature))
     if feature == "negative_text":
         found = "negative_prompt"
     else:
         found = "prompt" if feature == "text" else "points"
     return (
-        f"{found}: {ask.title} does not take {_FEATURES[feature]}; nothing was sent. Leave it out, "
-        f"use a local model, or choose a provider that takes it: {others}."
+        f"{found}: {asked.title} does not take {_FEATURES[feature]}; nothing was sent. Leave it "
+        f"out, use a local model, or choose a provider that takes it: {others}."
     )
 
 
-def requests(ask: Ask, frame: int, picture: Picture, size: tuple[int, int]) -> list[SegmentRequest]:
+def plan_calls(
+    asked: BatchRequest, frame: int, picture: Picture, size: tuple[int, int]
+) -> list[SegmentRequest]:
     """The calls for one frame: none where nothing is asked for, several for several objects.
 
     size: (H, W) of the image, from which the prompts are carried to the picture's.
     """
-    objects = scale_objects(ask.objects[frame], size, picture.size)
-    capabilities = ask.capabilities
+    objects = scale_objects(asked.objects[frame], size, picture.size)
+    features = asked.features
     if not objects:
-        groups = [()] if ask.prompt or capabilities.everything else []
+        groups = [()] if asked.prompt or features.everything else []
     else:
-        groups = [objects] if capabilities.joins_objects else [(each,) for each in objects]
+        groups = [objects] if features.joins_objects else [(each,) for each in objects]
     return [
         SegmentRequest(
-            picture, ask.picture_url, ask.prompt, ask.negative_prompt, group, ask.options
+            picture, asked.picture_url, asked.prompt, asked.negative_prompt, group, asked.options
         )
         for group in groups
     ]
