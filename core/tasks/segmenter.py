@@ -71,7 +71,11 @@ class Segmenter(Embedder):
     engine: Engine
 
     def segment(
-        self, frame: Tensor, prompts: Sequence[ObjectPrompt], choice: MaskChoice, index: int = 0
+        self,
+        frame: Tensor,
+        prompts: Sequence[ObjectPrompt],
+        choice: MaskChoice = MaskChoice.BEST,
+        index: int = 0,
     ) -> list[Instance]:
         """Segment one frame ([H, W, 3] float32, 0..1); index is the frame's place in its batch.
 

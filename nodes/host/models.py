@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from ...core.engines.base import Encoder
 from ...core.engines.detectors.base import load_detector
 from ...core.engines.families import Family, family_named
-from ...core.engines.files.checkpoints import find_family, load_engine, weights_state
-from ...core.engines.grabcut.engine import GrabCutEngine
+from ...core.engines.files.checkpoints import find_family, weights_state
 from ...core.engines.precision import Precision, encoder_dtype
 from ...core.engines.sam3.tokens import load_tokenizer
 from ...core.engines.sam3.words import ConceptDetector
 from ...core.tasks.live_preview import Previewer
+from ...core.tasks.loading import load_segmenter
 from ...core.tasks.segmenter import Embedder, Finder, Segmenter
 
 Handle = TypeVar("Handle", bound="ModelHandle")
@@ -165,9 +165,7 @@ class SegmentModel(ModelHandle):
         return self.previewer
 
     def _load(self) -> Segmenter:
-        if self._path is None:
-            return Segmenter(GrabCutEngine())
-        return Segmenter(load_engine(self._path, self._dtype))
+        return load_segmenter(self._path, self._dtype)
 
     def _comfy_cache_tensors(self) -> list[Tensor]:
         own = super()._comfy_cache_tensors()
