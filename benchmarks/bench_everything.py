@@ -1,6 +1,6 @@
 """Segment Everything: ours beside the official SAM 2 generator, same weights, same run.
 
-    python benchmarks/bench_everything.py [--repeats 2]
+    python -m benchmarks.bench_everything [--repeats 2]
 
 The official figures need the package `sam2` (1.1.0) with torchvision in the same environment, else
 only ours are measured. The small model of the tests is trained, so what passes the thresholds is
@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import torch
-from bench_families import MODELS, write_checkpoint
-from harness import HEAD, ROOT, Row, alternate, memory
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
 
-sys.path.append(str(ROOT / "tests"))
-from tests.support.scenes import draw_scene  # noqa: E402
+from tests.support.scenes import draw_scene
+
+from . import peers
+from .bench_families import MODELS, write_checkpoint
+from .harness import HEAD, ROOT, Row, alternate, memory
 
 TRAINED = ROOT / "tests" / "fixtures" / "sam2_tiny"
 HEIGHT, WIDTH = 720, 1280
@@ -37,8 +37,7 @@ SCENES = 4
 # Of the small model's masks, few pass the usual thresholds.
 DENSE = GridSettings(points_per_side=16, score_threshold=0.5, stability_threshold=0.7)
 _MEMORY_PROBE = """
-import sys; sys.path.insert(0, {folder!r})
-import bench_everything as bench
+from benchmarks import bench_everything as bench
 bench.print_peak({ours!r})
 """
 
@@ -125,9 +124,11 @@ def memory_row() -> Row:
     """Peak memory above what was there before the first picture, each in a fresh process."""
     peaks = []
     for ours in (True, False):
-        code = _MEMORY_PROBE.format(folder=str(Path(__file__).parent), ours=ours)
+        code = _MEMORY_PROBE.format(ours=ours)
         command = [sys.executable, "-c", code]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=ROOT
+        ).stdout
         peaks.append(float(output.split()[-1]))
     mine, theirs = peaks
     name = "trained, 16x16 clicks: peak memory"

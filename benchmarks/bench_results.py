@@ -1,6 +1,6 @@
 """What a result costs: the memory of its masks, and the time of the pictures drawn of it.
 
-    python benchmarks/bench_results.py [--repeats 9]
+    python -m benchmarks.bench_results [--repeats 9]
 
 Memory is that of all that `Segments` holds, beside a byte for every pixel of the image. Times are
 medians in milliseconds for one frame of 1920x1080 with three objects of a tenth of it.
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
-from harness import HEAD, Row, alternate, random_frames
 from segment_anywhere.core.pictures.cutout import CutOutSettings, cut_out
 from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.pictures.thumbnails import (
@@ -24,6 +23,8 @@ from segment_anywhere.core.pictures.thumbnails import (
 )
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments, union_masks
+
+from .harness import HEAD, Row, alternate, random_frames
 
 MEGABYTE = 2**20
 FULL_HD, UHD = (1080, 1920), (2160, 3840)

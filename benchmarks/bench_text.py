@@ -1,6 +1,6 @@
 """Text Segment: what further phrases, boxes and queries cost.
 
-    python benchmarks/bench_text.py [--models grounding-dino clipseg ...] [--device cuda]
+    python -m benchmarks.bench_text [--models grounding-dino clipseg ...] [--device cuda]
 
 All models have the published sizes and random weights, in fp32. Times are medians in milliseconds.
 The peer of a line is named in it; the memory is that of a fresh process, above what it had before.
@@ -18,8 +18,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from bench_families import MODELS, write_checkpoint
-from harness import HEAD, ROOT, Row, alternate, memory, random_frames
 from segment_anywhere.core.engines.detectors import clipseg, grounding_dino, owlv2
 from segment_anywhere.core.engines.detectors.base import DetectorFolder
 from segment_anywhere.core.engines.files.checkpoints import load_engine, read_weights
@@ -31,8 +29,10 @@ from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, 
 from segment_anywhere.core.tasks.words import draw_frame, draw_own, read_query
 from torch import Tensor
 
-sys.path.insert(0, str(ROOT / "tests"))
 from tests.support import word_models
+
+from .bench_families import MODELS, write_checkpoint
+from .harness import HEAD, ROOT, Row, alternate, memory, random_frames
 
 HEIGHT, WIDTH = 768, 1024
 FULL_HD = (1080, 1920)
@@ -42,8 +42,7 @@ BOXES = 50
 QUERIES, KEPT = 200, 3
 SAM3_FIXTURE = ROOT / "tests" / "fixtures" / "sam3_parity"
 _MEMORY_PROBE = """
-import sys; sys.path.insert(0, {folder!r})
-import bench_text as bench
+from benchmarks import bench_text as bench
 bench.print_peak({keeps_first!r})
 """
 
@@ -161,8 +160,9 @@ def memory_row() -> Row:
 
 
 def _peak(keeps_first: bool) -> float:
-    code = _MEMORY_PROBE.format(folder=str(Path(__file__).parent), keeps_first=keeps_first)
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    code = _MEMORY_PROBE.format(keeps_first=keeps_first)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     return float(run.stdout.split()[-1])
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the pack made importable, its nodes, tables, alternating runs."""
+"""What the benchmarks share: the nodes on a host, rows of a table, alternating runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import asyncio
 import atexit
 import importlib
 import statistics
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from headless.local.pack import host_dirs, start_host
+
 ROOT = Path(__file__).resolve().parent.parent
-_package = types.ModuleType("segment_anywhere")
-_package.__path__ = [str(ROOT)]
-sys.modules["segment_anywhere"] = _package
 
 HEAD = f"{'ours':>10}{'peer':>10}{'ratio':>8}"
 
@@ -67,11 +64,10 @@ def start_nodes() -> None:
 
     Nobody looks on, so no node draws a picture; see `browser`.
     """
-    pack = importlib.import_module("segment_anywhere.headless.local.pack")
     folder = tempfile.TemporaryDirectory(prefix="segment-anywhere-bench-")
     atexit.register(folder.cleanup)
     work = Path(folder.name)
-    pack.start_host(pack.host_dirs(work / "models", work))
+    start_host(host_dirs(work / "models", work))
     asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint())
 
 

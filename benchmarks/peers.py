@@ -4,14 +4,12 @@ is installed."""
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from harness import ROOT
 
 
 class Peer(Protocol):
@@ -93,7 +91,6 @@ def trained_generator(settings: dict[str, Any]) -> Generate | None:
     """The same around the small trained model of the tests, as their reference script builds it."""
     if importlib.util.find_spec("sam2") is None:
         return None
-    sys.path.append(str(ROOT / "tests" / "parity"))
-    import make_everything_reference as reference
+    from tests.parity import make_everything_reference as reference
 
     return reference.make_generator(reference.build_model(), settings).generate

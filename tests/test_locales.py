@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from segment_anywhere.nodes import NODES
+
 from tests.support.paths import ROOT
 
 LOCALES = ROOT / "locales"

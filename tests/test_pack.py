@@ -8,10 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from segment_anywhere.core.engines import families
 from segment_anywhere.core.engines.files import catalogue
-from tests.support.paths import ROOT
 
+from tests.support.paths import ROOT
 from tools.models_table import models_table, with_table
 
 IMPORT_AS_COMFYUI_DOES = """
@@ -90,6 +89,6 @@ def test_the_dependencies_are_listed_twice_alike():
 
 def test_the_models_table_is_the_catalogues():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = models_table(catalogue, families)
+    table = models_table()
     assert table.count("\n") == len(catalogue.CATALOGUE + catalogue.DETECTORS) + 3
     assert with_table(readme, table) == readme, "run `python -m tools.models_table`"

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.paths import ROOT
 
 from headless.local.runner import EmbeddedRunner
+from tests.support.paths import ROOT
 
 WORKFLOW = {
     "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "Image"}},

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from segment_anywhere.nodes import NODES
-from tests.support.paths import ROOT
 
 from headless.local.core_nodes import CORE_NODES
+from tests.support.paths import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 DAHLIA = ROOT / "workflows" / "images" / "dahlia.jpg"

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from segment_anywhere.core.errors import SegmentAnywhereError  # noqa: E402, I001
-from segment_anywhere.core.pictures.thumbnails import result_pictures  # noqa: E402
-from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point  # noqa: E402
-from segment_anywhere.core.providers.batch import BatchRequest  # noqa: E402
-from segment_anywhere.core.providers.contract import Provider  # noqa: E402
-from segment_anywhere.core.providers.credentials import load_profile  # noqa: E402
-from segment_anywhere.core.providers.failures import key_names  # noqa: E402
-from segment_anywhere.core.providers.masks import picture_format  # noqa: E402
-from segment_anywhere.core.providers.paid import PaidAnswers  # noqa: E402
-from segment_anywhere.core.providers.registry import PROVIDERS  # noqa: E402
+from segment_anywhere.core.errors import SegmentAnywhereError
+from segment_anywhere.core.pictures.thumbnails import result_pictures
+from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.providers.batch import BatchRequest
+from segment_anywhere.core.providers.contract import Provider
+from segment_anywhere.core.providers.credentials import load_profile
+from segment_anywhere.core.providers.failures import key_names
+from segment_anywhere.core.providers.masks import picture_format
+from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
 from segment_anywhere.core.providers.wire import Answer
 

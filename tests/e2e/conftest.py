@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 from PIL import Image
+
 from tests.support.layouts import write_layouts
 from tests.support.paths import FIXTURES, ROOT
 from tests.support.sam3_layouts import write_sam3_layouts

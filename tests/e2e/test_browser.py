@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.paths import ROOT
 
+from tests.support.paths import ROOT
 from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
 from .api import Api

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
 from tests.support.paths import ROOT
 
 from .graphs import cut_out, draw, node, point_segment

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+
 from tests.support.paths import ROOT
 
 from .comfy_server import PACK_NAME

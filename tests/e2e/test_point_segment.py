@@ -16,6 +16,7 @@ from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.segments import Segments, union_masks
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+
 from tests.support.paths import FIXTURES, ROOT
 from tests.support.scenes import draw_scene, interior_point
 

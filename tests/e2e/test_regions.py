@@ -14,6 +14,7 @@ from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.results.segments import Segments
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
+
 from tests.support.paths import ROOT
 from tests.support.scenes import draw_scene
 

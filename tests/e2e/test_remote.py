@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+
 from tests.support.paths import ROOT
 from tests.support.servers import KEY, SERVERS, faults
 

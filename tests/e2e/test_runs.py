@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from segment_anywhere.core.engines.files.checkpoints import read_weights
+
 from tests.support.paths import ROOT
 
 from .api import Api, Graph

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
 from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
 

@@ -3,10 +3,10 @@
 The models are built on the meta device by their publishers' code, once per layout:
 
     sam3.json.gz          facebook/sam3, sam3.pt, from the package sam3 0.1.4:
-                              PYTHON tests/parity/list_sam3_keys.py official
+                              PYTHON -m tests.parity.list_sam3_keys official
     sam31_comfy.json.gz   Comfy-Org/sam3.1, sam3.1_multiplex_fp16.safetensors, from the modules of
     sam3_comfy.json.gz    a ComfyUI checkout and, the same for SAM 3, in ComfyUI's environment:
-                              PYTHON tests/parity/list_sam3_keys.py comfyui PATH/TO/ComfyUI
+                              PYTHONPATH=ComfyUI PYTHON -m tests.parity.list_sam3_keys comfyui
 
 ComfyUI renames and splits tensors when it loads such a file; this script undoes that, so that the
 lists hold the names in the file. `official` runs first, its list has the text encoder's names.
@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reference_files import write_packed
 from torch import nn
+
+from .reference_files import write_packed
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sam3_keys"
 TEXT_ENCODER = "detector.backbone.language_backbone.encoder."
@@ -131,14 +132,10 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description="List the tensors of the SAM 3 checkpoints.")
     parser.add_argument("publisher", choices=("official", "comfyui"))
-    parser.add_argument("checkout", nargs="?", type=Path, help="a ComfyUI checkout")
     options = parser.parse_args()
     if options.publisher == "official":
         write("sam3", list_official())
         return
-    if options.checkout is None:
-        parser.error("comfyui needs the path of a checkout")
-    sys.path.insert(0, str(options.checkout))
     import comfy.options
 
     # ComfyUI reads the command line on import.

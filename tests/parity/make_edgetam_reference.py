@@ -8,7 +8,7 @@ called `sam2` too, and put it first on the path of an environment that has what 
     python3 -m venv edgetam-reference
     edgetam-reference/bin/pip install torch==2.11.0 torchvision==0.26.0 timm==1.0.31 \\
         hydra-core==1.3.8 iopath==0.1.10 tqdm pillow
-    PYTHONPATH=EdgeTAM edgetam-reference/bin/python tests/parity/make_edgetam_reference.py
+    PYTHONPATH=EdgeTAM edgetam-reference/bin/python -m tests.parity.make_edgetam_reference
 
 Written to `tests/fixtures/edgetam_parity` (or to the folder given with `--out`):
 
@@ -26,15 +26,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-import make_sam2_reference as shared
-import narrow_models
 import sam2
 import torch
-from reference_files import halved, print_sizes, write_packed, write_reference
 from sam2.build_sam import build_sam2
 from sam2.modeling.backbones import timm as official_trunk
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
+
+from . import make_sam2_reference as shared
+from . import narrow_models
+from .reference_files import halved, print_sizes, write_packed, write_reference
 
 # Chosen among many: check_informative accepts few seeds, as random networks tend to be one-sided.
 SEED = 14

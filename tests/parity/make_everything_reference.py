@@ -2,15 +2,16 @@
 
 The normal test suite does not need the official implementation: this script runs it once, on the
 weights of `tests/fixtures/sam2_tiny`, and stores what it answered. The environment is that of
-`make_sam2_reference.py`, with pycocotools beside it:
+`make_sam2_reference.py`, with pycocotools and this pack beside it:
 
     sam2-reference/bin/pip install pycocotools
-    sam2-reference/bin/python tests/parity/make_everything_reference.py
+    sam2-reference/bin/pip install --no-deps -e .
+    sam2-reference/bin/python -m tests.parity.make_everything_reference
 
 Everything runs in float32 on one CPU thread. Written to `tests/fixtures/everything_parity` (or to
 the folder given with `--out`):
 
-    images.npz      the images, [H, W, 3] uint8, scenes of `tests/scenes.py`.
+    images.npz      the images, [H, W, 3] uint8, scenes of `tests/support/scenes.py`.
     masks.json.gz   per case: the image, the generator's settings, and its masks as COCO run
                     lengths with the predicted IoU of each.
 """
@@ -18,14 +19,12 @@ the folder given with `--out`):
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from reference_files import write_packed
 from safetensors.torch import load_file
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.build_sam import build_sam2
@@ -35,12 +34,13 @@ from sam2.modeling.sam.transformer import TwoWayTransformer
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.amg import coco_encode_rle
+from segment_anywhere.core.engines.sam2.layout import to_transformers
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-from core.engines.sam2_layout import to_transformers  # noqa: E402
-from tests.support.scenes import draw_scene  # noqa: E402
+from tests.support.paths import ROOT
+from tests.support.scenes import draw_scene
+
+from .reference_files import write_packed
 
 WEIGHTS = ROOT / "tests" / "fixtures" / "sam2_tiny" / "model.safetensors"
 FIXTURES = ROOT / "tests" / "fixtures" / "everything_parity"

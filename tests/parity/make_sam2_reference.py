@@ -6,7 +6,7 @@ narrow model with random weights, and stores what it answered. To run it again:
     python3 -m venv sam2-reference
     sam2-reference/bin/pip install torch==2.11.0 torchvision==0.26.0 setuptools wheel
     SAM2_BUILD_CUDA=0 sam2-reference/bin/pip install --no-build-isolation sam2==1.1.0
-    sam2-reference/bin/python tests/parity/make_sam2_reference.py
+    sam2-reference/bin/python -m tests.parity.make_sam2_reference
 
 Everything runs in float32 on one CPU thread from fixed seeds. Written to `tests/fixtures/
 sam2_parity` (or to the folder given with `--out`):
@@ -29,11 +29,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from narrow_models import draw, make_images, make_mask_inputs
-from reference_files import halved, print_sizes, write_packed, write_reference
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from .narrow_models import draw, make_images, make_mask_inputs
+from .reference_files import halved, print_sizes, write_packed, write_reference
 
 # Chosen among many: check_informative accepts few seeds, as random networks tend to be one-sided.
 SEED = 670

@@ -6,7 +6,7 @@ narrow model with random weights, and stores what it answered. To run it again:
     python3 -m venv sam3-reference
     sam3-reference/bin/pip install torch==2.11.0 torchvision==0.26.0 setuptools sam3==0.1.4
     sam3-reference/bin/pip install iopath ftfy regex pycocotools einops decord
-    sam3-reference/bin/python tests/parity/make_sam3_reference.py
+    sam3-reference/bin/python -m tests.parity.make_sam3_reference
 
 Everything runs in float32 on one CPU thread from fixed seeds. Written to `tests/fixtures/
 sam3_parity` (or to the folder given with `--out`):
@@ -36,17 +36,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import make_sam2_reference as shared
-import narrow_models
 import numpy as np
 import torch
-from reference_files import halved, print_sizes, write_reference
 from sam3 import model_builder
 from sam3.model import sam3_tracker_base
 from sam3.model.decoder import TransformerDecoder
 from sam3.model.sam3_image_processor import Sam3Processor
 from sam3.model.tokenizer_ve import SimpleTokenizer, bytes_to_unicode
 from torch import Tensor, nn
+
+from . import make_sam2_reference as shared
+from . import narrow_models
+from .reference_files import halved, print_sizes, write_reference
 
 SEED = 1
 IMAGE_SIZE = 168

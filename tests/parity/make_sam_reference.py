@@ -6,7 +6,7 @@ narrow models with random weights, and stores what they answered. To run it agai
     python3 -m venv sam-reference
     sam-reference/bin/pip install torch==2.11.0 torchvision==0.26.0 timm==1.0.31
     sam-reference/bin/pip install segment-anything==1.0 segment-anything-hq==0.3
-    sam-reference/bin/python tests/parity/make_sam_reference.py
+    sam-reference/bin/python -m tests.parity.make_sam_reference
 
 Everything runs in float32 on one CPU thread from fixed seeds. Written to `tests/fixtures/
 sam_parity` and `tests/fixtures/sam_hq_parity` (or below the folder given with `--out`):
@@ -43,9 +43,10 @@ import segment_anything_hq
 import segment_anything_hq.modeling as hq_modeling
 import torch
 import torch.nn.functional as F
-from narrow_models import draw, make_images, make_mask_inputs
-from reference_files import halved, print_sizes, write_packed, write_reference
 from torch import nn
+
+from .narrow_models import draw, make_images, make_mask_inputs
+from .reference_files import halved, print_sizes, write_packed, write_reference
 
 IMAGE_SIZE = 256
 PATCH = 16

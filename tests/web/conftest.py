@@ -14,6 +14,7 @@ from typing import Any
 import folder_paths
 import pytest
 from segment_anywhere.nodes import host
+
 from tests.support.paths import FIXTURES, ROOT
 
 from .comfy_page import ComfyPage, Look, chromium, new_page

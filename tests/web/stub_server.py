@@ -25,6 +25,7 @@ from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes import live_preview as preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
+
 from tests.support.loopback import running
 from tests.support.paths import ROOT
 

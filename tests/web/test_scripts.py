@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from segment_anywhere.core.render import PALETTE
+
 from tests.support.paths import ROOT
 
 SCRIPTS = ROOT / "web" / "js"

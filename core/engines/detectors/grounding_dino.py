@@ -1,7 +1,7 @@
 """Grounding DINO and MM Grounding DINO on transformers' model classes: phrases to boxes.
 
 Sources: Liu et al., "Grounding DINO" (2023); Zhao et al., "MM-Grounding-DINO" (2024). Boxes and
-scores equal those of transformers' own processors, see tests/test_detectors.py.
+scores equal those of transformers' own processors, see tests/core/engines/detectors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """OWLv2 on transformers' model class: phrases to boxes.
 
 Source: Minderer et al., "Scaling Open-Vocabulary Object Detection" (2023). Boxes and scores equal
-those of transformers' own processor, see tests/test_detectors.py.
+those of transformers' own processor, see tests/core/engines/detectors.
 """
 
 from __future__ import annotations

@@ -1,0 +1,334 @@
+"""What goes wrong at a provider's: which words the user gets, what is repeated, what is billed."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter, deque
+from dataclasses import replace
+
+import pytest
+from segment_anywhere.core.providers import runs, transport
+from segment_anywhere.core.providers.contract import ProviderError
+from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.transport import Limits
+
+from tests.support.servers import KEY, SERVERS, faults
+from tests.support.servers.vision import picture
+
+from .conftest import QUICK, ask_for, run, square_image, square_mask
+
+DETAILS = '{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
+SMALL = RunLimits(4, 20.0, Limits(2.0, 3, 0.02, 2.0, answer_bytes=2**20))
+
+# fault, what the message says, how many requests the provider sees.
+FAULTS = {
+    "no credits": (faults.status(402, '{"error": "top up"}'), "no credits left.*top up", 1),
+    "404": (faults.status(404, '{"detail": "no such model"}'), "does not exist.*no such model", 1),
+    "405": (faults.status(405, faults.HTML_502, "text/html"), "does not exist", 1),
+    "410": (faults.status(410, '{"error": "retired"}'), "retired", 1),
+    "422 list": (faults.status(422, DETAILS), "refused.*body.prompt: too long", 1),
+    "422 text": (faults.status(422, '{"detail": "too small"}'), "refused.*too small", 1),
+    "429": (faults.status(429, '{"error": "slow down"}'), "too many requests.*slow down", 3),
+    "429, later": (faults.status(429, "", Retry_After="3600"), "too many requests", 1),
+    "500": (faults.status(500, '{"error": "cuda"}'), r"failed on its side \(500\): cuda", 1),
+    "502 HTML": (faults.status(502, faults.HTML_502, "text/html"), "web page .502 Bad Gateway", 1),
+    "503": (faults.status(503, ""), r"failed on its side \(503\)", 1),
+    "redirect": (faults.status(307, "", Location="https://evil.example/x"), "redirect to", 1),
+    "reset": (faults.reset, "may have been billed", 1),
+    "huge": (faults.huge, "more than 1 MiB", 1),
+    "endless": (faults.endless, "more than 1 MiB", 1),
+    "empty": (faults.body(b"", "application/json"), "answer cannot be used", 1),
+    "half JSON": (faults.body(b'{"segments": [{"id', "application/json"), "cannot be used", 1),
+    "HTML with 200": (faults.body(b"<!doctype html>hello", "image/png"), "cannot be used", 1),
+    "SVG": (faults.body(faults.SVG, "image/svg+xml"), "cannot be used", 1),
+    "other JSON": (faults.body(b"[1, 2]", "application/json"), "cannot be used", 1),
+}
+
+
+@pytest.mark.parametrize("key", SERVERS)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_explained_and_nothing_is_billed_twice(serve, key, name):
+    fault, words, requests = FAULTS[name]
+    server = serve(key)
+    server.faults = deque([fault] * 10)
+    with pytest.raises(ProviderError) as caught:
+        run(ask_for(server, key), limits=SMALL)
+    message = str(caught.value)
+    assert re.search(words, message), message
+    assert re.search(r"[A-Z].*\.$", message)
+    assert KEY not in message
+    assert len(server.received) == requests
+
+
+PICTURES = {
+    "half a picture": faults.changed(lambda data: data[: len(data) // 2]),
+    "bomb": faults.body(faults.bomb(), "image/png"),
+    "SVG": faults.body(faults.SVG, "image/svg+xml"),
+    "a page": faults.body(b"<html>gone</html>", "text/html"),
+    "empty": faults.body(b"", "image/png"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("key", ["imagineo", "segmind", "fal"])
+def test_a_broken_picture_is_refused(serve, key, name):
+    """As the answer itself, or as the file that an answer names."""
+    server = serve(key)
+    (server.file_faults if key == "fal" else server.faults).append(PICTURES[name])
+    with pytest.raises(ProviderError, match="answer cannot be used"):
+        run(ask_for(server, key))
+
+
+@pytest.mark.parametrize("key", [key for key in SERVERS if key != "custom"])
+@pytest.mark.parametrize("wrong", ["sk-wrong-0123456789abcdef", "sk-expired-0123456789abcdef"])
+def test_a_wrong_key_is_named_but_not_shown(serve, key, wrong):
+    """ImagineoAI's server repeats the key in its error, as careless services do."""
+    server = serve(key)
+    with pytest.raises(ProviderError) as caught:
+        run(ask_for(server, key, secret=wrong), square_image(6))
+    message = str(caught.value)
+    assert "the key was refused (401)" in message
+    assert "in the environment, or providers.toml" in message
+    assert wrong not in message
+    assert server.billed == 0
+
+
+def test_a_key_that_is_refused_is_not_tried_on_the_whole_batch(serve):
+    server = serve("segmind")
+    server.faults = deque([faults.status(401, '{"error": "expired"}')] * 50)
+    with pytest.raises(ProviderError, match="were not sent, for they would have failed too"):
+        run(ask_for(server, "segmind"), square_image(20))
+    assert len(server.received) <= QUICK.concurrency
+
+
+def waits(caplog) -> list[float]:
+    """The seconds that the transport chose to wait before it sent something again."""
+    return [record.args[2] for record in caplog.records if "next attempt" in record.msg]
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_429_waits_as_long_as_it_is_told(serve, key, caplog):
+    caplog.set_level(logging.INFO, transport.__name__)
+    server = serve(key)
+    server.faults = deque([faults.status(429, "{}", Retry_After="1")])
+    assert len(run(ask_for(server, key)).segments) == 1
+    (wait,) = waits(caplog)
+    assert 1 <= wait <= 1 + QUICK.transport.first_wait
+    assert server.billed == 1
+
+
+@pytest.mark.parametrize(("moment", "requests"), [("2020-01-01", 2), ("2120-01-01", 1)])
+def test_segmind_says_when_to_come_back_in_a_header_of_its_own(serve, caplog, moment, requests):
+    """In the past: at once; too far away: not in this run. Without it, it is asked three times."""
+    caplog.set_level(logging.INFO, transport.__name__)
+    server = serve("segmind")
+    headers = {"x_rate_limit_reset_at_utc": f"{moment}T00:00:00Z"}
+    server.faults = deque([faults.status(429, '{"error": "rate"}', **headers)] * (3 - requests))
+    ask = ask_for(server, "segmind")
+    if requests == 1:
+        with pytest.raises(ProviderError, match="too many requests.*rate"):
+            run(ask)
+    else:
+        run(ask)
+        assert max(waits(caplog)) <= QUICK.transport.first_wait
+    assert len(server.received) == requests
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"error": "Not enough credits"}', "no credits left"),
+        ('{"error": "Invalid content type"}', "was refused .406.: Invalid content type"),
+        ("", "no credits left"),
+    ],
+)
+def test_segminds_406_is_not_only_about_credits(serve, body, words):
+    server = serve("segmind")
+    server.faults.append(faults.status(406, body))
+    with pytest.raises(ProviderError, match=words):
+        run(ask_for(server, "segmind"))
+
+
+def test_moarks_unbought_package_and_its_200_with_an_error(serve):
+    server = serve("moark", mode="200_with_error")
+    with pytest.raises(ProviderError, match="Service Temporarily Unavailable|500"):
+        run(ask_for(server, "moark"))
+    text = '{"error": {"code": "400", "message": "该令牌未绑定到任何资源包"}}'
+    server.faults.append(faults.status(400, text))
+    with pytest.raises(ProviderError, match="no credits left.*资源包"):
+        run(ask_for(server, "moark"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("negative", "negative runs"),
+        ("short", "add up to"),
+        ("wrong_size", "add up to"),
+        ("no_counts", "run lengths are expected"),
+    ],
+)
+def test_damaged_run_lengths(serve, mode, words):
+    with pytest.raises(ProviderError, match=words):
+        run(ask_for(serve("moark", mode=mode), "moark"))
+
+
+def test_fal_repeats_what_fal_marks_as_repeatable(serve):
+    server = serve("fal")
+    marked = faults.status(503, '{"detail": "runner gone"}', x_fal_retryable="true")
+    server.faults = deque([marked, marked])
+    assert len(run(ask_for(server, "fal")).segments) == 1
+    assert len(server.received) == 3
+    assert server.billed == 1
+
+
+def test_hugging_face_loads_its_model_first(serve):
+    server = serve("custom")
+    server.faults.append(faults.status(503, '{"error": "loading", "estimated_time": 0.1}'))
+    ask = ask_for(server, "custom", {}, dialect="huggingface", model="owner/model")
+    assert len(run(ask).segments) == 1
+
+
+@pytest.mark.parametrize("place", ["status_faults", "result_faults", "file_faults"])
+@pytest.mark.parametrize(
+    "fault",
+    [faults.status(503, "{}"), faults.status(502, faults.HTML_502, "text/html"), faults.reset],
+)
+def test_questions_are_asked_again(serve, place, fault):
+    """Polls, results and downloads cost nothing, so a hiccup there is no failure."""
+    server = serve("fal")
+    getattr(server, place).append(fault)
+    assert len(run(ask_for(server, "fal")).segments) == 1
+    assert server.billed == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("completed_with_error", "Runner ran out of memory"),
+        ("bad_status", "found 'LOST'"),
+        ("off_origin", "127.0.0.2 that would get the key"),
+    ],
+)
+def test_jobs_that_end_badly(serve, mode, words):
+    server = serve("fal", mode=mode)
+    with pytest.raises(ProviderError, match=words):
+        run(ask_for(server, "fal"))
+
+
+def test_the_result_of_a_job_may_be_a_422(serve):
+    server = serve("fal")
+    server.result_faults.append(faults.status(422, DETAILS))
+    with pytest.raises(ProviderError, match="refused.*too long"):
+        run(ask_for(server, "fal"))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("http://10.1.2.3/mask.png", "without https at 10.1.2.3"),
+        ("https://10.1.2.3/mask.png", "private address 10.1.2.3"),
+        ("https://169.254.169.254/latest/meta-data", "private address 169.254.169.254"),
+        ("file:///etc/passwd", "not safe to follow"),
+        ("/files/loop", "more than 3 redirects"),
+    ],
+)
+def test_redirects_of_results(serve, target, words):
+    server = serve("fal")
+    server.file_faults = deque([faults.status(302, "", Location=target)] * 9)
+    server.files["loop"] = b""
+    with pytest.raises(ProviderError, match=words):
+        run(ask_for(server, "fal"))
+
+
+def test_a_redirect_within_reach_is_followed_without_the_key(serve):
+    server, other = serve("fal"), serve("fal")
+    server.file_faults.append(faults.status(302, "", Location=f"{other.url}/files/x.png"))
+    other.files["x.png"] = picture(square_mask())
+    assert len(run(ask_for(server, "fal")).segments) == 1
+    assert server.leaks == other.leaks == []
+
+
+@pytest.mark.parametrize("key", SERVERS)
+@pytest.mark.parametrize("fault", [faults.Hang(), faults.drip], ids=["hang", "drip"])
+def test_a_call_has_an_end(serve, key, fault):
+    """Either would go on for a minute, and then be another failure."""
+    server = serve(key)
+    server.faults.append(fault)
+    with pytest.raises(ProviderError, match="took too long: no result within 0.6 s"):
+        run(ask_for(server, key), limits=RunLimits(4, 0.6, QUICK.transport))
+
+
+def test_a_job_that_never_completes_is_cancelled(serve):
+    server = serve("fal", mode="never_completes")
+    with pytest.raises(ProviderError, match="took too long"):
+        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport))
+    (job,) = server.jobs.values()
+    assert job.is_cancelled
+
+
+def test_nobody_is_there(serve):
+    server = serve("custom")
+    ask = ask_for(server, "custom")
+    away = replace(ask.profile, url="http://127.0.0.1:9")
+    with pytest.raises(ProviderError, match="the connection failed: .*127.0.0.1:9"):
+        run(replace(ask, profile=away))
+
+
+def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkeypatch):
+    # One at a time, so that the faults meet the frames in order.
+    monkeypatch.setattr(runs, "_ENCODERS", 1)
+    server, paid = serve("segmind"), PaidAnswers()
+    broken = faults.status(500, '{"error": "cuda"}')
+    server.faults = deque([None, broken, None, None, broken, None])
+    image = square_image(6)
+    one = RunLimits(1, 20.0, QUICK.transport)
+    with pytest.raises(ProviderError) as caught:
+        run(ask_for(server, "segmind"), image, limits=one, paid=paid)
+    message = str(caught.value)
+    assert "2 of 6 images failed. Image 1, 4: it failed on its side (500): cuda." in message
+    assert "The results of 4 are kept" in message
+    result = run(ask_for(server, "segmind"), image, paid=paid)
+    assert result.segments.frames.tolist() == list(range(6))
+    assert [call.is_new for call in result.calls] == [False, True, False, False, True, False]
+    assert server.billed == 6
+
+
+def test_a_hundred_frames_with_five_faults(serve):
+    """None is lost and none is billed twice."""
+    server, paid = serve("fal", waits=1), PaidAnswers()
+    image = square_image(100)
+    pattern = [None] * 20
+    pattern[7] = faults.status(500, '{"detail": "internal"}')
+    server.faults = deque(pattern * 5)
+    ask = ask_for(server, "fal")
+    with pytest.raises(ProviderError, match="5 of 100 images failed"):
+        run(ask, image, paid=paid)
+    assert server.billed == 95
+    result = run(ask, image, paid=paid)
+    assert server.billed == 100
+    assert result.segments.frames.tolist() == list(range(100))
+    prompts = Counter(each.fields["image_url"] for each in server.received)
+    assert len(prompts) == 100
+    assert sum(prompts.values()) == 105
+
+
+def test_a_paid_answer_survives_a_download_that_fails(serve):
+    server, paid = serve("fal"), PaidAnswers()
+    server.file_faults = deque([faults.status(503, "")] * 3)
+    with pytest.raises(ProviderError, match="503"):
+        run(ask_for(server, "fal"), paid=paid)
+    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
+    assert server.billed == 1
+
+
+def test_an_answer_that_is_gone_is_asked_for_anew(serve):
+    """Result addresses expire; then there is nothing left to keep."""
+    server, paid = serve("fal"), PaidAnswers()
+    server.file_faults.append(faults.status(404, ""))
+    with pytest.raises(ProviderError, match="404"):
+        run(ask_for(server, "fal"), paid=paid)
+    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
+    assert server.billed == 2

@@ -1,0 +1,200 @@
+"""The masks that the editor shows while it edits."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from segment_anywhere.core.engines.files.checkpoints import load_engine
+from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.errors import EmbeddingGone, InputError
+from segment_anywhere.core.pictures.render import PALETTE
+from segment_anywhere.core.prompts.formats import parse_points
+from segment_anywhere.core.prompts.inputs import (
+    PromptInputs,
+    join_prompts,
+    read_prompts,
+    read_sockets,
+)
+from segment_anywhere.core.tasks.live_preview import Previewer
+from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+
+from tests.support.paths import FIXTURES
+
+SIZE = (48, 64)
+CLICK = "[[20, 30]]"
+BEST = MaskChoice.BEST
+
+
+CHECKPOINTS = {
+    family: next((FIXTURES / f"{family}_parity").glob("checkpoint.*"))
+    for family in ("sam", "sam_hq", "sam2", "edgetam", "sam3")
+}
+MODELS = {name: load_engine(path, torch.float32) for name, path in CHECKPOINTS.items()}
+ENGINES = {"grabcut": GrabCutEngine(), **MODELS}
+
+
+def _frame(seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, 4, 5, generator=generator)
+    return torch.nn.functional.interpolate(coarse, SIZE)[0].permute(1, 2, 0).contiguous()
+
+
+def _prepare(segmenter: Segmenter, inputs: PromptInputs | None = None) -> tuple[Previewer, str]:
+    previewer = Previewer(segmenter)
+    sockets = read_sockets(inputs or PromptInputs(), 1, SIZE)[0]
+    return previewer, previewer.remember(segmenter.embed(_frame()).key, sockets)
+
+
+def _indices(png: bytes) -> np.ndarray:
+    picture = Image.open(io.BytesIO(png))
+    assert (picture.mode, picture.info["transparency"]) == ("P", 0)
+    assert tuple(picture.getpalette()[3:6]) == PALETTE[0]
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
+    segmenter = Segmenter(ENGINES[name])
+    previewer, key = _prepare(segmenter)
+    prompts = read_prompts(PromptInputs(CLICK), 1, SIZE)[0]
+    for choice in MaskChoice:
+        shown = previewer.preview(key, CLICK, choice, 64)
+        run = segmenter.segment(_frame(), prompts, choice)
+        union = torch.stack([one.mask.pixels() for one in run]).amax(dim=0).numpy() >= 128
+        assert (shown.asked, shown.tried, shown.found) == (1, 1, 1)
+        np.testing.assert_array_equal(_indices(shown.png) > 0, union)
+
+
+def test_a_preview_works_on_the_kept_embedding():
+    segmenter = Segmenter(ENGINES["sam2"])
+    previewer, key = _prepare(segmenter)
+    for _ in range(3):
+        previewer.preview(key, CLICK, BEST, 64)
+    assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_copy_has_no_encoder_and_shares_the_weights_on_the_cpu(name):
+    engine = MODELS[name]
+    copy = engine.cpu_decoder()
+    assert copy.module is not engine.module
+    ours = dict(copy.module.named_parameters())
+    theirs = dict(engine.module.named_parameters())
+    encoders = ("vision_encoder.", "text_encoder.", "detector.")
+    assert {name for name in theirs if not name.startswith(encoders)} == ours.keys()
+    assert all(part.data_ptr() == theirs[name].data_ptr() for name, part in ours.items())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_the_copy_of_a_model_on_a_gpu_is_on_the_cpu():
+    engine = load_engine(FIXTURES / "sam2_parity/checkpoint.pt", torch.float32)
+    engine.module.to("cuda")
+    parts = engine.cpu_decoder().module.state_dict().values()
+    assert {part.device.type for part in parts} == {"cpu"}
+
+
+def test_a_smaller_picture_shows_the_same():
+    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    whole = _indices(previewer.preview(key, CLICK, BEST, 64).png) > 0
+    half = _indices(previewer.preview(key, CLICK, BEST, 32).png) > 0
+    assert half.shape == (24, 32)
+    blocks = whole.reshape(24, 2, 32, 2).mean(axis=(1, 3))
+    assert (half == (blocks > 0.5))[(blocks == 0) | (blocks == 1)].mean() > 0.99
+
+
+def test_a_picture_is_never_larger_than_the_image():
+    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    assert _indices(previewer.preview(key, CLICK, BEST, 2048).png).shape == SIZE
+
+
+def test_objects_have_the_colours_of_their_numbers():
+    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    points = [{"x": 20, "y": 30, "object": 2}, {"x": 60, "y": 2, "object": 7}]
+    shown = previewer.preview(key, json.dumps(points), BEST, 64)
+    assert set(np.unique(_indices(shown.png))) - {0} == {1 + 2, 1 + 7 % len(PALETTE)}
+
+
+def test_prompts_of_the_sockets_count_too():
+    segmenter = Segmenter(ENGINES["sam2"])
+    box = [{"x": 30, "y": 5, "width": 20, "height": 20}]
+    inputs = PromptInputs(positive_coords='[{"x": 3, "y": 3}]', bboxes=[box])
+    previewer, key = _prepare(segmenter, inputs)
+    prompts = join_prompts(parse_points(CLICK, SIZE), read_sockets(inputs, 1, SIZE)[0])
+    run = segmenter.segment(_frame(), prompts, BEST)
+    shown = previewer.preview(key, CLICK, BEST, 64)
+    assert shown.asked == len(prompts)
+    union = torch.stack([one.mask.pixels() for one in run]).amax(dim=0).numpy() >= 128
+    np.testing.assert_array_equal(_indices(shown.png) > 0, union)
+
+
+def test_the_key_goes_with_image_and_sockets():
+    segmenter = Segmenter(ENGINES["grabcut"])
+    previewer, key = _prepare(segmenter)
+    image = segmenter.embed(_frame()).key
+    plain = read_sockets(PromptInputs(), 1, SIZE)[0]
+    masked = read_sockets(PromptInputs(mask=torch.ones(1, *SIZE)), 1, SIZE)[0]
+    clicked = read_sockets(PromptInputs(positive_coords="[[1, 2]]"), 1, SIZE)[0]
+    assert previewer.remember(image, plain) == key
+    others = {
+        previewer.remember(image, masked),
+        previewer.remember(image, clicked),
+        previewer.remember(segmenter.embed(_frame(1)).key, plain),
+    }
+    assert len(others | {key}) == 4
+
+
+def test_what_is_not_kept_is_gone():
+    segmenter = Segmenter(ENGINES["sam2"], cache_bytes=1)
+    previewer, key = _prepare(segmenter)
+    with pytest.raises(EmbeddingGone, match="Run the node once"):
+        previewer.preview("unknown", CLICK, BEST, 64)
+    segmenter.embed(_frame(1))
+    with pytest.raises(EmbeddingGone):
+        previewer.preview(key, CLICK, BEST, 64)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("[[64, 1]]", "point 0 at .64, 1. lies outside the image"),
+        ('[{"x": 1, "y": 1, "label": 0}]', "only negative prompts"),
+        (json.dumps([[1, 1]] * 1001), "found 1001 prompts"),
+        ('[[1, 1], {"x": 1, "y": 1, "width": 5, "height": 5, "label": 0}]', "no negative boxes"),
+    ],
+)
+def test_prompts_that_are_refused(points, message):
+    previewer, key = _prepare(Segmenter(ENGINES["sam2"]))
+    with pytest.raises(InputError, match=message):
+        previewer.preview(key, points, BEST, 64)
+
+
+@pytest.mark.parametrize(("name", "tried"), [("grabcut", 3), ("sam2", 64)])
+def test_a_stopped_preview_is_of_the_first_objects(name, tried):
+    """An engine without weights is stopped between objects, a model between groups of them."""
+    previewer, key = _prepare(Segmenter(ENGINES[name]))
+    objects = [[[5 * number % 64, 3 * number % 48]] for number in range(70)]
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == (3 if name == "grabcut" else 2)
+
+    shown = previewer.preview(key, json.dumps(objects), BEST, 64, stop)
+    whole = previewer.preview(key, json.dumps(objects[:tried]), BEST, 64)
+    assert (shown.asked, shown.tried, shown.found) == (70, tried, whole.found)
+    assert (whole.asked, whole.tried) == (tried, tried)
+    np.testing.assert_array_equal(_indices(shown.png), _indices(whole.png))
+
+
+def test_core_needs_no_file(monkeypatch):
+    """A preview opens nothing: whatever it shows comes from memory."""
+    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a file was opened"))
+    monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("a file was opened"))
+    assert previewer.preview(key, CLICK, BEST, 64).found == 1

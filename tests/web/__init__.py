@@ -1,1 +1,0 @@
-"""The editor in a browser: tests against the frontends of ComfyUI, without a ComfyUI."""
