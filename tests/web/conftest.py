@@ -15,6 +15,7 @@ import folder_paths
 import pytest
 from segment_anywhere.nodes import host
 
+from tests.support.needs import missing
 from tests.support.paths import FIXTURES, ROOT
 
 from .comfy_page import ComfyPage, Look, chromium, new_page
@@ -36,7 +37,7 @@ def frontend(version: str) -> Path:
     """The static files of a frontend; skips where they are not there."""
     root = FRONTENDS / version / "comfyui_frontend_package" / "static"
     if not (root / "index.html").is_file():
-        pytest.skip(f"no ComfyUI frontend {version} in {FRONTENDS}: `make frontends` fetches it")
+        missing(f"no ComfyUI frontend {version} in {FRONTENDS}: `make frontends` fetches it")
     return root
 
 

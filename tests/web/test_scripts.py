@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from segment_anywhere.core.render import PALETTE
 
+from tests.support.needs import missing
 from tests.support.paths import ROOT
 
 SCRIPTS = ROOT / "web" / "js"
@@ -25,17 +26,19 @@ def _run(*command: str | Path) -> None:
 def test_the_parser_reads_the_nodes_table():
     node = shutil.which("node")
     if node is None:
-        pytest.skip("no node here")
+        missing("no node here: install Debian's packages nodejs and npm")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
     numbers = tuple(map(int, re.findall(r"\d+", version.stdout)[:2]))
-    if numbers < (20, 19):
-        pytest.skip(f"node {version.stdout.strip()} is older than 20.19, which knows modules")
-    _run(node, "--test", *sorted((ROOT / "tests" / "web").glob("*.test.mjs")))
+    if numbers < (18, 19):
+        missing(f"node {version.stdout.strip()} is older than 18.19, the first that reads modules")
+    # From 20.19 on node sees for itself that the scripts are modules.
+    flags = ("--experimental-default-type=module",) if numbers < (20, 19) else ()
+    _run(node, *flags, "--test", *sorted((ROOT / "tests" / "web").glob("*.test.mjs")))
 
 
 def test_the_types_are_right():
     if not TYPESCRIPT.is_file():
-        pytest.skip(f"no TypeScript at {TYPESCRIPT}: `make frontends` fetches it")
+        missing(f"no TypeScript at {TYPESCRIPT}: `make frontends` fetches it")
     _run(
         *(TYPESCRIPT, "--noEmit", "--allowJs", "--checkJs", "--strict"),
         *("--target", "es2022", "--lib", "es2022,dom,dom.iterable"),
