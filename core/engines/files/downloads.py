@@ -1,4 +1,9 @@
-"""Fetches catalogue entries from the model hub: resumable, verified, never half-written."""
+"""Fetches catalogue entries from the model hub: resumable, verified, never half-written.
+
+huggingface_hub says what its cache holds and who is logged in. The bytes are fetched here, because
+its `hf_hub_download` (2.4) removes what came of a file when it is stopped, has no place for our
+SHA-256 before the file takes its name, and leaves a folder of its own among the models.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +41,7 @@ _NETWORK_ERRORS = (
     ConnectionError,
     TimeoutError,
 )
+_NO_ACCESS = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 _TRUE = {"1", "true", "yes", "on"}
 
 Progress = Callable[[int, int], None]
@@ -48,14 +54,15 @@ def download(
     """Fetch an entry into a folder and return the path of its file, or of the folder it is.
 
     What is in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies, and what is in the
-    folder already is not fetched again. HF_ENDPOINT names another hub; HF_HUB_OFFLINE forbids the
-    network. The bytes of a file go to a `.part` file, which a later call continues, and get their
-    name once size and SHA-256 are right. Of several programs one downloads a file; the others wait
-    for it, and meanwhile call `waiting`, or else `progress`, with the bytes that are there. Raises
-    DownloadError, saying what to fetch by hand and where to put it.
+    folder already is not fetched again. HF_ENDPOINT names another hub, which gets the login that
+    huggingface_hub knows (HF_TOKEN); HF_HUB_OFFLINE forbids the network. The bytes of a file go to
+    a `.part` file, which a later call continues, and get their name once size and SHA-256 are
+    right. Of several programs one downloads a file; the others wait for it, and meanwhile call
+    `waiting`, or else `progress`, with the bytes that are there. Raises DownloadError, saying what
+    to fetch by hand and where to put it.
     """
-    cached = [_hub_cache(entry, file) for file in entry.files]
-    if None not in cached:
+    cached = [path for file in entry.files if (path := _hub_cache(entry, file)) is not None]
+    if len(cached) == len(entry.files):
         return cached[0].parent if entry.is_folder else cached[0]
     place = folder / entry.file if entry.is_folder else folder
     done = 0
@@ -75,14 +82,18 @@ def _shifted(progress: Progress, before: int, total: int) -> Progress:
 
 def url(entry: Entry, file: RemoteFile) -> str:
     """Where a file of an entry is fetched from."""
-    if entry.repository.startswith("https://"):
+    if _is_outside_hub(entry):
         return f"{entry.repository}/{file.path}"
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
     return f"{endpoint}/{entry.repository}/resolve/{entry.revision}/{file.path}"
 
 
+def _is_outside_hub(entry: Entry) -> bool:
+    return "://" in entry.repository
+
+
 def _hub_cache(entry: Entry, file: RemoteFile) -> Path | None:
-    if entry.repository.startswith("https://"):
+    if _is_outside_hub(entry):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -121,7 +132,8 @@ class _Download:
                 if not self.target.is_file():
                     self._download(progress)
         except urllib.error.HTTPError as error:
-            raise self._error(f"the server answered {error.code} {error.reason}") from error
+            login = " (does it want a login? set HF_TOKEN)" if error.code in _NO_ACCESS else ""
+            raise self._error(f"the server answered {error.code} {error.reason}{login}") from error
         except _NETWORK_ERRORS as error:
             reason = getattr(error, "reason", None) or error
             raise self._error(f"the connection failed ({reason})") from error
@@ -186,6 +198,9 @@ class _Download:
         if done:
             headers["Range"] = f"bytes={done}-"
         request = urllib.request.Request(self.url, headers=headers)
+        if login := self._login():
+            # Not for the server that the hub passes the request on to.
+            request.add_unredirected_header("Authorization", login)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
             # A server that ignores the range, or mistakes it, sends the whole file again.
             start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
@@ -196,6 +211,15 @@ class _Download:
                     file.write(chunk)
                     done += len(chunk)
                     progress(min(done, size), size)
+
+    def _login(self) -> str | None:
+        if _is_outside_hub(self.entry):
+            return None
+        # Not its `build_hf_headers`, which asks the hub for more than that.
+        from huggingface_hub import constants, get_token
+
+        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+        return f"Bearer {token}" if token else None
 
     def _verify(self) -> None:
         size, wanted = self.part.stat().st_size, self.file

@@ -46,7 +46,10 @@ class Hub:
     ignores_ranges: bool = False
     goes_on: threading.Event = field(default_factory=threading.Event)
     """Cleared, it keeps the second half of every answer back."""
+    passes_on: bool = False
+    """It answers with the address of a server, itself, that has the file."""
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -58,6 +61,12 @@ def hub(monkeypatch, tmp_path):
         def do_GET(self):
             wanted = self.headers.get("Range")
             state.requests.append((self.path, wanted))
+            state.logins.append(self.headers.get("Authorization"))
+            if state.passes_on and not self.path.startswith("/files"):
+                self.send_response(302)
+                self.send_header("Location", f"http://localhost:{port}/files{self.path}")
+                self.end_headers()
+                return
             if state.status != 200:
                 self.send_error(state.status)
                 return
@@ -78,8 +87,9 @@ def hub(monkeypatch, tmp_path):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}/")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}/")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -165,6 +175,29 @@ def test_a_refusal_says_what_to_do_by_hand(status, hub, tmp_path):
     assert url(ENTRY, FILE) in message
     assert str(tmp_path / "test.pt") in message
     assert "grabcut (built in)" in message
+
+
+@pytest.mark.parametrize(("status", "hints"), [(401, True), (403, True), (404, False)])
+def test_a_refusal_that_a_login_may_mend_says_so(status, hints, hub, tmp_path):
+    hub.status = status
+    with pytest.raises(DownloadError) as caught:
+        download(ENTRY, tmp_path, _ignore)
+    assert ("HF_TOKEN" in str(caught.value)) == hints
+
+
+def test_a_login_goes_to_the_hub_and_to_nobody_else(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.passes_on = True
+    assert download(ENTRY, tmp_path, _ignore).read_bytes() == CONTENT
+    assert hub.logins == ["Bearer hf_secret", None]
+
+
+def test_a_login_never_goes_to_an_address_outside_the_hub(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    outside = replace(ENTRY, repository=url(ENTRY, FILE).partition("/someone")[0] + "/files")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert download(outside, tmp_path, _ignore).read_bytes() == CONTENT
+    assert hub.requests == [("/files/weights/test.pt", None)] and hub.logins == [None]
 
 
 def test_no_network_at_all(monkeypatch, hub, tmp_path):
