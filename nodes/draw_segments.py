@@ -9,7 +9,7 @@ from torch import Tensor
 from ..core.masks.inputs import MaskInputs, image_frames, match_image
 from ..core.pictures.render import Drawing, Style, draw
 from ..core.pictures.thumbnails import image_pictures
-from ..core.results.segments import Segments
+from ..core.results.segments import Segments, match_segments
 from .host import models, progress
 from .results import describe, show
 from .sockets import CATEGORY, SegmentsSocket
@@ -68,9 +68,8 @@ class DrawSegments(io.ComfyNode):
         boxes: bool = True,
         labels: bool = True,
     ) -> io.NodeOutput:
-        inputs = MaskInputs(segments=segments)
-        batch, size = match_image(inputs, image)
-        objects = inputs.matched_segments(batch, size)
+        batch, size = match_image(MaskInputs(segments=segments), image)
+        objects = match_segments(segments, batch, size)
         drawing = Drawing(Style(style), opacity, boxes, labels)
         pictures = torch.empty((batch, *size, 3))
         drawn = draw(image_frames(image, batch), objects, drawing, pictures)

@@ -110,7 +110,7 @@ class RemoteProviderSegment(io.ComfyNode):
 
 
 def _batch_request(options: Mapping[str, Any], objects: list, salt: str) -> BatchRequest:
-    chosen = PROVIDERS.get(options.get("provider"))
+    chosen = PROVIDERS.get(options.get("provider") or "")
     if chosen is None:
         raise InputError(
             f"provider: found {options.get('provider')!r}; accepted are {', '.join(PROVIDERS)}. "

@@ -105,6 +105,10 @@ class Detector(Protocol):
         """
 
 
+class WordModel(Encoder, Detector, Protocol):
+    """A model that understands words and nothing else: it reads its own embeddings."""
+
+
 @runtime_checkable
 class RefiningDetector(Detector, Protocol):
     """A detector whose model can draw its masks anew, from the embedding they were found in."""

@@ -40,7 +40,7 @@ def read_background(text: str) -> tuple[float, float, float] | None:
     if name in ("", TRANSPARENT):
         return None
     try:
-        red, green, blue = ImageColor.getcolor(name, "RGB")[:3]
+        red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
         raise InputError(
             f"background: found {text!r}; accepted are {TRANSPARENT} and colours such as white, "

@@ -89,7 +89,7 @@ def small_frame(frame: Tensor) -> NDArray[np.uint8]:
 def _small(frame: Tensor) -> NDArray[np.uint8]:
     """[H, W, C] float, 0..1 -> [h, w, C] uint8."""
     whole = frame.detach().float()
-    small = shrink(whole, shrink_factor(whole.shape[:2])).cpu()
+    small = shrink(whole, shrink_factor((whole.shape[0], whole.shape[1]))).cpu()
     return (small * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8).numpy()
 
 

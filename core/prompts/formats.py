@@ -390,6 +390,6 @@ def _polarity(value: Any, name: str, formats: str = _POINT_FORMATS) -> bool:
 
 def _object_number(value: Any, name: str) -> int:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not 0 <= value <= _LAST_OBJECT:
+    if not is_whole or not 0 <= int(value) <= _LAST_OBJECT:
         _fail(name, value, "the object is a whole number from 0")
     return int(value)

@@ -8,7 +8,8 @@ import socket
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-import aiohttp
+from aiohttp import DefaultResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from .contract import Profile
@@ -56,11 +57,12 @@ def parse_url(text: str) -> URL:
         # A port that is no number shows only when it is asked for.
         is_complete = url.scheme in ("http", "https") and bool(url.port)
         is_complete = is_complete and _is_host(url.raw_host or "") and not _CONTROL.search(text)
+        if is_complete and not url.user and not url.password:
+            return url
     except (ValueError, TypeError):
-        is_complete = False
-    if not is_complete or url.user or url.password:
-        raise unsafe(f"the address {shorten(str(text)[:120])!r}")
-    return url
+        # Said below, as for whatever else is no address.
+        pass
+    raise unsafe(f"the address {shorten(str(text)[:120])!r}")
 
 
 def _is_host(text: str) -> bool:
@@ -78,7 +80,7 @@ def check_download(text: str, reach: Reach) -> URL:
     if url.scheme != "https" and not allows_http:
         raise unsafe(f"a result without https at {url.host}")
     try:
-        check_ip(url.host, reach)
+        check_ip(url.host or "", reach)
     except ValueError:
         if is_loopback(url) and reach is Reach.PUBLIC:
             raise unsafe(f"a result on this machine, at {url.host}") from None
@@ -135,16 +137,16 @@ def _last_bits(ip: IPv6Address) -> IPv4Address:
     return IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
-class CheckedResolver(aiohttp.abc.AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Resolves names, and refuses those that lead to an address out of reach."""
 
     def __init__(self, reach: Reach):
         self._reach = reach
-        self._resolver = aiohttp.DefaultResolver()
+        self._resolver = DefaultResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[aiohttp.abc.ResolveResult]:
+    ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
         for each in found:
             check_ip(each["host"], self._reach, host)

@@ -92,6 +92,7 @@ def polygon_mask(polygons: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A mask [H, W] uint8, 0 or 255, from one polygon or several, each a list of [x, y]."""
     import cv2
 
+    outlines: list[NDArray[np.int32]] = []
     try:
         rings = [polygons] if np.ndim(polygons[0]) == 1 else list(polygons)
         outlines = [np.rint(np.asarray(ring, np.float64)).astype(np.int32) for ring in rings]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,9 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ImportError:
+    else:
         import tomli as tomllib
     return tomllib.loads(text)
 
@@ -158,14 +159,18 @@ def _key_from(environment: Mapping[str, str], groups: tuple[tuple[str, ...], ...
     return ""
 
 
-def _check_url(profile: Profile, provider: Provider) -> None:
+def _is_allowed(profile: Profile) -> bool:
     try:
         url = URL(profile.url)
-        is_complete = url.scheme in ("http", "https") and bool(url.host) and not url.user
+        if url.scheme not in ("http", "https") or not url.host or url.user:
+            return False
     except ValueError:
-        is_complete = False
-    allows_http = is_complete and (is_loopback(url) or profile.is_local)
-    if not is_complete or (url.scheme != "https" and not allows_http):
+        return False
+    return url.scheme == "https" or is_loopback(url) or profile.is_local
+
+
+def _check_url(profile: Profile, provider: Provider) -> None:
+    if not _is_allowed(profile):
         raise ProviderError(
             f"{provider.title}: found the URL {profile.url!r}; accepted is https://..., and http "
             "for this machine or with local = true in the profile. Correct "

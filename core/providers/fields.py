@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import InputError
 from .wire import shorten
@@ -130,7 +130,7 @@ def check_fields(fields: Iterable[Field], options: Mapping[str, Any]) -> None:
             field.check(value)
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether this is a whole number; truth values are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 

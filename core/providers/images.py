@@ -64,8 +64,8 @@ def pixel(point: Point, size: tuple[int, int]) -> list[int]:
 def _scaled(image: Image.Image, factor: float) -> Image.Image:
     if factor >= 1.0:
         return image
-    size = tuple(max(1, round(side * factor)) for side in image.size)
-    return image.resize(size, Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _encode(image: Image.Image, file_format: str, **options: int) -> Picture:

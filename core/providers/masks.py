@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..results.rle import MAX_PIXELS
 from ..tensors import resize_mask
-from .wire import CallFailed, Failure, FailureKind, FoundMask, Reading
+from .wire import CallFailed, Failure, FailureKind, FoundMask, Reading, Url
 
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
 # A mask has few pixels between black and white, and no colour.
@@ -40,6 +40,8 @@ def read_masks(found: FoundMask, frame: Tensor) -> list[Tensor]:
     picture has categories, and none where nothing is inside. Raises CallFailed where the picture is
     broken, of another format, too large, or no mask under the reading that was asked for.
     """
+    if isinstance(found.content, Url):
+        raise TypeError(f"the picture at {found.content.address} has to be fetched first")
     if isinstance(found.content, np.ndarray):
         arrays = [found.content]
     else:

@@ -22,7 +22,7 @@ def check_limits(concurrency: Any, timeout: Any) -> None:
     if not (is_whole(concurrency) and concurrency >= 1):
         raise refusal("concurrency", concurrency, "are whole numbers from 1", "Use 4")
     is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
-    if not (is_number and math.isfinite(timeout) and timeout > 0):
+    if not (is_number and math.isfinite(timeout) and float(timeout) > 0):
         raise refusal("timeout", timeout, "are numbers of seconds above 0", "Use 300")
 
 

@@ -266,10 +266,12 @@ def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
 async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
     """Results in order; when cancelled, all that was begun is cleaned up before this returns."""
     results = await asyncio.gather(*work, return_exceptions=True)
+    done: list[_T] = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return results
+        done.append(result)
+    return done
 
 
 async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, progress: _RunProgress) -> _T:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -20,6 +21,9 @@ from .addresses import CheckedResolver, check_download, parse_url, reach_of, uns
 from .contract import Profile, Provider
 from .failures import HIDDEN, redact, status_failure
 from .wire import Answer, CallFailed, Failure, FailureKind, FormPart, HttpRequest, shorten
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 log = logging.getLogger(__name__)
 
@@ -191,11 +195,15 @@ class Transport:
         )
         return await retrying(send, request, url)
 
-    def _wait(self, state: object) -> float:
+    def _wait(self, state: RetryCallState) -> float:
         """Seconds to the next attempt: what the provider asks for, else growing, with jitter."""
         from tenacity import wait_exponential, wait_random
 
-        failure = state.outcome.exception().failure
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, CallFailed):
+            # Nothing else is repeated.
+            return 0.0
+        failure = error.failure
         first = self._limits.first_wait
         own = (wait_exponential(multiplier=first, max=30 * first) + wait_random(0, first))(state)
         wait = own if failure.wait is None else failure.wait + own - first

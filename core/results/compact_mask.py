@@ -113,7 +113,8 @@ def compact(mask: Tensor) -> CompactMask:
     crop = pixels[top:bottom, left:right]
     is_hard = is_bool or _is_hard(crop)
     data = np.packbits(crop) if is_hard else crop.flatten()
-    return CompactMask(tuple(mask.shape), left, top, right, bottom, is_hard, data)
+    size = (mask.shape[0], mask.shape[1])
+    return CompactMask(size, left, top, right, bottom, is_hard, data)
 
 
 def _is_hard(crop: NDArray[np.uint8]) -> bool:

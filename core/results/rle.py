@@ -11,6 +11,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,8 @@ def encode(mask: NDArray) -> str:
     """Encode a mask [H, W] (any type, non-zero = inside) as COCO's compact string."""
     from pycocotools import mask as coco
 
-    return coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"].decode("ascii")
+    counts: Any = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"]
+    return counts.decode("ascii")
 
 
 def _fill(runs: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:

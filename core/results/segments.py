@@ -209,7 +209,7 @@ def match_segments(segments: Segments, batch: int, size: tuple[int, int]) -> Seg
         instances = [replace(each, mask=_resized(each.mask, size)) for each in instances]
     if segments.batch != batch:
         instances = [replace(each, frame=frame) for frame in range(batch) for each in instances]
-    return Segments.from_instances(instances, tuple(size), batch)
+    return Segments.from_instances(instances, size, batch)
 
 
 def _resized(mask: CompactMask, size: tuple[int, int]) -> CompactMask:
@@ -221,7 +221,7 @@ def mask_segments(mask: Tensor, label: str) -> Segments:
     """One object per frame of a mask [B, H, W] float, 0..1, with score 1; none where it is 0."""
     masks = in_threads(lambda frame: compact_soft(mask[frame]), len(mask))
     instances = [Instance(each, 1.0, label, frame) for frame, each in enumerate(masks) if each]
-    return Segments.from_instances(instances, tuple(mask.shape[1:]), len(mask))
+    return Segments.from_instances(instances, (mask.shape[1], mask.shape[2]), len(mask))
 
 
 def compact_soft(mask: Tensor) -> CompactMask:

@@ -14,7 +14,7 @@ from ..engines.base import Embedding
 def frame_key(frame: Tensor) -> str:
     """A hash of a frame's pixels and shape ([H, W, 3] float32, any device)."""
     digest = hashlib.sha256(str(tuple(frame.shape)).encode())
-    digest.update(frame.contiguous().cpu().numpy())
+    digest.update(frame.contiguous().cpu().numpy().data)
     return digest.hexdigest()
 
 

@@ -96,7 +96,7 @@ class Previewer:
         with self._lock:
             source = self._sources.get(key)
         embedding = self._cache.get(source.image) if source else None
-        if embedding is None:
+        if source is None or embedding is None:
             raise EmbeddingGone("This image is not encoded, or no longer. Run the node once.")
         prompts = self._read(points, source.sockets, embedding.size)
         size = _fit(embedding.size, side)
@@ -125,7 +125,7 @@ class Previewer:
 
 def _content(sockets: SocketPrompts) -> str:
     mask = sockets.mask
-    digest = "" if mask is None else hashlib.sha256(mask.numpy()).hexdigest()
+    digest = "" if mask is None else hashlib.sha256(mask.contiguous().numpy().data).hexdigest()
     return f"{sockets.prompts} {sockets.negative} {sockets.alone} {digest}"
 
 

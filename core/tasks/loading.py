@@ -11,7 +11,7 @@ from ..engines.detectors.base import load_detector
 from ..engines.files.checkpoints import load_engine
 from ..engines.grabcut.engine import GrabCutEngine
 from ..engines.precision import Precision, encoder_dtype
-from .segmenter import Embedder, Finder, Segmenter
+from .segmenter import Finder, Segmenter, WordEmbedder
 
 
 def open_model(
@@ -44,7 +44,7 @@ def open_finder(
     device = _device(device)
     detector = load_detector(Path(path), encoder_dtype(precision, device))
     _move(detector, device)
-    return Finder(Embedder(detector), detector)
+    return Finder(WordEmbedder(detector), detector)
 
 
 def load_segmenter(path: Path | None, dtype: torch.dtype) -> Segmenter:

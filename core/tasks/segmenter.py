@@ -10,7 +10,15 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from ..engines.base import Candidates, Detections, Detector, Embedding, Encoder, Engine
+from ..engines.base import (
+    Candidates,
+    Detections,
+    Detector,
+    Embedding,
+    Encoder,
+    Engine,
+    WordModel,
+)
 from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import compact
@@ -63,6 +71,12 @@ class Embedder:
             _check_finite(embedding)
             self.cache.put(key, embedding)
         return embedding
+
+
+class WordEmbedder(Embedder):
+    """A model that understands words, with its embedding cache."""
+
+    engine: WordModel
 
 
 class Segmenter(Embedder):

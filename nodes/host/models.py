@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import comfy.model_management
 import comfy.model_patcher
@@ -19,13 +19,16 @@ from ...core.engines.detectors.base import load_detector
 from ...core.engines.families import Family, family_named
 from ...core.engines.files.checkpoints import find_family, weights_state
 from ...core.engines.precision import Precision, encoder_dtype
+from ...core.engines.sam3.engine import Sam3Engine
 from ...core.engines.sam3.tokens import load_tokenizer
 from ...core.engines.sam3.words import ConceptDetector
+from ...core.errors import CheckpointError
 from ...core.tasks.live_preview import Previewer
 from ...core.tasks.loading import load_segmenter
-from ...core.tasks.segmenter import Embedder, Finder, Segmenter
+from ...core.tasks.segmenter import Embedder, Finder, Segmenter, WordEmbedder
 
 Handle = TypeVar("Handle", bound="ModelHandle")
+Worker = TypeVar("Worker", bound=Embedder)
 
 
 class _Holder(nn.Module):
@@ -36,7 +39,7 @@ class _Holder(nn.Module):
         self.model = model
 
 
-class ModelHandle:
+class ModelHandle(Generic[Worker]):
     """Weights under ComfyUI's memory management. Nothing is loaded until a node asks for it.
 
     key: names the file and the precision. patcher: ComfyUI's handle on the weights, None before
@@ -47,14 +50,14 @@ class ModelHandle:
         self.key = key
         self._path = path
         self._precision = precision
-        self._embedder: Embedder | None = None
+        self._embedder: Worker | None = None
         self.patcher: comfy.model_patcher.ModelPatcher | None = None
 
     @property
     def engine(self) -> Encoder | None:
         return self._embedder.engine if self._embedder else None
 
-    def ready(self) -> Embedder:
+    def ready(self) -> Worker:
         """The model ready for use on its device; loads it the first time."""
         if self._embedder is None:
             self._embedder = self._load()
@@ -71,7 +74,7 @@ class ModelHandle:
             _finish_load(self.patcher)
         return self._embedder
 
-    def _load(self) -> Embedder:
+    def _load(self) -> Worker:
         raise NotImplementedError
 
     @property
@@ -83,11 +86,13 @@ class ModelHandle:
         return self._embedder.cache.tensors() if self._embedder else []
 
 
-class DetectorModel(ModelHandle):
+class DetectorModel(ModelHandle[WordEmbedder]):
     """A model that understands words and nothing else."""
 
-    def _load(self) -> Embedder:
-        return Embedder(load_detector(self._path, self._dtype))
+    def _load(self) -> WordEmbedder:
+        if self._path is None:
+            raise ValueError("a detector is a folder, and none is built in")
+        return WordEmbedder(load_detector(self._path, self._dtype))
 
 
 class DetectorStore:
@@ -117,7 +122,7 @@ class DetectorStore:
         return [each for model in self._kept.values() for each in model._comfy_cache_tensors()]
 
 
-class SegmentModel(ModelHandle):
+class SegmentModel(ModelHandle[Segmenter]):
     """What a SEGMENT_MODEL wire carries.
 
     previewer: decodes for the editor, None before the first run of a node that has one.
@@ -150,8 +155,14 @@ class SegmentModel(ModelHandle):
             return Finder(embedder, embedder.engine)
         embedder = self.segmenter()
         if self._concepts is None:
+            engine = embedder.engine
+            if self._path is None or not isinstance(engine, Sam3Engine):
+                raise CheckpointError(
+                    f"detector: {self.family.title} understands no words by itself; accepted with "
+                    "auto is SAM 3. Choose a detector."
+                )
             tokenizer = load_tokenizer(_tokenizer_folders(self._path))
-            self._concepts = ConceptDetector(embedder.engine, tokenizer)
+            self._concepts = ConceptDetector(engine, tokenizer)
         return Finder(embedder, self._concepts)
 
     def detector(self, path: Path) -> DetectorModel:
@@ -197,7 +208,7 @@ def _shared(kind: type[Handle], path: Path | None, precision: Precision) -> Hand
     state = (path, precision, weights_state(path)) if path else ()
     key = hashlib.sha256(repr((kind.__name__, state)).encode()).hexdigest()[:16]
     model = _models.get(key)
-    if model is None:
+    if not isinstance(model, kind):
         model = _models[key] = kind(key, path, precision)
     return model
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
-from ..base import Detections, Detector
+from ..base import Detections, WordModel
 from ..families import DETECTOR_FAMILIES, family_of_type
 from ..files.checkpoints import read_config, read_folder_weights
 
@@ -32,7 +32,7 @@ class DetectorFolder:
     image: dict[str, Any]
 
 
-def load_detector(path: Path, dtype: torch.dtype) -> Detector:
+def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
     """Load a transformers folder of a model that understands words; dtype is the image encoder's.
 
     Raises CheckpointError where the folder is incomplete, unreadable or of another model type.

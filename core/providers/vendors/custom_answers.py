@@ -119,10 +119,11 @@ def _origin(value: Any) -> tuple[int, int]:
     if not value:
         return (0, 0)
     places = [value.get(axis) for axis in ("x", "y")] if isinstance(value, dict) else []
-    is_whole = [
-        isinstance(place, int) or (isinstance(place, float) and math.isfinite(place))
+    numbers = [
+        int(place)
         for place in places
+        if isinstance(place, int) or (isinstance(place, float) and math.isfinite(place))
     ]
-    if not places or not all(is_whole):
+    if len(numbers) != 2:
         raise unusable(f"a mask's origin has numbers x and y, found {shorten(repr(value))}")
-    return (int(places[0]), int(places[1]))
+    return (numbers[0], numbers[1])
