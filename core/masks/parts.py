@@ -1,14 +1,24 @@
 """Connected parts of a mask: holes to fill, islands to remove. OpenCV, on the CPU.
 
-A soft rim belongs to its part: an island is what is connected by more than a trace of selection,
-a hole what is enclosed by pixels that are selected but for a trace.
+There are two notions of a part. `fill_holes` and `remove_islands` are Mask Refine's, for soft
+masks: a soft rim belongs to its part, so that an island is what is connected by more than a trace
+of selection, and a hole what is enclosed by pixels that are selected but for a trace. `clean_masks`
+and the functions of small regions are the official automatic mask generators', for hard masks: what
+is not selected counts as a hole at the border too, and the largest part always stays (source:
+`postprocess_small_regions` and `remove_small_regions` of sam2 1.1.0).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from ..results.boxes import nms
+from ..results.compact_mask import CompactMask, compact
 
 _TRACE = 1 / 32
 _NO_CONTOUR = -1
@@ -104,3 +114,61 @@ def _enclosed(contour: np.ndarray) -> int:
     import cv2
 
     return round(cv2.contourArea(contour) - len(contour) / 2) + 1
+
+
+def clean_masks(
+    masks: Sequence[CompactMask], min_area: int, overlap: float
+) -> tuple[list[CompactMask], Tensor]:
+    """Mend hard masks and drop what became, or always was, superfluous.
+
+    min_area: holes and islands of fewer pixels are filled and removed, and masks of fewer pixels
+    dropped. overlap: of masks whose boxes overlap by more than this IoU one stays, rather one that
+    needed no mending. Returns the masks that are left, and the rows they had, [K] int64.
+    """
+    cleaned = list(masks)
+    untouched = torch.ones(len(masks))
+    for row, mask in enumerate(masks):
+        inside = mask.pixels().numpy() > 0
+        mended = remove_small_regions(fill_small_regions(inside, min_area), min_area)
+        if not np.array_equal(mended, inside):
+            cleaned[row] = compact(torch.from_numpy(mended))
+            untouched[row] = 0.0
+    large = [row for row, mask in enumerate(cleaned) if mask.pixel_count() >= min_area]
+    boxes = torch.tensor([cleaned[row].box() for row in large], dtype=torch.float32).reshape(-1, 4)
+    # The official generator compares boxes whose right and bottom are inclusive.
+    boxes -= torch.tensor((0.0, 0.0, 1.0, 1.0))
+    rows = torch.tensor(large, dtype=torch.int64)[nms(boxes, untouched[large], overlap)]
+    return [cleaned[row] for row in rows.tolist()], rows
+
+
+def fill_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
+    """Select what is not selected in pieces of fewer than `min_area` pixels, at the border too."""
+    labels, areas = label_parts(~mask)
+    small = areas < min_area
+    small[0] = False
+    return mask | small[labels]
+
+
+def remove_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
+    """Deselect pieces of fewer than `min_area` pixels, but for the largest where all are."""
+    labels, areas = label_parts(mask)
+    if len(areas) == 1:
+        return mask
+    small = areas < min_area
+    small[0] = False
+    if small[1:].all():
+        small[1 + areas[1:].argmax()] = False
+    return mask & ~small[labels]
+
+
+def label_parts(
+    mask: NDArray[np.bool_], connectivity: int = 8
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The connected parts of a mask [H, W]: each pixel's part, 0 outside of all, [H, W]; and the
+    pixels of each, [N + 1], those outside first. connectivity: 8 where corners connect, else 4."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=connectivity
+    )
+    return labels, stats[:, cv2.CC_STAT_AREA].astype(np.int64)

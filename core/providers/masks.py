@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..results.compact_mask import INSIDE
 from ..results.rle import MAX_PIXELS
 from ..tensors import resize_mask
 from .wire import CallFailed, Failure, FailureKind, FoundMask, Reading, Url
@@ -200,4 +201,4 @@ def _fit(array: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         return mask
     scaled = resize_mask(mask[None].float(), size)[0]
     is_hard = bool(((mask == 0) | (mask == 255)).all())
-    return (scaled >= 128).byte() * 255 if is_hard else scaled.round().clamp(0, 255).byte()
+    return (scaled >= INSIDE).byte() * 255 if is_hard else scaled.round().clamp(0, 255).byte()

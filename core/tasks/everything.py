@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..engines.base import Embedding, Engine
 from ..errors import InputError
-from ..masks.small_regions import clean_masks
+from ..masks.parts import clean_masks
 from ..prompts.prompts import ObjectPrompt, Point
 from ..results.boxes import nms
 from ..results.compact_mask import CompactMask, compact

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import EngineError
+from ...masks.parts import label_parts
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, Embedding
 from .marks import (
@@ -37,7 +38,7 @@ from .regions import (
     ColorField,
     FloatMap,
     Pixel,
-    fill_holes,
+    fill_small_holes,
     keep_components,
     objectness,
     outline_contrast,
@@ -248,17 +249,12 @@ def _cut(
 
 def _tidy(mask: BoolMap, marks: Marks) -> BoolMap:
     """Drop the parts that no prompt speaks for, fill specks."""
-    import cv2
-
     kept = keep_components(mask, marks.inside)
     if marks.loose:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            mask.astype(np.uint8), connectivity=4
-        )
-        areas = stats[:, cv2.CC_STAT_AREA].copy()
+        labels, areas = label_parts(mask, connectivity=4)
         areas[0] = 0
         kept |= (areas >= max(1.0, _SMALLEST_PART * areas.max()))[labels]
-    return fill_holes(kept, HOLE_SHARE, marks.outside)
+    return fill_small_holes(kept, HOLE_SHARE, marks.outside)
 
 
 def _to_logits(

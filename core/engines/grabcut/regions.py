@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ...masks.parts import label_parts
+
 BoolMap = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
 Pixel = tuple[int, int]
@@ -131,19 +133,15 @@ def keep_components(mask: BoolMap, marks: BoolMap) -> BoolMap:
     return kept[labels]
 
 
-def fill_holes(mask: BoolMap, share: float, barred: BoolMap) -> BoolMap:
+def fill_small_holes(mask: BoolMap, share: float, barred: BoolMap) -> BoolMap:
     """Fill enclosed holes smaller than a share of the mask's area that hold no barred pixel."""
-    import cv2
-
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (~mask).astype(np.uint8), connectivity=4
-    )
-    fill = stats[:, cv2.CC_STAT_AREA] < share * mask.sum()
+    labels, areas = label_parts(~mask, connectivity=4)
+    fill = areas < share * mask.sum()
     outline = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     fill[outline] = False
     fill[labels[barred]] = False
     fill[0] = False
-    return mask | fill[labels] if count > 1 else mask
+    return mask | fill[labels]
 
 
 def _bounds(mask: BoolMap, margin: int) -> tuple[slice, slice]:
@@ -278,7 +276,7 @@ def _variants(region: BoolMap, marks: BoolMap, barred: BoolMap) -> Iterator[Bool
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         opened = cv2.morphologyEx(clicked.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
         part = keep_components((opened | marks) & ~barred, marks)
-        yield fill_holes(part, HOLE_SHARE, barred)
+        yield fill_small_holes(part, HOLE_SHARE, barred)
 
 
 def propose(field: ColorField, clicks: Sequence[Pixel], barred: BoolMap) -> BoolMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.masks.small_regions import clean_masks, fill_holes, remove_islands
+from segment_anywhere.core.masks.parts import clean_masks, fill_small_regions, remove_small_regions
 from segment_anywhere.core.results.compact_mask import compact
 
 
@@ -19,23 +19,23 @@ RING = _mask("........", ".####...", ".#..#...", ".#..#...", ".####...", "......
 @pytest.mark.parametrize(("min_area", "added"), [(1, 0), (4, 0), (5, 4), (100, 36)])
 def test_holes_below_the_area_are_filled(min_area, added):
     """The background is a hole like any other, as in the official code."""
-    filled = fill_holes(RING, min_area)
+    filled = fill_small_regions(RING, min_area)
     assert filled.sum() - RING.sum() == (added if min_area < 100 else (~RING).sum())
     assert (filled | RING == filled).all()
 
 
 @pytest.mark.parametrize(("min_area", "left"), [(1, 13), (2, 12), (12, 12), (13, 12), (99, 12)])
 def test_islands_below_the_area_go_but_never_all(min_area, left):
-    assert remove_islands(RING, min_area).sum() == left
+    assert remove_small_regions(RING, min_area).sum() == left
 
 
 def test_corners_connect():
     diagonal = np.eye(5, dtype=bool)
-    assert remove_islands(diagonal, 5).sum() == 5
+    assert remove_small_regions(diagonal, 5).sum() == 5
 
 
 def test_nothing_stays_nothing():
-    assert not remove_islands(np.zeros((4, 4), bool), 3).any()
+    assert not remove_small_regions(np.zeros((4, 4), bool), 3).any()
     masks, rows = clean_masks([], 3, 0.7)
     assert masks == []
     assert rows.tolist() == []
