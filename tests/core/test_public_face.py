@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import FIXTURES, ROOT
 from PIL import Image
 from segment_anywhere import core
+
+from tests.support.paths import FIXTURES, ROOT
 
 PHOTO = ROOT / "workflows" / "images" / "dahlia.jpg"
 # Nothing of the host is needed, and nothing heavy is read before it is used.
@@ -21,6 +22,8 @@ package = types.ModuleType("segment_anywhere")
 package.__path__ = [{root!r}]
 sys.modules["segment_anywhere"] = package
 from segment_anywhere import core
+
+from tests.support.paths import FIXTURES, ROOT
 found = {{name.split(".")[0] for name in sys.modules}}
 assert not found & {{"comfy", "comfy_api", "folder_paths", "server"}}, found
 assert not found & {{"cv2", "transformers", "huggingface_hub", "aiohttp"}}, found

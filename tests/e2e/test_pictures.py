@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from segment_anywhere.core.render import PALETTE, region_colours
+from segment_anywhere.core.pictures.render import PALETTE, region_colours
 
 from .api import Api, Refused, Run
 from .graphs import cut_out, draw, node, point_segment

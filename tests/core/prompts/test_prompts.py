@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from segment_anywhere.core.prompts.phrases import split_phrases
 from segment_anywhere.core.prompts.prompts import (
     Box,
     Point,
     Prompts,
     group_by_object,
-    split_phrases,
 )
 
 MASK = torch.ones(10, 10)

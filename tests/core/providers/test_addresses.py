@@ -23,9 +23,8 @@ from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.transport import Transport
 from segment_anywhere.core.providers.wire import CallFailed, HttpRequest
 
+from tests.support.asks import ask_for, run
 from tests.support.servers import KEY, faults
-
-from .conftest import ask_for, run
 
 REACHES = [
     ("93.184.216.34", Reach.PUBLIC),

@@ -14,10 +14,9 @@ from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 from segment_anywhere.core.providers.transport import Limits
 
+from tests.support.asks import QUICK, ask_for, run, square_image, square_mask
 from tests.support.servers import KEY, SERVERS, faults
 from tests.support.servers.vision import picture
-
-from .conftest import QUICK, ask_for, run, square_image, square_mask
 
 DETAILS = '{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
 SMALL = RunLimits(4, 20.0, Limits(2.0, 3, 0.02, 2.0, answer_bytes=2**20))

@@ -12,10 +12,9 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import RunLimits
 
+from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 from tests.support.servers import KEY, faults
 from tests.support.servers.vision import b64, picture
-
-from .conftest import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 
 # One call at a time: a failure that concerned the others would keep them from being sent.
 ONE = RunLimits(1, 20.0, QUICK.transport)

@@ -19,9 +19,8 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.images import encode_picture
 from segment_anywhere.core.providers.registry import PROVIDERS
 
+from tests.support.asks import ask_for, run, square_image, square_mask
 from tests.support.servers import KEY
-
-from .conftest import ask_for, run, square_image, square_mask
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 

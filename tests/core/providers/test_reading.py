@@ -12,9 +12,8 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks
 
+from tests.support.asks import always_uploading, ask_for, run, square_image
 from tests.support.servers import SERVERS, faults
-
-from .conftest import always_uploading, ask_for, run, square_image
 
 OBJECTS = [[ObjectPrompt("object 0", (Point(30, 20),)), ObjectPrompt("object 1", (Point(8, 40),))]]
 

@@ -16,9 +16,8 @@ from segment_anywhere.core.providers.paid import PaidAnswer, PaidAnswers
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
 from segment_anywhere.core.providers.wire import Answer
 
+from tests.support.asks import QUICK, always_uploading, ask_for, run, square_image
 from tests.support.servers import KEY, SERVERS, faults
-
-from .conftest import QUICK, always_uploading, ask_for, run, square_image
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 NEGATIVE = ObjectPrompt("object 0", (Point(30, 20), Point(5, 5, False)))

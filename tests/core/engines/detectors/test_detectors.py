@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers as tf
 from PIL import Image
-from segment_anywhere.core.engines.detectors.base import base as detectors
+from segment_anywhere.core.engines.detectors import base as detectors
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.errors import CheckpointError, InputError
 from segment_anywhere.core.tasks.segmenter import Embedder

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from conftest import FIXTURES
 from segment_anywhere.core.engines.precision import Precision
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.nodes.host import models as host_models
+
+from tests.support.paths import FIXTURES
 
 
 @pytest.mark.parametrize(
