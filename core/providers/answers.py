@@ -95,14 +95,15 @@ def polygon_mask(polygons: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     outlines: list[NDArray[np.int32]] = []
     try:
         rings = [polygons] if np.ndim(polygons[0]) == 1 else list(polygons)
-        outlines = [np.rint(np.asarray(ring, np.float64)).astype(np.int32) for ring in rings]
+        outlines = [np.rint(np.asarray(ring, np.float64)) for ring in rings]
         is_usable = all(ring.ndim == 2 and ring.shape[1] == 2 for ring in outlines)
+        is_usable = is_usable and all((np.abs(ring) < 2**31).all() for ring in outlines)
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         is_usable = False
     if not is_usable or len(outlines) > _MAX_POLYGONS:
         raise unusable(f"polygons of [x, y] are expected, found {shorten(repr(polygons)[:80])}")
     mask = np.zeros(size, np.uint8)
-    cv2.fillPoly(mask, outlines, 255)
+    cv2.fillPoly(mask, [ring.astype(np.int32) for ring in outlines], 255)
     return mask
 
 

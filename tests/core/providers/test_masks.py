@@ -1,0 +1,111 @@
+"""Masks as providers draw them: polygons, rows, scores, and pictures of more than eight bits."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from segment_anywhere.core.providers.answers import number, polygon_mask, rows_mask
+from segment_anywhere.core.providers.contract import CallFailed, FoundMask, Reading
+from segment_anywhere.core.providers.masks import read_masks
+
+SQUARE = [[1, 1], [3, 1], [3, 2], [1, 2]]
+CORNER = [[5, 4], [5, 4], [5, 4]]
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _read(pixels: np.ndarray, reading: Reading) -> list[torch.Tensor]:
+    frame = torch.zeros(*pixels.shape[:2], 3)
+    return read_masks(FoundMask(_png(pixels), reading), frame)
+
+
+@pytest.mark.parametrize(
+    ("polygons", "filled"),
+    [
+        (SQUARE, {(x, y) for x in (1, 2, 3) for y in (1, 2)}),
+        ([SQUARE, CORNER], {(x, y) for x in (1, 2, 3) for y in (1, 2)} | {(5, 4)}),
+        ([[0.6, 0.4], [0.6, 0.4], [1.4, 0.4]], {(1, 0)}),
+    ],
+    ids=["one ring", "two rings", "halves are rounded"],
+)
+def test_polygons_are_filled_with_their_outline(polygons, filled):
+    mask = polygon_mask(polygons, (5, 6))
+    assert mask.dtype == np.uint8 and mask.shape == (5, 6)
+    assert {(int(x), int(y)) for y, x in np.argwhere(mask == 255)} == filled
+    assert np.count_nonzero(mask) == len(filled)
+
+
+@pytest.mark.parametrize(
+    "polygons",
+    [
+        [],
+        None,
+        5,
+        {},
+        [1, 2, 3],
+        [[1, 2, 3]],
+        [["a", "b"]],
+        [[[1], [2]]],
+        [[float("inf"), 1]],
+        [[1, 1e300]],
+    ],
+    ids=repr,
+)
+def test_what_is_no_polygon(polygons):
+    with pytest.raises(CallFailed, match="polygons"):
+        polygon_mask(polygons, (5, 6))
+
+
+@pytest.mark.parametrize(
+    ("rows", "mask"),
+    [([[0, 1], [1, 0]], [[0, 255], [255, 0]]), ([[True, False]], [[255, 0]])],
+)
+def test_rows_of_numbers(rows, mask):
+    assert rows_mask(rows).tolist() == mask
+
+
+@pytest.mark.parametrize("rows", [[[1, 0], [1]], [1, 0], [["a"]], None])
+def test_what_is_no_row_of_numbers(rows):
+    with pytest.raises(CallFailed, match="rows of numbers of equal length"):
+        rows_mask(rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "score"),
+    [(0.8, 0.8), ("0.25", 0.25), (7, 1.0), (-1, 0.0), (None, 1.0), ("good", 1.0), (10**400, 1.0)],
+    ids=lambda value: repr(value)[:12],
+)
+def test_scores(value, score):
+    assert number(value) == score
+
+
+@pytest.mark.parametrize("highest", [1, 255, 4096, 65535])
+def test_sixteen_bits_are_spread_over_what_they_use(highest):
+    pixels = np.array([[0, highest], [highest, 0]], np.uint16)
+    (mask,) = _read(pixels, Reading.LUMA)
+    assert mask.tolist() == [[0, 255], [255, 0]]
+
+
+def test_a_black_mask_of_sixteen_bits_shows_nothing():
+    assert _read(np.zeros((2, 3), np.uint16), Reading.LUMA) == []
+
+
+def test_categories_of_sixteen_bits():
+    pixels = np.array([[0, 300, 300], [0, 70, 300]], np.uint16)
+    first, second = _read(pixels, Reading.CATEGORIES)
+    assert first.tolist() == [[0, 0, 0], [0, 255, 0]]
+    assert second.tolist() == [[0, 255, 255], [0, 0, 255]]
+
+
+def test_more_categories_than_an_answer_may_have():
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) % 2000
+    with pytest.raises(CallFailed, match="2000 different values"):
+        _read(pixels, Reading.CATEGORIES)
