@@ -1,0 +1,42 @@
+"""What a picture weighs when it is sent: lossless where it fits, else lossy, else smaller."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from segment_anywhere.core.providers.contract import ImageLimits
+from segment_anywhere.core.providers.images import encode_picture
+
+NOISE = torch.rand(120, 160, 3, generator=torch.Generator().manual_seed(1))
+
+
+def _bytes(limit: int, lossy: str = "JPEG"):
+    picture = encode_picture(NOISE, ImageLimits(max_bytes=limit, lossy_format=lossy))
+    assert len(picture.data) <= limit
+    with Image.open(io.BytesIO(picture.data)) as image:
+        assert picture.size == (image.height, image.width)
+        return picture, image.format
+
+
+def test_what_fits_is_sent_without_loss():
+    picture, kind = _bytes(10**6)
+    assert (kind, picture.mime, picture.size) == ("PNG", "image/png", (120, 160))
+    with Image.open(io.BytesIO(picture.data)) as image:
+        sent = torch.tensor(list(image.tobytes())).view(120, 160, 3)
+    assert torch.equal(sent, (NOISE * 255).round().long())
+
+
+@pytest.mark.parametrize(("lossy", "mime"), [("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
+def test_what_is_too_large_is_sent_in_the_providers_lossy_format(lossy, mime):
+    lossless = len(_bytes(10**6)[0].data)
+    picture, kind = _bytes(lossless - 1, lossy)
+    assert (kind, picture.mime, picture.size) == (lossy, mime, (120, 160))
+
+
+def test_what_no_quality_makes_small_enough_is_made_smaller():
+    picture, kind = _bytes(3000)
+    height, width = picture.size
+    assert kind == "JPEG" and 60 < height < 120 and abs(height / width - 120 / 160) < 0.02
