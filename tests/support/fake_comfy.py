@@ -113,7 +113,8 @@ class FakeComfy:
             return web.Response(status=413)
         assert (form["type"], form["overwrite"]) == ("input", "true")
         name = form["image"].filename
-        self.uploads[f"{form['subfolder']}/{name}"] = form["image"].file.read()
+        with form["image"].file as file:
+            self.uploads[f"{form['subfolder']}/{name}"] = file.read()
         return web.json_response({"name": name, "subfolder": form["subfolder"], "type": "input"})
 
     async def post_prompt(self, request: web.Request) -> web.Response:

@@ -29,12 +29,19 @@ def running(
         addresses.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         return runner
 
+    async def end_tasks() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def serve() -> None:
         asyncio.set_event_loop(loop)
         runner = loop.run_until_complete(start())
         ready.set()
         loop.run_forever()
         loop.run_until_complete(runner.cleanup())
+        loop.run_until_complete(end_tasks())
         loop.close()
 
     thread = threading.Thread(target=serve, daemon=True)

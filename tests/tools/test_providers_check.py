@@ -48,9 +48,11 @@ def test_the_check_reports_what_came_back_without_a_key(servers, tmp_path, capsy
     assert report.count(": works") == len(SERVERS)
     assert '"counts": "text of' in report
     assert KEY not in report + capsys.readouterr().out
-    photo = Image.open(ROOT / "workflows" / "images" / "dahlia.jpg")
+    with Image.open(ROOT / "workflows" / "images" / "dahlia.jpg") as photo:
+        size = photo.size
     for key, server in servers.items():
-        assert Image.open(tmp_path / f"{key}.jpg").size == photo.size
+        with Image.open(tmp_path / f"{key}.jpg") as picture:
+            assert picture.size == size
         assert server.billed == 1
 
 

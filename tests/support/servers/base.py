@@ -127,11 +127,15 @@ async def read_fields(request: web.Request) -> tuple[Any, str]:
             return None, kind
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.post()
-        return {
-            name: value.file.read() if isinstance(value, web.FileField) else value
-            for name, value in form.items()
-        }, kind
+        return {name: _content(value) for name, value in form.items()}, kind
     return await request.read(), kind
+
+
+def _content(value: str | bytes | web.FileField) -> str | bytes:
+    if not isinstance(value, web.FileField):
+        return value
+    with value.file as file:
+        return file.read()
 
 
 def rejected(status: int, body: Any) -> Rejected:
