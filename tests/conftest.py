@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import segment_anywhere
+from hypothesis import HealthCheck, settings
 
 from headless.local.pack import host_dirs, start_host
 from tests.support.paths import FIXTURES, ROOT
@@ -25,6 +26,12 @@ if not ROOT.samefile(_installed):
         f"`segment_anywhere` is the pack in {_installed}, the tests are those of {ROOT}. "
         f"Install this one: pip install --no-deps -e {ROOT}"
     )
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
+
 _work = tempfile.TemporaryDirectory(prefix="segment-anywhere-tests-")
 start_host(host_dirs(Path(_work.name) / "models", Path(_work.name)))
 folder_paths = importlib.import_module("folder_paths")
