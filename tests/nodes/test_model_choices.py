@@ -77,19 +77,21 @@ class _Stopped(Exception):
 def test_the_node_says_that_another_program_downloads_its_model(models, monkeypatch, tmp_path):
     texts = []
 
-    def show(text: str, node: str) -> None:
-        texts.append((text, node))
+    def show(text: str, node: str, client: str) -> None:
+        texts.append((text, node, client))
         raise _Stopped
 
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(progress.PromptServer.instance, "send_progress_text", show, raising=False)
+    server = progress.PromptServer.instance
+    monkeypatch.setattr(server, "send_progress_text", show, raising=False)
+    monkeypatch.setattr(server, "client_id", "tab", raising=False)
     entry = CATALOGUE[0]
     node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
     with filelock.FileLock(models / "sam2" / f"{entry.file}.lock"), pytest.raises(_Stopped):
-        model_files.fetch(model_files.ModelSource(entry=entry), node)
-    assert texts == [("SAM 2.1 tiny, which another program downloads: 0 of 156 MB", "7")]
+        model_files.fetch(entry, node)
+    assert texts == [("SAM 2.1 tiny, which another program downloads: 0 of 156 MB", "7", "tab")]
 
 
 def test_the_tooltip_names_sizes_and_licences():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from contextlib import ExitStack
 
 import numpy as np
@@ -14,7 +12,7 @@ from PIL import Image
 from tests.support.paths import ROOT
 from tests.support.servers import KEY, SERVERS, faults, serving
 from tests.support.servers.__main__ import environment
-from tools import capability_table, providers_check
+from tools import capability_table, draw_help, providers_check
 
 
 def test_the_help_page_has_the_table_of_the_adapters():
@@ -22,10 +20,9 @@ def test_the_help_page_has_the_table_of_the_adapters():
     assert capability_table.PAGE.read_text(encoding="utf-8") == capability_table.page()
 
 
-def test_the_pictures_of_the_help_pages_are_what_the_code_makes(monkeypatch):
-    """`python pictures/draw_help.py` draws them; here, those that need no model."""
-    monkeypatch.setitem(sys.modules, "segment_anywhere", sys.modules["segment_anywhere"])
-    made = runpy.run_path(str(ROOT / "pictures" / "draw_help.py"))["combine_sheet"]()
+def test_the_pictures_of_the_help_pages_are_what_the_code_makes():
+    """`python -m tools.draw_help` draws them; here, those that need no model."""
+    made = draw_help.combine_sheet()
     shown = Image.open(ROOT / "web" / "docs" / "combine.png").convert("RGB")
     assert made.size == shown.size
     # Letters may differ by the version of the font.
