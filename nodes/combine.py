@@ -9,11 +9,11 @@ from ..core.masks.inputs import MaskInputs
 from ..core.results.combine import Operation, combine_masks, combine_segments
 from ..core.results.segments import Segments, mask_segments
 from ..core.tensors import common_batch
-from .results import describe, mask_result
+from .results import ShownNode, describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket
 
 
-class Combine(io.ComfyNode):
+class Combine(ShownNode):
     """Combines two masks, two sets of objects, or one with the other, frame by frame."""
 
     @classmethod

@@ -18,11 +18,11 @@ from ..core.pictures.cutout import (
 from ..core.pictures.thumbnails import image_pictures
 from ..core.results.segments import Segments
 from .host import models, progress
-from .results import show
+from .results import ShownNode, show
 from .sockets import CATEGORY, SegmentsSocket
 
 
-class CutOut(io.ComfyNode):
+class CutOut(ShownNode):
     """Cuts out of images what a mask selects, without a rim of the old background."""
 
     @classmethod

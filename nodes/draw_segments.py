@@ -11,11 +11,11 @@ from ..core.pictures.render import Drawing, Style, draw
 from ..core.pictures.thumbnails import image_pictures
 from ..core.results.segments import Segments, match_segments
 from .host import models, progress
-from .results import describe, show
+from .results import ShownNode, describe, show
 from .sockets import CATEGORY, SegmentsSocket
 
 
-class DrawSegments(io.ComfyNode):
+class DrawSegments(ShownNode):
     """Draws objects over their images, or a label map, in the colours of their ids."""
 
     @classmethod

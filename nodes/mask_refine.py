@@ -12,14 +12,14 @@ from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
 from ..core.masks.refine import Edge, Refinement, refined_frames, refined_instances
 from ..core.results.segments import Segments, mask_segments
 from .host import progress
-from .results import describe, mask_result
+from .results import ShownNode, describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket
 
 _LARGEST_AREA = 1 << 24
 _LONGEST = 4096.0
 
 
-class MaskRefine(io.ComfyNode):
+class MaskRefine(ShownNode):
     """Refines a mask and every object of a result."""
 
     @classmethod

@@ -16,13 +16,13 @@ from ..core.tasks.segmenter import MaskChoice, segment_frames
 from ..core.tensors import image_size, rgb_frame
 from . import live_preview
 from .host import models, progress, ui
-from .results import describe, segment_result
+from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
 
 
-class PointSegment(io.ComfyNode):
+class PointSegment(ShownNode):
     """Segments the objects that points, boxes or a rough mask show, in every image of a batch."""
 
     @classmethod

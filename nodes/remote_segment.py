@@ -18,9 +18,9 @@ from ..core.providers.paid import PaidAnswers
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.runs import RunLimits, RunResult, segment, summary
 from ..core.tensors import image_size
-from .host import folders, progress
+from .host import folders, progress, ui
 from .remote_inputs import provider_input
-from .results import describe, segment_result
+from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: nothing was sent"
@@ -29,7 +29,7 @@ NO_PROMPT = "no prompt: nothing was sent"
 _paid = PaidAnswers()
 
 
-class RemoteProviderSegment(io.ComfyNode):
+class RemoteProviderSegment(ShownNode):
     """Segments images with a remote provider, or with a server of your own."""
 
     @classmethod
@@ -82,7 +82,7 @@ class RemoteProviderSegment(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> str:
         # What the environment and providers.toml say about addresses; the inputs count anyway.
-        return json.dumps(settings_state(folders.user_folder()))
+        return json.dumps([ui.has_viewer(), settings_state(folders.user_folder())])
 
     @classmethod
     async def execute(

@@ -13,6 +13,18 @@ from ..core.results.segments import Segments, bounding_boxes, union_masks
 from .host import models, progress, ui
 
 
+class ShownNode(io.ComfyNode):
+    """A node that shows its result inside itself, as long as a browser looks on.
+
+    What a run that nobody watched has left in the host's cache has no pictures, and no key for the
+    editor: such a result is none for a browser.
+    """
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> Any:
+        return ui.has_viewer()
+
+
 def segment_result(
     cls: type[io.ComfyNode],
     segments: Segments,

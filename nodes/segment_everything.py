@@ -10,11 +10,11 @@ from ..core.results.segments import Segments
 from ..core.tasks.everything import GridSettings, count_steps, segment_images
 from ..core.tensors import image_size
 from .host import models, progress
-from .results import segment_result
+from .results import ShownNode, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
 
-class SegmentEverything(io.ComfyNode):
+class SegmentEverything(ShownNode):
     """Clicks on every point of a grid and keeps the masks that are good and differ."""
 
     @classmethod

@@ -13,14 +13,14 @@ from ..core.results.coco import to_json
 from ..core.results.segments import Segments, bounding_boxes, union_masks
 from ..core.results.select import Selection, SortBy, parse_indices, select
 from .host import models
-from .results import show
+from .results import ShownNode, show
 from .sockets import CATEGORY, SegmentsSocket
 
 _NO_LIMIT = 2**31 - 1
 _LISTED = 6
 
 
-class SelectSegments(io.ComfyNode):
+class SelectSegments(ShownNode):
     """Chooses among the objects of a segment node and gives them as masks, boxes and JSON."""
 
     @classmethod

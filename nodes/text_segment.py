@@ -15,15 +15,15 @@ from ..core.prompts.phrases import read_query
 from ..core.tasks.words import FoundWords, Refine, segment_words, usual_detector
 from ..core.tensors import image_size
 from . import model_choices
-from .host import models, progress
+from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS
-from .results import describe, segment_result
+from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
 log = logging.getLogger(__name__)
 
 
-class TextSegment(io.ComfyNode):
+class TextSegment(ShownNode):
     """Finds and segments everything that words name, in every image of a batch."""
 
     @classmethod
@@ -109,7 +109,7 @@ class TextSegment(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, detector: str | None = AUTO, **others: Any) -> tuple:
         # The host compares the other inputs itself, but hands over all of them.
-        return model_choices.fingerprint(detector or AUTO, DETECTOR_MODELS)
+        return (ui.has_viewer(), *model_choices.fingerprint(detector or AUTO, DETECTOR_MODELS))
 
     @classmethod
     def execute(

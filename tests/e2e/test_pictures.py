@@ -176,3 +176,12 @@ def test_a_browser_sees_a_picture_in_every_node(api):
     assert "images" not in run.outputs["segment"]
     (state,) = run.outputs["segment"]["segment_anywhere"]
     assert state["size"] == [160, 120]
+
+
+def test_what_a_script_has_run_is_shown_to_a_browser_all_the_same(api, comfy):
+    """The script's result is in ComfyUI's cache, without pictures and without the editor's key."""
+    graph = _all_nodes(api)
+    Api(comfy.url).succeed(graph)
+    run = api.succeed(graph)
+    assert all("images" in run.outputs[name] for name in set(OURS) - {"segment"})
+    assert run.outputs["segment"]["segment_anywhere"][0]["key"]

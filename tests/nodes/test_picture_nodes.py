@@ -14,12 +14,14 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.pictures.render import PALETTE, region_colours
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
+from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes.cut_out import CutOut
 from segment_anywhere.nodes.draw_segments import DrawSegments
 from segment_anywhere.nodes.host import folders
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.mask_refine import MaskRefine
 from segment_anywhere.nodes.point_segment import PointSegment
+from segment_anywhere.nodes.text_segment import TextSegment
 from server import PromptServer
 
 SIZE = (48, 64)
@@ -197,3 +199,12 @@ def test_the_editor_and_the_overlay_agree_on_colours(browser, found):
     (drawn,) = _draw(torch.zeros_like(image), output.args[1], **settings).args
     editors = np.asarray(indexed.convert("RGB"))[20, 30]
     assert (drawn[0, 20, 30] * 255).round().tolist() == editors.tolist() == list(PALETTE[2])
+
+
+@pytest.mark.parametrize("node", [each for each in NODES if each is not LoadSAM])
+def test_what_nobody_looked_at_is_no_result_for_a_browser(node, browser, monkeypatch):
+    """ComfyUI would show a browser what a script's run has left in the cache, without pictures."""
+    inputs = {"detector": "auto"} if node is TextSegment else {}
+    watched = node.fingerprint_inputs(**inputs)
+    monkeypatch.setattr(PromptServer.instance, "sockets", {})
+    assert node.fingerprint_inputs(**inputs) != watched
