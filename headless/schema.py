@@ -71,8 +71,10 @@ def _read_entry(name: str, entry: Sequence[Any], required: bool) -> InputSpec:
     if kind == DYNAMIC_COMBO:
         choices = [option["key"] for option in choices or ()]
     # A combo that the browser fills (remote=...) has no choices on this side.
-    known = isinstance(choices, list | tuple) and (len(choices) > 0 or "remote" not in options)
-    return InputSpec(name, str(kind), required, tuple(choices) if known else None, options)
+    known = None
+    if isinstance(choices, list | tuple) and (choices or "remote" not in options):
+        known = tuple(choices)
+    return InputSpec(name, str(kind), required, known, options)
 
 
 def find_spec(specs: Mapping[str, InputSpec], name: str) -> InputSpec | None:

