@@ -189,14 +189,14 @@ def parse_graph(data: object, source: str) -> Graph:
 
 
 def _parse_node(node_id: str, value: object, source: str) -> Node:
-    class_type = value.get("class_type") if isinstance(value, dict) else None
-    inputs = value.get("inputs", {}) if isinstance(value, dict) else None
+    known = value if isinstance(value, dict) else {}
+    class_type, inputs = known.get("class_type"), known.get("inputs", {})
     if not isinstance(class_type, str) or not isinstance(inputs, dict):
         raise WorkflowError(
             f"Workflow {source}: node {node_id!r} has no class_type and inputs. Expected the API "
             "format (in ComfyUI: File > Export (API))."
         )
-    meta = value.get("_meta")
+    meta = known.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
     return Node(node_id, class_type, str(title or class_type), inputs)
 
