@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 # One of the pack's own requirements, as the remote providers use it. That it is asynchronous costs
-# one line here; requests or httpx would be one more dependency.
+# `_wait_for`; requests or httpx would be one more dependency.
 import aiohttp
 
 from ..decode import read_json
 from ..errors import WorkflowError, one_line
 
 TIMEOUT = 60.0
+T = TypeVar("T")
 
 
 class HttpAnswer(Exception):
@@ -41,7 +44,7 @@ class Unreachable(WorkflowError):
 
 
 class HttpClient:
-    """Requests to one base URL. They block, so they are not for code inside an event loop.
+    """Requests to one base URL; they block.
 
     Args:
         url: http or https; a path (behind a proxy) and user:password@ are allowed.
@@ -105,7 +108,7 @@ class HttpClient:
 
     def _request(self, method: str, path: str, **body: Any) -> bytes:
         try:
-            status, content = asyncio.run(self._ask(method, self.base + path, **body))
+            status, content = _wait_for(self._ask(method, self.base + path, **body))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             raise Unreachable(
                 f"No answer from ComfyUI at {self.base} ({_reason(error)}). Start it, or correct "
@@ -136,6 +139,20 @@ class HttpClient:
                 f"{self.base}{path} answers, but not as ComfyUI does. Correct --server.",
                 stops_run=True,
             ) from None
+
+
+def _wait_for(asked: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in a thread: the caller's may have an event loop, as in a notebook."""
+    result: Future[T] = Future()
+    threading.Thread(target=_settle, args=(result, asked), daemon=True).start()
+    return result.result()
+
+
+def _settle(result: Future[T], asked: Coroutine[Any, Any, T]) -> None:
+    try:
+        result.set_result(asyncio.run(asked))
+    except BaseException as error:
+        result.set_exception(error)
 
 
 def _reason(error: BaseException) -> str:

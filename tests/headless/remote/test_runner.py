@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -246,6 +247,13 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(comfy, monkeypa
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     assert HttpClient(comfy.url).get_json("/system_stats") == comfy.stats
+
+
+def test_the_caller_may_be_inside_an_event_loop(comfy, image):
+    async def inside() -> list:
+        return run(comfy, image)
+
+    assert len(asyncio.run(inside())) == 2
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
