@@ -13,7 +13,7 @@ from typing import Any
 
 import folder_paths
 import pytest
-from segment_anywhere.nodes import host
+from segment_anywhere.nodes.host import folders, ui
 
 from tests.support.needs import missing
 from tests.support.paths import FIXTURES, ROOT
@@ -53,11 +53,11 @@ def editor_host(tmp_path_factory) -> Iterator[None]:
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(FIXTURES / "sam2_tiny", models / "sam2" / "sam2_tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "has_viewer", lambda: True)
+        patch.setattr(ui, "has_viewer", lambda: True)
         patch.setattr(folder_paths, "models_dir", str(models))
-        for name in host.MODEL_FOLDERS:
+        for name in folders.MODEL_FOLDERS:
             patch.delitem(folder_paths.folder_names_and_paths, name)
-        host.register_model_folders()
+        folders.register_model_folders()
         yield
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from segment_anywhere.core.render import PALETTE
+from segment_anywhere.core.pictures.render import PALETTE
 
 from tests.support.needs import missing
 from tests.support.paths import ROOT
