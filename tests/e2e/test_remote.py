@@ -245,5 +245,6 @@ def _write_profile(comfy, url: str):
 def _wait_until(condition, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            raise TimeoutError("what the test waits for did not happen")
         time.sleep(0.02)
