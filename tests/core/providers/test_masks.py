@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from segment_anywhere.core.providers.answers import number, polygon_mask, rows_mask
-from segment_anywhere.core.providers.contract import CallFailed, FoundMask, Reading
+from segment_anywhere.core.providers.answers import polygon_mask, read_score, rows_mask
+from segment_anywhere.core.providers.contract import FoundMask, Reading
+from segment_anywhere.core.providers.wire import CallFailed
 from segment_anywhere.core.providers.masks import read_masks
 
 SQUARE = [[1, 1], [3, 1], [3, 2], [1, 2]]
@@ -84,7 +85,7 @@ def test_what_is_no_row_of_numbers(rows):
     ids=lambda value: repr(value)[:12],
 )
 def test_scores(value, score):
-    assert number(value) == score
+    assert read_score(value) == score
 
 
 @pytest.mark.parametrize("highest", [1, 255, 4096, 65535])
