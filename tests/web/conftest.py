@@ -72,7 +72,7 @@ def stub(request, editor_host) -> Iterator[StubComfy]:
 
 @pytest.fixture(scope="module")
 def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
-    """One tab for all tests of a frontend: it takes seconds to start."""
+    """One tab for all tests of a file in a frontend: it takes seconds to start."""
     page = new_page(browser, stub.url, stub.look)
     yield page
     page.page.context.close()

@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.providers.answers import polygon_mask, read_score, rows_mask
-from segment_anywhere.core.providers.contract import FoundMask, Reading
-from segment_anywhere.core.providers.wire import CallFailed
 from segment_anywhere.core.providers.masks import read_masks
+from segment_anywhere.core.providers.wire import CallFailed, FoundMask, Reading
 
 SQUARE = [[1, 1], [3, 1], [3, 2], [1, 2]]
 CORNER = [[5, 4], [5, 4], [5, 4]]
