@@ -25,8 +25,8 @@ from aiohttp import web
 from pycocotools import mask as coco
 from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Profile
-from segment_anywhere.core.providers.images import encode_picture
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 from segment_anywhere.core.results import rle
@@ -64,7 +64,7 @@ def images(count: int, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(np.stack(random_frames(count, *size))).float() / 255
 
 
-def run(server: FixedServer, image: torch.Tensor, paid: PaidAnswers) -> None:
+def run(server: FixedServer, image: torch.Tensor, paid: Journal) -> None:
     profile = Profile("segmind", "", server.url, KEY)
     ask = BatchRequest(SEGMIND, profile, {"prompt": "ellipse"}, [[]] * len(image))
 
@@ -77,7 +77,7 @@ def run(server: FixedServer, image: torch.Tensor, paid: PaidAnswers) -> None:
 
 async def bare_call(server: FixedServer, frame: torch.Tensor) -> bytes:
     """The same image and body with nothing but aiohttp."""
-    encoded = base64.b64encode(encode_picture(frame, SEGMIND.limits).data).decode()
+    encoded = base64.b64encode(encode_picture(frame_pixels(frame), SEGMIND.limits).data).decode()
     body = {"image": encoded, "prompt": "ellipse", "base64": False, "overlay_mask": False}
     async with (
         aiohttp.ClientSession() as session,
@@ -90,9 +90,9 @@ async def bare_call(server: FixedServer, frame: torch.Tensor) -> bytes:
 
 def batch_rows(size: tuple[int, int], delay: float, repeats: int) -> list[Row]:
     """Eight frames at a time, and the same frames again."""
-    image, paid = images(FRAMES, size), PaidAnswers()
+    image, paid = images(FRAMES, size), Journal()
     with serving(FixedServer(delay=delay, answer=picture(ellipse(size) > 0))) as server:
-        (fresh,) = alternate(repeats, lambda _: run(server, image, PaidAnswers()))
+        (fresh,) = alternate(repeats, lambda _: run(server, image, Journal()))
         run(server, image, paid)
         sent = len(server.received)
         (warm,) = alternate(repeats, lambda _: run(server, image, paid))
@@ -111,7 +111,7 @@ def call_rows(delay: float, repeats: int) -> list[Row]:
     with serving(FixedServer(delay=delay, answer=picture(ellipse(ONE_MEGAPIXEL) > 0))) as server:
         ours, bare = alternate(
             repeats,
-            lambda _: run(server, image, PaidAnswers()),
+            lambda _: run(server, image, Journal()),
             lambda _: asyncio.run(bare_call(server, image[0])),
         )
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,16 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.inputs import PromptInputs, read_prompts
+from ..core.prompts.phrases import split_phrases
 from ..core.providers.batch import BatchRequest
-from ..core.providers.credentials import load_profile, settings_state
-from ..core.providers.paid import PaidAnswers
+from ..core.providers.contract import Profile, Provider
+from ..core.providers.credentials import journal_path, load_profile, settings_state
+from ..core.providers.images import own_pictures
+from ..core.providers.journal import open_journal
 from ..core.providers.registry import PROVIDERS
-from ..core.providers.runs import RunLimits, RunResult, segment, summary
+from ..core.providers.reports import RunResult, summary
+from ..core.providers.runs import RunLimits, segment
+from ..core.providers.wire import READ_AS, Reading
 from ..core.tensors import image_size
 from .host import folders, progress, ui
 from .remote_inputs import provider_input
@@ -24,9 +30,6 @@ from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: nothing was sent"
-
-# Answers of this session, so that nothing is paid twice; bounded, and without images and keys.
-_paid = PaidAnswers()
 
 
 class RemoteProviderSegment(ShownNode):
@@ -39,10 +42,12 @@ class RemoteProviderSegment(ShownNode):
             display_name="Remote Provider Segment",
             category=CATEGORY,
             description="Segments with a remote provider or your own server. Images are sent to "
-            "it; what was paid for is kept for the session and not sent again.",
+            "it; what was paid for is kept on this machine and not sent again.",
             search_aliases=["remote", "api", "segment", "fal", "segmind", "sam", "mask", "cloud"],
             inputs=[
-                io.Image.Input("image", tooltip="One image or a batch; each image is a call."),
+                io.Image.Input(
+                    "image", tooltip="One image or a batch; each image is a call, and each phrase."
+                ),
                 provider_input(),
                 io.Int.Input(
                     "concurrency",
@@ -56,17 +61,74 @@ class RemoteProviderSegment(ShownNode):
                     default=300,
                     min=5,
                     max=3600,
-                    tooltip="Seconds after which a call is given up, and its job cancelled.",
+                    tooltip="Seconds after which a call is not waited for any more. What was sent "
+                    "by then still ends in the journal, for the next run.",
                 ),
                 io.Int.Input(
                     "force_new",
                     default=0,
                     min=0,
                     max=2**31 - 1,
-                    tooltip="Equal requests of a session are answered from memory, for free. "
-                    "Another number here sends them anew.",
+                    tooltip="Equal requests are answered by what is kept, for free. Another number "
+                    "here sends them anew.",
                 ),
                 *prompt_sockets(),
+                io.Float.Input(
+                    "threshold",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Lowest score that counts. A provider without scores gives 1.",
+                ),
+                io.Int.Input(
+                    "max_objects",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    optional=True,
+                    tooltip="Most objects per phrase and image, the best first; 0 for all.",
+                ),
+                io.String.Input(
+                    "negative_prompt",
+                    default="",
+                    optional=True,
+                    tooltip="What to take away, in words. A provider that cannot do so itself is "
+                    "asked for it in one more call per phrase and image.",
+                ),
+                io.Combo.Input(
+                    "read_as",
+                    options=list(READ_AS),
+                    default=Reading.AUTO,
+                    optional=True,
+                    tooltip="How a picture in the answer shows the mask. auto: as the provider "
+                    "says, else by its looks; alpha: by transparency; luma: by brightness; "
+                    "difference: where it differs from the image. Reading anew costs nothing.",
+                ),
+                io.Int.Input(
+                    "max_calls",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    optional=True,
+                    tooltip="Most calls that a run may send: a run that needs more is refused "
+                    "before the first. 0 for any number. Answers that are kept do not count.",
+                ),
+                io.Boolean.Input(
+                    "wait",
+                    default=True,
+                    optional=True,
+                    tooltip="Off: only submits jobs and ends, with their ids in info; another run "
+                    "collects what is done. For providers with a queue, such as fal.",
+                ),
+                io.String.Input(
+                    "resume",
+                    default="",
+                    optional=True,
+                    tooltip="Ids of jobs that were paid for, separated by commas, one for each "
+                    "call: their results are fetched, and nothing is sent.",
+                ),
             ],
             outputs=[
                 *segment_outputs(),
@@ -74,15 +136,22 @@ class RemoteProviderSegment(ShownNode):
                     "info",
                     tooltip="JSON: provider, seconds, request ids, credits left, cost, labels.",
                 ),
+                io.Image.Output(
+                    "picture",
+                    tooltip="The provider's own picture for each image, where it sends one, such "
+                    "as a cut-out or the image with the object highlighted; else the image.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: Any) -> str:
+    def fingerprint_inputs(cls, wait: bool = True, **inputs: Any) -> str:
         # What the environment and providers.toml say about addresses; the inputs count anyway.
-        return json.dumps([ui.has_viewer(), settings_state(folders.user_folder())])
+        state = [ui.has_viewer(), settings_state(folders.user_folder())]
+        # Jobs that were left alone may be done by now.
+        return json.dumps([*state, time.time_ns()] if wait is False else state)
 
     @classmethod
     async def execute(
@@ -95,38 +164,63 @@ class RemoteProviderSegment(ShownNode):
         positive_coords: str = "",
         negative_coords: str = "",
         bboxes: Any = None,
+        threshold: float = 0.0,
+        max_objects: int = 0,
+        negative_prompt: str = "",
+        read_as: str = Reading.AUTO,
+        max_calls: int = 0,
+        wait: bool = True,
+        resume: str = "",
     ) -> io.NodeOutput:
         batch, height, width = image_size(image)
         options = dict(provider or {})
         inputs = PromptInputs(options.get("points") or "", positive_coords, negative_coords, bboxes)
         objects = read_prompts(inputs, batch, (height, width))
-        asked = _batch_request(options, objects, str(force_new))
-        hooks = progress.remote_hooks(cls, batch)
+        chosen, profile = _provider(options)
+        asked = BatchRequest(
+            chosen,
+            profile,
+            options,
+            objects,
+            salt=str(force_new),
+            unwanted=negative_prompt,
+            threshold=threshold,
+            max_objects=max_objects,
+            read_as=Reading(read_as),
+            max_calls=max_calls,
+            waits=wait,
+            resume=split_phrases(resume),
+        )
         limits = RunLimits(concurrency, float(timeout))
-        result = await segment(image, asked, limits, hooks, _paid)
+        journal = open_journal(journal_path(folders.user_folder()))
+        hooks = progress.remote_hooks(cls, batch)
+        result = await segment(image, asked, limits, hooks, journal)
         info = json.dumps(summary(asked, result), ensure_ascii=False)
-        pictures = result_pictures(image, result.segments)
-        return segment_result(cls, result.segments, _text(asked, result), pictures, [info])
+        shown = result_pictures(image, result.segments)
+        outputs = [info, own_pictures(image, result.pictures)]
+        return segment_result(cls, result.segments, _text(asked, result), shown, outputs)
 
 
-def _batch_request(options: Mapping[str, Any], objects: list, salt: str) -> BatchRequest:
+def _provider(options: Mapping[str, Any]) -> tuple[Provider, Profile]:
+    """The chosen provider, and where and as whom it is called."""
     chosen = PROVIDERS.get(options.get("provider") or "")
     if chosen is None:
         raise InputError(
             f"provider: found {options.get('provider')!r}; accepted are {', '.join(PROVIDERS)}. "
             "Choose one."
         )
-    profile = load_profile(chosen, options.get("profile") or "", folders.user_folder())
-    return BatchRequest(chosen, profile, options, objects, salt)
+    return chosen, load_profile(chosen, options.get("profile") or "", folders.user_folder())
 
 
 def _text(asked: BatchRequest, result: RunResult) -> str:
     if not result.calls:
         return NO_PROMPT
+    pending = sum(call.is_pending for call in result.calls)
     sent = sum(call.is_new for call in result.calls)
+    kept = sum(not call.is_new and not call.is_pending for call in result.calls)
     parts = [describe(result.segments, 0), f"{asked.title}, {sent} sent"]
-    if sent < len(result.calls):
-        parts.append(f"{len(result.calls) - sent} from memory")
+    parts += [f"{kept} answered already"] if kept else []
+    parts += [f"{pending} jobs under way: run again to collect them"] if pending else []
     credits = [call.info.credits_left for call in result.calls if call.info.credits_left]
     parts += [f"{credits[-1]} credits left"] if credits else []
     return ", ".join([*parts, f"{result.seconds:.1f} s"])

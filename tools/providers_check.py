@@ -26,10 +26,11 @@ from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Provider
 from segment_anywhere.core.providers.credentials import load_profile
 from segment_anywhere.core.providers.failures import key_names
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.masks import picture_format
-from segment_anywhere.core.providers.paid import PaidAnswers
 from segment_anywhere.core.providers.registry import PROVIDERS
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
+from segment_anywhere.core.providers.reports import summary
+from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 from segment_anywhere.core.providers.wire import Answer
 
 from headless.local.pack import host_dirs
@@ -86,7 +87,7 @@ def describe(answer: Answer) -> str:
 
 def check(provider: Provider, folder: Path, out: Path) -> Check:
     """Make the call and write its picture; never raises for what a provider does."""
-    paid = PaidAnswers()
+    paid = Journal()
     try:
         name = "openai" if provider.key == "custom" else ""
         profile = load_profile(provider, name, folder)
@@ -104,8 +105,8 @@ def check(provider: Provider, folder: Path, out: Path) -> Check:
     return Check(provider, True, text, f"{told}\n\n{_answers(paid)}")
 
 
-def _answers(paid: PaidAnswers) -> str:
-    return "\n\n".join(describe(each.answer) for each in paid)
+def _answers(paid: Journal) -> str:
+    return "\n\n".join(describe(each.answer) for each in paid.results())
 
 
 def has_key(provider: Provider, folder: Path) -> bool:

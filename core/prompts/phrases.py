@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -47,10 +48,15 @@ def read_query(prompt: str, negative_prompt: str, threshold: float, max_objects:
             "prompt: is empty. Name what to find, several things separated by commas or line ends, "
             "such as: dog, red car."
         )
+    check_apart(phrases, unwanted)
+    return TextQuery(phrases, unwanted, threshold, max_objects)
+
+
+def check_apart(phrases: Iterable[str], unwanted: Iterable[str]) -> None:
+    """Raise InputError for a phrase that is asked for and not wanted."""
     both = {phrase.casefold() for phrase in phrases} & {phrase.casefold() for phrase in unwanted}
     if both:
         raise InputError(
             f'negative_prompt: "{min(both)}" is in prompt too, so nothing could be found. Remove '
             "it from one of them."
         )
-    return TextQuery(phrases, unwanted, threshold, max_objects)

@@ -1,4 +1,4 @@
-"""What a node asks of a provider: checked before anything is sent, split into paid calls."""
+"""What a node asks of a provider, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from yarl import URL
 
 from ..errors import InputError
+from ..prompts.phrases import check_apart, split_phrases
 from ..prompts.prompts import ObjectPrompt
-from .contract import Features, Profile, Provider, SegmentRequest
+from .contract import Features, Profile, Provider
 from .fields import TextField, check_fields
-from .images import scale_objects
-from .options import check_profile
-from .registry import variant_title, who_can
-from .wire import Picture
+from .options import check_choice, check_profile
+from .registry import PROVIDERS, variant_title, who_can
+from .wire import Reading
 
 # How messages name a field of Features.
 _FEATURES = {
@@ -26,7 +26,9 @@ _FEATURES = {
     "boxes": "boxes",
     "negative_boxes": "negative boxes",
 }
-
+# Words that are taken away on this side are asked for like any others.
+_NEEDED = {"unwanted": "text"}
+_INPUTS = {"text": "prompt", "negative_text": "negative_prompt", "unwanted": "negative_prompt"}
 
 # Read here whether or not a provider has them: those that it has not are refused by their feature.
 _WORDS = tuple(
@@ -39,7 +41,12 @@ class BatchRequest:
     """All that a run of a node asks for.
 
     options: the provider's own inputs by name. objects: prompts of each frame, in pixels of the
-    image. salt: tells apart runs that are equal and yet meant to be sent anew.
+    image. salt: tells apart runs that are equal and yet meant to be sent anew. unwanted: phrases
+    whose objects are taken away. threshold: the lowest score that counts. max_objects: of each
+    phrase and frame, the best first, 0 for all. read_as: how pictures in answers show their masks,
+    AUTO as the provider says. max_calls: the most that may be sent, 0 for any number. waits: False
+    only submits jobs, and collects those that are done. resume: ids of jobs, one for each call,
+    whose results are fetched in place of sending anything.
     """
 
     provider: Provider
@@ -47,6 +54,13 @@ class BatchRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     objects: Sequence[Sequence[ObjectPrompt]] = ()
     salt: str = ""
+    unwanted: str = ""
+    threshold: float = 0.0
+    max_objects: int = 0
+    read_as: Reading = Reading.AUTO
+    max_calls: int = 0
+    waits: bool = True
+    resume: tuple[str, ...] = ()
 
     @property
     def features(self) -> Features:
@@ -63,7 +77,30 @@ class BatchRequest:
 
     @property
     def negative_prompt(self) -> str:
-        return (self.options.get("negative_prompt") or "").strip()
+        """What the provider itself is to take away: its own input, and the node's if it can."""
+        own = (self.options.get("negative_prompt") or "").strip()
+        unwanted = self.unwanted.strip() if self.features.negative_text else ""
+        return ", ".join(filter(None, (own, unwanted)))
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What is asked for in words, one call each; () without words.
+
+        A provider that names what it finds gets all phrases at once. So does every provider with
+        points and boxes beside the words, of which nobody could say to which phrase they belong.
+        """
+        if self.features.names_phrases or any(self.objects):
+            return (self.prompt,) if self.prompt else ()
+        return split_phrases(self.prompt)
+
+    @property
+    def unwanted_phrases(self) -> tuple[str, ...]:
+        """What is to be found only to be taken away on this side."""
+        if self.features.negative_text:
+            return ()
+        if self.features.names_phrases:
+            return (self.unwanted.strip(),) if self.unwanted.strip() else ()
+        return split_phrases(self.unwanted)
 
     @property
     def picture_url(self) -> str:
@@ -73,11 +110,13 @@ class BatchRequest:
 def check_request(asked: BatchRequest) -> None:
     """Raise InputError for whatever the provider cannot take, naming those that can."""
     check_fields((*_WORDS, *asked.provider.fields), asked.options)
+    check_choice(asked.threshold, asked.max_objects, asked.max_calls)
     check_profile(asked.profile)
     asked.provider.check_options(asked.options, asked.profile)
     for feature in _used_features(asked):
-        if not getattr(asked.features, feature):
+        if not getattr(asked.features, _NEEDED.get(feature, feature)):
             raise InputError(_refusal(asked, feature))
+    check_apart(split_phrases(asked.prompt), split_phrases(asked.unwanted))
     has_shapes = any(asked.objects)
     if asked.prompt and has_shapes and not asked.features.text_with_shapes:
         others = ", ".join(who_can("text_with_shapes"))
@@ -86,6 +125,7 @@ def check_request(asked: BatchRequest) -> None:
             f"call. Empty one of them, or choose a provider that takes both: {others}."
         )
     _check_picture_url(asked)
+    _check_queue(asked)
 
 
 def _check_picture_url(asked: BatchRequest) -> None:
@@ -107,11 +147,30 @@ def _check_picture_url(asked: BatchRequest) -> None:
         )
 
 
+def _check_queue(asked: BatchRequest) -> None:
+    """Jobs that can be left alone and come back to are for providers that have a queue."""
+    if asked.provider.queue is not None:
+        return
+    queued = ", ".join(provider.title for provider in PROVIDERS.values() if provider.queue)
+    if not asked.waits:
+        raise InputError(
+            f"wait: found off, but {asked.title} has no queue to leave a job in; nothing was sent. "
+            f"Switch it on, or choose a provider that has one: {queued}."
+        )
+    if asked.resume:
+        raise InputError(
+            f"resume: found ids, but {asked.title} has no queue to ask for them; nothing was sent. "
+            f"Empty it, or choose the provider that gave them: {queued}."
+        )
+
+
 def _used_features(asked: BatchRequest) -> Iterator[str]:
     if asked.prompt:
         yield "text"
     if asked.negative_prompt:
         yield "negative_text"
+    if asked.unwanted_phrases:
+        yield "unwanted"
     for each in (each for frame in asked.objects for each in frame):
         if each.points:
             yield "points"
@@ -124,33 +183,10 @@ def _used_features(asked: BatchRequest) -> Iterator[str]:
 
 
 def _refusal(asked: BatchRequest, feature: str) -> str:
-    others = ", ".join(who_can(feature))
-    if feature == "negative_text":
-        found = "negative_prompt"
-    else:
-        found = "prompt" if feature == "text" else "points"
+    needed = _NEEDED.get(feature, feature)
+    others = ", ".join(who_can(needed))
+    found = _INPUTS.get(feature, "points")
     return (
-        f"{found}: {asked.title} does not take {_FEATURES[feature]}; nothing was sent. Leave it "
+        f"{found}: {asked.title} does not take {_FEATURES[needed]}; nothing was sent. Leave it "
         f"out, use a local model, or choose a provider that takes it: {others}."
     )
-
-
-def plan_calls(
-    asked: BatchRequest, frame: int, picture: Picture, size: tuple[int, int]
-) -> list[SegmentRequest]:
-    """The calls for one frame: none where nothing is asked for, several for several objects.
-
-    size: (H, W) of the image, from which the prompts are carried to the picture's.
-    """
-    objects = scale_objects(asked.objects[frame], size, picture.size)
-    features = asked.features
-    if not objects:
-        groups = [()] if asked.prompt or features.everything else []
-    else:
-        groups = [objects] if features.joins_objects else [(each,) for each in objects]
-    return [
-        SegmentRequest(
-            picture, asked.picture_url, asked.prompt, asked.negative_prompt, group, asked.options
-        )
-        for group in groups
-    ]

@@ -41,6 +41,8 @@ class Features:
     text: words. everything: no prompt at all means all objects. text_with_shapes: words together
     with points or boxes. joins_objects: the points of several objects go into one call; otherwise
     each object is a call of its own. several: an answer may hold more than one object.
+    names_phrases: phrases between commas go into one call, and each object found is named after
+    its own; otherwise each phrase is a call of its own.
     """
 
     text: bool = False
@@ -53,6 +55,7 @@ class Features:
     text_with_shapes: bool = False
     joins_objects: bool = False
     several: bool = False
+    names_phrases: bool = False
     scores: bool = False
 
 
@@ -178,7 +181,7 @@ class Provider:
     key_hosts: further origins of the vendor's that get the key, while the URL is the vendor's.
     fields: its inputs, in the order in which a node shows them.
     variants: its features by endpoint or dialect, "" where there is only one.
-    limits: what its pictures may be. read_timeout: seconds to wait for the next byte of an answer.
+    limits: what its pictures may be.
 
     Functions:
     variant: which of `variants` a call goes to, by its options or its profile. It always names one:
@@ -209,7 +212,6 @@ class Provider:
     variant: Callable[[Mapping[str, Any], Profile], str] = single_variant
     check_options: Callable[[Mapping[str, Any], Profile], None] = no_check
     limits: ImageLimits = ImageLimits()
-    read_timeout: float = 180.0
     needs_key: bool = True
     key_hosts: tuple[str, ...] = ()
     queue: Queue | None = None

@@ -1,7 +1,10 @@
 """Keys and addresses of providers, from the environment and from providers.toml.
 
 providers.toml has a table for each provider, all entries of which are optional, and one below
-`custom` for each server of your own:
+`custom` for each server of your own. `journal`, above all tables, says whether what is paid for is
+kept on disk:
+
+    journal = true
 
     [segmind]
     key = "SG_..."
@@ -27,9 +30,11 @@ from yarl import URL
 from .addresses import is_loopback
 from .contract import Profile, Provider, ProviderError
 from .failures import key_names
+from .journal import FILE_NAME as JOURNAL_FILE
 
 FILE_NAME = "providers.toml"
 CUSTOM = "custom"
+JOURNAL = "journal"
 _URL_VARIABLE = "SEGMENT_ANYWHERE_{}_URL"
 # Tables that are merged under a custom profile of the same name, so that each dialect works with no
 # file at all.
@@ -73,6 +78,22 @@ def load_profile(
     _check_url(profile, provider)
     _check_key(profile, provider)
     return profile
+
+
+def journal_path(folder: Path) -> Path | None:
+    """Where what is paid for is kept; None where providers.toml says that it is not to be.
+
+    folder: where providers.toml may lie. Raises ProviderError as `load_profile` for the file, and
+    for an entry that is neither true nor false.
+    """
+    path = folder / FILE_NAME
+    is_kept = _read_file(path).get(JOURNAL, True)
+    if not isinstance(is_kept, bool):
+        raise ProviderError(
+            f"{path}: the entry {JOURNAL} is neither true nor false. Write {JOURNAL} = false to "
+            "keep what is paid for in memory alone."
+        )
+    return folder / JOURNAL_FILE if is_kept else None
 
 
 def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple:

@@ -56,12 +56,17 @@ _NEXT_STEPS = {
     FailureKind.NETWORK: "Check the connection and run again.",
     FailureKind.TIMEOUT: "Run again, with a longer timeout or a smaller image.",
     FailureKind.ANSWER: "Run again; if it repeats, the provider changed.",
-    FailureKind.UNCLEAR: "Choose another way to read it under answer.",
+    FailureKind.UNCLEAR: "Choose another way to read it under read_as.",
     FailureKind.GONE: "Run again, which sends the request anew.",
 }
 _KEPT = (
     "The answer is kept: the next run reads it again and sends nothing, and another number in "
     "force_new sends all requests of the node anew."
+)
+
+_TICKET = (
+    "The job goes on there, and its ticket is kept: the next run asks for its result and sends "
+    "nothing."
 )
 
 
@@ -73,6 +78,8 @@ def explain(failure: Failure, provider: Provider) -> str:
     if failure.is_kept:
         # Running again alone would not help where the answer itself is at fault.
         steps = [_KEPT] if failure.kind is FailureKind.ANSWER else [*steps, _KEPT]
+    elif failure.has_ticket:
+        steps.append(_TICKET)
     return " ".join([f"{_WORDS[failure.kind]}{status}{detail}.", *steps])
 
 

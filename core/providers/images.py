@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from ..prompts.prompts import Box, ObjectPrompt, Point
+from ..tensors import rgb_frame
 from .contract import ImageLimits
 from .wire import Picture
 
-# Level 4 takes half as long again for files a tenth smaller, level 9 many times as long.
-_PNG_LEVEL = 1
+# OpenCV's own names for these came with 4.11; one that is older passes them over.
+_PNG_FILTER, _PNG_FILTER_UP = 19, 32
 _QUALITIES = (95, 88, 80)
 _MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
-def encode_picture(frame: Tensor, limits: ImageLimits) -> Picture:
-    """Encode a frame ([H, W, 3] float32, 0..1) within a provider's limits.
+def frame_pixels(frame: Tensor) -> NDArray[np.uint8]:
+    """A frame ([H, W, 3] float32, 0..1, on any device) in eight bits: [H, W, 3] uint8."""
+    import cv2
 
-    PNG where it fits; else the provider's lossy format in falling quality, and in the end smaller.
+    values = np.ascontiguousarray(frame.detach().cpu().numpy())
+    # Rounds to even like PyTorch, at a fifth of the time.
+    return np.asarray(cv2.multiply(values, (255.0,) * 4, dtype=cv2.CV_8U)).reshape(values.shape)
+
+
+def largest_size(size: tuple[int, int], limits: ImageLimits) -> tuple[int, int]:
+    """The size in which an image of (H, W) is sent, unless its file turns out too large."""
+    return _scaled_size(size, min(1.0, limits.max_side / max(size)))
+
+
+def encode_picture(pixels: NDArray[np.uint8], limits: ImageLimits) -> Picture:
+    """Encode a frame ([H, W, 3] uint8) within a provider's limits.
+
+    PNG where it fits, so that no mask suffers; else the provider's lossy format in falling quality,
+    and in the end smaller.
     """
-    pixels = (frame.detach().cpu() * 255.0).round().byte().numpy()
-    image = Image.fromarray(pixels)
-    image = _scaled(image, min(1.0, limits.max_side / max(image.size)))
-    picture = _encode(image, "PNG", compress_level=_PNG_LEVEL)
+    image = _scaled(Image.fromarray(pixels), largest_size(pixels.shape[:2], limits))
+    picture = _png(image)
     while len(picture.data) > limits.max_bytes:
         for quality in _QUALITIES:
-            picture = _encode(image, limits.lossy_format, quality=quality)
+            picture = _lossy(image, limits.lossy_format, quality)
             if len(picture.data) <= limits.max_bytes:
                 return picture
-        image = _scaled(image, 0.9 * (limits.max_bytes / len(picture.data)) ** 0.5)
+        factor = 0.9 * (limits.max_bytes / len(picture.data)) ** 0.5
+        image = _scaled(image, _scaled_size((image.height, image.width), factor))
     return picture
+
+
+def own_pictures(image: Tensor, pictures: Mapping[int, NDArray[np.uint8]]) -> Tensor:
+    """A provider's pictures as an IMAGE [B, H, W, 3] float32, and the image where it sent none.
+
+    pictures: [H, W, 3] uint8 by frame. Without any the image itself is returned.
+    """
+    if not pictures:
+        return image
+    frames = torch.empty((*image.shape[:3], 3))
+    for index, frame in enumerate(frames):
+        if index in pictures:
+            frame.copy_(torch.from_numpy(pictures[index])).div_(255.0)
+        else:
+            frame.copy_(rgb_frame(image, index))
+    return frames
 
 
 def scale_objects(
@@ -61,16 +94,31 @@ def pixel(point: Point, size: tuple[int, int]) -> list[int]:
     return [min(round(point.x), size[1] - 1), min(round(point.y), size[0] - 1)]
 
 
-def _scaled(image: Image.Image, factor: float) -> Image.Image:
-    if factor >= 1.0:
+def _scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
         return image
-    width, height = (max(1, round(side * factor)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _encode(image: Image.Image, file_format: str, **options: int) -> Picture:
+def _png(image: Image.Image) -> Picture:
+    """Without loss, by OpenCV: as small as Pillow's level 1, in a third of its time."""
+    import cv2
+
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    options += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    options += [_PNG_FILTER, _PNG_FILTER_UP]
+    _, data = cv2.imencode(".png", cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR), options)
+    return Picture(data.tobytes(), _MIMES["PNG"], (image.height, image.width))
+
+
+def _lossy(image: Image.Image, file_format: str, quality: int) -> Picture:
     stream = io.BytesIO()
-    image.save(stream, file_format, **options)
+    image.save(stream, file_format, quality=quality)
     return Picture(stream.getvalue(), _MIMES[file_format], (image.height, image.width))
 
 

@@ -1,42 +1,66 @@
-"""One call from request to paid answer: submit, poll, fetch, download, and cancel in between."""
+"""One call from its request to an answer in the journal: send or submit, poll, fetch, download."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from .batch import BatchRequest
 from .contract import Queue, SegmentRequest
-from .paid import Entry, PaidAnswer, PaidAnswers
+from .journal import Entry, Kept, Kind
+from .plan import PlannedCall
 from .transport import Transport
-from .wire import Answer, CallFailed, FailureKind, HttpRequest, JobStatus, ParsedAnswer, Ticket, Url
+from .wire import (
+    Answer,
+    CallFailed,
+    FailureKind,
+    HttpRequest,
+    JobStatus,
+    ParsedAnswer,
+    Picture,
+    Ticket,
+    Url,
+)
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+# Free questions whose answer is unreadable or missing are asked so often.
+_ATTEMPTS = 3
 # Telling the provider must not keep the user waiting for more than a second in all.
 _CANCEL_SECONDS = 0.7
 # The addresses of results expire, and what is refused there has nothing to do with the key.
 _GONE = {FailureKind.KEY, FailureKind.CREDITS, FailureKind.NOT_FOUND}
 # What a provider delivered is kept, though it cannot be read; what it refused to deliver is not.
 _DELIVERED = {FailureKind.ANSWER, FailureKind.UNCLEAR}
+# A job whose result cannot be used may be asked for it once more.
+_MAY_HEAL = {FailureKind.ANSWER, FailureKind.GONE}
+# An answer to a question that costs nothing may be better a moment later.
+_MAY_COME = {FailureKind.ANSWER, FailureKind.NOT_FOUND}
+# What a provider says of a job that will have no result.
+_OVER = {FailureKind.REFUSED, FailureKind.CREDITS}
 
 Note = Callable[[str], None]
-"""Called with what a job is doing at the moment."""
+"""Called with what a call is doing at the moment."""
+Encode = Callable[[], Awaitable[Picture]]
+"""Encodes the call's picture, which only a call that is sent needs."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Fetched:
     """A paid answer at hand.
 
-    parsed: its masks, with the pictures that it names. is_new: whether it was sent for now.
+    parsed: its masks, with the pictures that it names. request: what it answers.
     """
 
     parsed: ParsedAnswer
-    is_new: bool
+    request: SegmentRequest
     entry: Entry
 
     @contextmanager
@@ -51,132 +75,242 @@ class Fetched:
                 raise
 
 
-async def fetch(
-    asked: BatchRequest,
-    transport: Transport,
-    request: SegmentRequest,
-    paid_answers: PaidAnswers,
-    note: Note,
-) -> Fetched:
-    """Get the answer to a request, from what was paid already or from the provider.
+class Payment:
+    """One call, as a task of its own that ends with its answer in the journal.
 
-    What is paid is kept before it is read, once, in a thread of its own. Raises CallFailed, with
-    what became of the answer.
+    Who waits for it may stop waiting: once the request is out, it is worth the answer.
+    `task` returns the answer, or None for a job that is not waited for; it raises CallFailed, with
+    what is kept of the call.
     """
-    http = asked.provider.build_request(request, asked.profile)
-    entry = Entry(paid_answers, f"{http.fingerprint()}:{asked.salt}")
-    async with entry.lock():
-        with entry.marking():
-            paid = entry.get()
-            is_new = paid is None
-            if paid is None:
-                paid = PaidAnswer(await _send(asked, transport, request, http, note))
-                # An empty one would only keep the request from being sent again.
-                if paid.answer.body:
-                    entry.put(paid)
-            parsed = await _parse(asked, paid, request, entry)
-            return Fetched(await _with_files(transport, paid, parsed, entry), is_new, entry)
 
+    def __init__(
+        self,
+        asked: BatchRequest,
+        transport: Transport,
+        call: PlannedCall,
+        encode: Encode,
+        note: Note,
+    ):
+        self.job = call.job
+        # Whether the provider was asked for it now, and not in an earlier run.
+        self.is_new = False
+        # From the request on until its answer is kept, the provider may bill for it.
+        self.is_under_way = False
+        self._asked = asked
+        self._transport = transport
+        self._call = call
+        self._entry = call.entry
+        self._encode = encode
+        self._note = note
+        self._is_given_up = False
+        self.task = asyncio.ensure_future(self._run())
 
-async def _parse(
-    asked: BatchRequest, paid: PaidAnswer, request: SegmentRequest, entry: Entry
-) -> ParsedAnswer:
-    try:
-        return await asyncio.to_thread(
-            asked.provider.parse_answer, paid.answer, request, asked.profile
-        )
-    except CallFailed as error:
-        if error.failure.kind not in _DELIVERED:
-            entry.drop()
-        raise
+    @property
+    def has_ticket(self) -> bool:
+        """Whether a later run can ask for its result."""
+        return self._entry.has(Kind.TICKET)
 
+    def give_up(self) -> None:
+        """Stop it, and take its job back. Without a job, what was sent may be billed."""
+        self._is_given_up = True
+        self.task.cancel()
 
-async def _with_files(
-    transport: Transport, paid: PaidAnswer, parsed: ParsedAnswer, entry: Entry
-) -> ParsedAnswer:
-    """The answer with the pictures that it names; those that are missing are downloaded."""
-    named = {mask.content.address for mask in parsed.masks if isinstance(mask.content, Url)}
-    missing = sorted(named - paid.files.keys())
-    if not missing:
-        return parsed.with_files(paid.files)
-    try:
-        fetched = await asyncio.gather(*(transport.download(address) for address in missing))
-    except CallFailed as error:
-        failure = replace(error.failure, of_file=True)
-        if failure.kind in _GONE:
-            failure = replace(failure, kind=FailureKind.GONE)
-            entry.drop()
-        raise CallFailed(failure) from error
-    files = {**paid.files, **dict(zip(missing, fetched, strict=True))}
-    entry.put(PaidAnswer(paid.answer, files))
-    return parsed.with_files(files)
+    async def _run(self) -> Fetched | None:
+        async with self._entry.lock():
+            with self._entry.marking():
+                kept = await asyncio.to_thread(self._entry.get)
+                if kept is None:
+                    return await self._obtain()
+                try:
+                    return await self._usable(kept)
+                except CallFailed as error:
+                    may_heal = error.failure.kind in _MAY_HEAL and self._entry.has(Kind.TICKET)
+                    if not may_heal:
+                        raise
+                return await self._obtain()
 
+    async def _obtain(self) -> Fetched | None:
+        queue = self._asked.provider.queue
+        if queue is not None:
+            return await self._job_result(queue)
+        kept = await self._send(Kind.RESULT)
+        self.is_under_way = False
+        return await self._usable(kept)
 
-async def _send(
-    asked: BatchRequest,
-    transport: Transport,
-    request: SegmentRequest,
-    http: HttpRequest,
-    note: Note,
-) -> Answer:
-    provider, upload = asked.provider, asked.provider.upload
-    if upload and not request.picture_url and len(request.picture.data) > upload.above:
-        note("uploading")
-        start = upload.start_request(request.picture, asked.profile)
-        place, address = upload.read_place(await transport.call(start))
-        await transport.put(place.address, request.picture.data, request.picture.mime)
-        http = provider.build_request(replace(request, picture_url=address.address), asked.profile)
-    note("sent")
-    if provider.queue is None:
-        return await transport.call(http)
-    return await run_job(provider.queue, transport, http, note)
+    async def _send(self, kind: Kind) -> Kept:
+        """The paid request; its answer is in the journal when this returns."""
+        picture = await self._encode()
+        http = await self._request(picture)
+        self._note("sent")
+        self.is_new = self.is_under_way = True
+        kept = Kept(await self._submit(http), picture.size)
+        # An empty one would only keep the request from being sent again.
+        if kept.answer.body:
+            await asyncio.to_thread(self._entry.put, kept, kind)
+        return kept
 
+    async def _request(self, picture: Picture) -> HttpRequest:
+        provider, profile = self._asked.provider, self._asked.profile
+        request = self._call.with_picture(picture)
+        upload = None if request.picture_url else provider.upload
+        if upload and len(picture.data) > upload.above:
+            self._note("uploading")
+            start = upload.start_request(picture, profile)
+            place, address = upload.read_place(await self._transport.call(start))
+            await self._transport.put(place.address, picture.data, picture.mime)
+            request = replace(request, picture_url=address.address)
+        return await asyncio.to_thread(_built, provider.build_request, request, profile)
 
-async def run_job(queue: Queue, transport: Transport, http: HttpRequest, note: Note) -> Answer:
-    """Submit a job, wait for it and fetch its result.
+    async def _submit(self, http: HttpRequest) -> Answer:
+        """The answer; a job whose submission is given up is taken back when its ticket comes."""
+        submission = asyncio.ensure_future(self._transport.call(http))
+        try:
+            return await asyncio.shield(submission)
+        except asyncio.CancelledError:
+            queue = self._asked.provider.queue
+            if queue is not None and self._is_given_up:
+                await self._within_a_second(self._take_back_new(queue, submission))
+            submission.cancel()
+            raise
 
-    A job that is given up, by the user or by a time-out, is cancelled at the provider's; also
-    one whose submission is still under way.
-    """
-    submission = asyncio.ensure_future(transport.call(http))
-    ticket: Ticket | None = None
-    is_done = False
-    try:
-        ticket = queue.read_ticket(await asyncio.shield(submission))
-        while not is_done:
-            answer = await transport.call(queue.status_request(ticket))
-            status = queue.read_status(answer)
-            is_done = status.is_done
-            if status.failure is not None:
-                raise CallFailed(status.failure)
-            if not is_done:
-                note(_describe(status))
-                await asyncio.sleep(POLL_SECONDS)
-        return await transport.call(queue.result_request(ticket))
-    finally:
-        if not is_done:
-            await _withdraw(queue, transport, submission, ticket)
+    async def _job_result(self, queue: Queue) -> Fetched | None:
+        """Find or submit the job, wait for it, and fetch its result."""
+        kept, ticket = await self._ticket(queue)
+        self.job = ticket.request_id
+        self.is_under_way = True
+        try:
+            return await self._collect(queue, ticket, kept.size)
+        except CallFailed as error:
+            kind = error.failure.kind
+            is_lost = kind in (FailureKind.NOT_FOUND, FailureKind.SERVER) and not self.is_new
+            if kind in _OVER or is_lost:
+                self._entry.drop(Kind.TICKET)
+            if kind is FailureKind.NOT_FOUND and is_lost and not self._call.job:
+                log.info("the job %s is not known any more and is submitted anew", self.job)
+                return await self._job_result(queue)
+            raise CallFailed(replace(error.failure, of_result=True)) from error
+        except asyncio.CancelledError:
+            if self._is_given_up:
+                await self._within_a_second(self._take_back(queue, ticket))
+            raise
 
+    async def _ticket(self, queue: Queue) -> tuple[Kept, Ticket]:
+        """The answer to the submission, made now or in an earlier run, and the ticket in it."""
+        if self._call.job:
+            size = self._call.request.picture.size
+            ticket = queue.ticket_of(self._call.job, self._asked.options, self._asked.profile)
+            return Kept(Answer(200, {}, b""), size), ticket
+        kept = await asyncio.to_thread(self._entry.get, Kind.TICKET)
+        if kept is None:
+            kept = await self._send(Kind.TICKET)
+        try:
+            return kept, queue.read_ticket(kept.answer)
+        except CallFailed:
+            self._entry.drop(Kind.TICKET)
+            raise
 
-async def _withdraw(
-    queue: Queue, transport: Transport, submission: asyncio.Future[Answer], ticket: Ticket | None
-) -> None:
-    """Tell the provider that nobody waits for a job any more; best effort, within a second."""
-    try:
-        await asyncio.wait_for(_cancel(queue, transport, submission, ticket), _CANCEL_SECONDS)
-    except (CallFailed, asyncio.TimeoutError):
-        name = ticket.request_id if ticket else "that was just submitted"
-        log.warning("the job %s could not be cancelled and may still run", name)
+    async def _collect(self, queue: Queue, ticket: Ticket, size: tuple[int, int]) -> Fetched | None:
+        ask = partial(self._ask, queue.status_request(ticket), queue.read_status)
+        while not (status := await ask()).is_done:
+            if not self._asked.waits:
+                return None
+            self._note(_describe(status))
+            await asyncio.sleep(POLL_SECONDS)
+        if status.failure is not None:
+            self._entry.drop(Kind.TICKET)
+            raise CallFailed(status.failure)
+        fetched = await _patiently(partial(self._result, queue, ticket, size), _MAY_HEAL)
+        self._entry.drop(Kind.TICKET)
+        return fetched
 
+    async def _result(self, queue: Queue, ticket: Ticket, size: tuple[int, int]) -> Fetched:
+        kept = Kept(await self._ask(queue.result_request(ticket), _as_is), size)
+        await asyncio.to_thread(self._entry.put, kept)
+        self.is_under_way = False
+        return await self._usable(kept)
 
-async def _cancel(
-    queue: Queue, transport: Transport, submission: asyncio.Future[Answer], ticket: Ticket | None
-) -> None:
-    if ticket is None:
+    async def _ask(self, request: HttpRequest, read: Callable[[Answer], _T]) -> _T:
+        """Ask a question that costs nothing, again where the answer is unreadable or missing."""
+
+        async def ask() -> _T:
+            return read(await self._transport.call(request))
+
+        return await _patiently(ask, _MAY_COME)
+
+    async def _usable(self, kept: Kept) -> Fetched:
+        """The answer read, with its pictures; in a thread, for it may be megabytes long."""
+        request = self._call.with_picture(Picture(b"", "", kept.size))
+        read = self._asked.provider.parse_answer
+        try:
+            parsed = await asyncio.to_thread(read, kept.answer, request, self._asked.profile)
+        except CallFailed as error:
+            if error.failure.kind not in _DELIVERED:
+                self._entry.drop()
+            raise
+        parsed = await self._with_files(kept, parsed)
+        return Fetched(parsed, request, self._entry)
+
+    async def _with_files(self, kept: Kept, parsed: ParsedAnswer) -> ParsedAnswer:
+        """The answer with the pictures that it names; those that are missing are downloaded."""
+        named = {mask.content.address for mask in parsed.masks if isinstance(mask.content, Url)}
+        missing = sorted(named - kept.files.keys())
+        if not missing:
+            return parsed.with_files(kept.files)
+        fetched = await asyncio.gather(*map(self._file, missing))
+        kept = replace(kept, files={**kept.files, **dict(zip(missing, fetched, strict=True))})
+        await asyncio.to_thread(self._entry.put, kept)
+        return parsed.with_files(kept.files)
+
+    async def _file(self, address: str) -> bytes:
+        """Download a picture; one that is not there yet, or any more, is asked for again."""
+        try:
+            return await _patiently(partial(self._transport.download, address), _GONE)
+        except CallFailed as error:
+            failure = replace(error.failure, of_result=True)
+            if failure.kind in _GONE:
+                failure = replace(failure, kind=FailureKind.GONE)
+            raise CallFailed(failure) from error
+
+    async def _within_a_second(self, work: Awaitable[None]) -> None:
+        """Tell the provider that nobody waits for a job any more; best effort."""
+        try:
+            await asyncio.wait_for(work, _CANCEL_SECONDS)
+        except (CallFailed, asyncio.TimeoutError):
+            name = self.job or "that was just submitted"
+            log.warning("the job %s could not be cancelled and may still run", name)
+
+    async def _take_back_new(self, queue: Queue, submission: asyncio.Future[Answer]) -> None:
         if submission.done() and submission.exception():
             return
-        ticket = queue.read_ticket(await submission)
-    await transport.call(queue.cancel_request(ticket))
+        await self._take_back(queue, queue.read_ticket(await submission))
+
+    async def _take_back(self, queue: Queue, ticket: Ticket) -> None:
+        await self._transport.call(queue.cancel_request(ticket))
+        self._entry.drop(Kind.TICKET)
+
+
+async def _patiently(work: Callable[[], Awaitable[_T]], may_heal: set[FailureKind]) -> _T:
+    """What work returns, tried again for failures that may heal by themselves."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await work()
+        except CallFailed as error:
+            if error.failure.kind not in may_heal:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
+    return await work()
+
+
+def _built(build: Callable[..., HttpRequest], *arguments: object) -> HttpRequest:
+    """The request with its body encoded, which takes as long as building it."""
+    http = build(*arguments)
+    if http.json is not None:
+        _ = http.json_body
+    return http
+
+
+def _as_is(answer: Answer) -> Answer:
+    return answer
 
 
 def _describe(status: JobStatus) -> str:

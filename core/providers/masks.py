@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -50,6 +51,30 @@ def read_masks(found: FoundMask, frame: Tensor) -> list[Tensor]:
     size = (frame.shape[0], frame.shape[1])
     masks = [_fit(_place(array, found), size) for array in arrays if array.any()]
     return [mask for mask in masks if mask.any()]
+
+
+def read_picture(masks: Sequence[FoundMask], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """The provider's own picture of an image of (H, W): a cut-out, or the image with a mark on it.
+
+    Returns [H, W, 3] uint8, None where there are masks alone. Raises CallFailed as `read_masks`.
+    """
+    for mask in masks:
+        if isinstance(mask.content, bytes):
+            return _own_picture(mask.content, mask.reading, size)
+    return None
+
+
+def _own_picture(data: bytes, reading: Reading, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    if reading in (Reading.LUMA, Reading.CATEGORIES):
+        return None
+    image = _decode(data)
+    if _guess(image) is Reading.LUMA:
+        return None
+    height, width = size
+    picture = image.convert("RGB")
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
 
 
 def _read_picture(data: bytes, reading: Reading, frame: Tensor) -> list[NDArray[np.uint8]]:

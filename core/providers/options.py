@@ -1,4 +1,4 @@
-"""Checks of a run's limits and of profiles, before anything is sent: not every caller is a host."""
+"""Checks of numbers and profiles before anything is sent: not every caller is a host."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def check_limits(concurrency: Any, timeout: Any) -> None:
     is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if not (is_number and math.isfinite(timeout) and float(timeout) > 0):
         raise refusal("timeout", timeout, "are numbers of seconds above 0", "Use 300")
+
+
+def check_choice(threshold: Any, max_objects: Any, max_calls: Any) -> None:
+    """The lowest score, and the most objects and calls, 0 for any number."""
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not (is_number and 0.0 <= float(threshold) <= 1.0):
+        raise refusal("threshold", threshold, "are numbers from 0 to 1", "Use 0 for all")
+    for name, value in (("max_objects", max_objects), ("max_calls", max_calls)):
+        if not (is_whole(value) and value >= 0):
+            raise refusal(name, value, "are whole numbers from 0", "Use 0 for any number")
 
 
 def check_profile(profile: Profile) -> None:

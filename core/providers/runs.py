@@ -1,6 +1,6 @@
 """A whole run: a batch of images to one provider, several at a time, and none paid twice.
 
-Whatever was paid stays in `PaidAnswers`: when some images fail, the next run sends only those.
+Whatever was paid stays in the journal: when some images fail, the next run sends only those.
 """
 
 from __future__ import annotations
@@ -8,33 +8,35 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..prompts.prompts import ObjectPrompt
-from ..results.compact_mask import INSIDE, compact
 from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size, rgb_frame
-from .batch import BatchRequest, check_request, plan_calls
-from .contract import ProviderError, SegmentRequest
-from .failures import explain
-from .guard import guard, guarded
-from .images import encode_picture
-from .jobs import fetch
-from .masks import read_masks
+from .batch import BatchRequest, check_request
+from .contract import ProviderError
+from .guard import guarded
+from .images import encode_picture, frame_pixels
+from .jobs import Fetched, Payment
+from .journal import Journal
 from .options import check_limits
-from .paid import PaidAnswers
+from .plan import PlannedCall, check_number, plan_frame, resumed
+from .reading import ReadAnswer, choose, read_answer
+from .reports import CallRecord, RunProgress, RunResult, Slot, explain_all
 from .transport import Limits, Transport
-from .wire import CallFailed, CallInfo, Failure, FailureKind, ParsedAnswer
+from .wire import CallFailed, CallInfo, Failure, FailureKind, Picture
 
 _T = TypeVar("_T")
 # How often the user's interrupt is looked for, and how often the text on the node changes.
 _SLICE = 0.1
 _REPORT_SECONDS = 0.5
-# Pictures encoded at a time; more would only keep the first one from being sent.
+# Pictures read and encoded at a time; more would only keep the first one from being sent.
 _ENCODERS = 2
 _PACKAGES = ("tenacity", "pycocotools")
 
@@ -44,6 +46,8 @@ class Hooks:
     """The host's side of a run.
 
     pause is called many times a second and raises to stop the run; report gets (done, total, text).
+    The first time that pause raises, what was sent is still waited for, so that it is not paid for
+    in vain; the second time ends that too.
     """
 
     pause: Callable[[], None]
@@ -65,41 +69,8 @@ class RunLimits:
         check_limits(self.concurrency, self.timeout)
 
 
-@dataclass(frozen=True)
-class CallRecord:
-    """One call: for which frame, how long it took, whether it was sent, what the answer said."""
-
-    frame: int
-    seconds: float
-    is_new: bool
-    info: CallInfo
-
-
-@dataclass(frozen=True)
-class RunResult:
-    segments: Segments
-    calls: tuple[CallRecord, ...]
-    seconds: float
-
-
-@dataclass
-class _RunProgress:
-    """What is going on at the moment, for the line of text on the node."""
-
-    title: str
-    total: int
-    done: int = 0
-    notes: dict[tuple[int, int], str] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-
-    def line(self) -> str:
-        parts = [f"{self.title}: {self.done} of {self.total} images"]
-        parts += [note for _, note in sorted(self.notes.items())][:1]
-        return f"{', '.join(parts)}, {time.monotonic() - self.started:.0f} s"
-
-
 async def segment(
-    image: Tensor, asked: BatchRequest, limits: RunLimits, hooks: Hooks, paid_answers: PaidAnswers
+    image: Tensor, asked: BatchRequest, limits: RunLimits, hooks: Hooks, journal: Journal
 ) -> RunResult:
     """Segment a batch of images, IMAGE [B, H, W, C], with a provider.
 
@@ -110,42 +81,24 @@ async def segment(
     _check_packages()
     check_request(asked)
     asked = replace(asked, provider=guarded(asked.provider))
-    progress = _RunProgress(asked.title, batch)
-    async with Transport(asked.provider, asked.profile, limits.transport) as transport:
-        run = _Run(image, asked, limits, transport, paid_answers, progress)
-        frames = await _watched(run.frames(), hooks, progress)
+    progress = RunProgress(asked.title, batch)
+    with journal.run():
+        async with Transport(asked.provider, asked.profile, limits.transport) as transport:
+            run = _Run(image, asked, limits, transport, journal, progress)
+            frames = await _watched(run, hooks)
     if run.failures:
-        raise ProviderError(_explain_all(run, asked, batch))
+        done = {call.frame for call in run.calls}
+        raise ProviderError(explain_all(asked, batch, run.failures, run.unsent, done))
     instances = [instance for frame in frames for instance in frame]
     if not any(asked.objects):
-        instances = numbered(instances)
+        instances = numbered(instances, asked.phrases)
     segments = Segments.from_instances(instances, (height, width), batch)
-    calls = tuple(sorted(run.calls, key=lambda call: call.frame))
-    return RunResult(segments, calls, time.monotonic() - progress.started)
-
-
-def summary(asked: BatchRequest, result: RunResult) -> dict[str, Any]:
-    """What the `info` output says, as JSON values; neither key nor address is in it."""
-    labels: dict[str, int] = {}
-    for label in result.segments.labels:
-        labels[label] = labels.get(label, 0) + 1
-    calls = []
-    for call in result.calls:
-        said = {name: value for name, value in asdict(call.info).items() if value is not None}
-        entry = {"frame": call.frame, "seconds": round(call.seconds, 3), "sent": call.is_new}
-        calls.append(entry | said)
-    return {
-        "provider": asked.provider.key,
-        "variant": asked.provider.variant(asked.options, asked.profile),
-        "seconds": round(result.seconds, 3),
-        "objects": len(result.segments),
-        "labels": labels,
-        "calls": calls,
-    }
+    calls = tuple(sorted(run.calls, key=lambda call: (call.frame, call.place)))
+    return RunResult(segments, calls, progress.seconds, run.pictures)
 
 
 class _Run:
-    """The state of one run: slots, failures of each call (frame, place), and what was paid."""
+    """The state of one run: slots, failures of each call, and what was paid."""
 
     def __init__(
         self,
@@ -153,114 +106,209 @@ class _Run:
         asked: BatchRequest,
         limits: RunLimits,
         transport: Transport,
-        paid_answers: PaidAnswers,
-        progress: _RunProgress,
+        journal: Journal,
+        progress: RunProgress,
     ):
-        self.failures: dict[tuple[int, int], Failure] = {}
+        self.failures: dict[Slot, Failure] = {}
         self.unsent: set[int] = set()
         self.calls: list[CallRecord] = []
+        self.pictures: dict[int, NDArray[np.uint8]] = {}
+        self.progress = progress
         self._image = image
         self._asked = asked
         self._limits = limits
         self._transport = transport
-        self._paid = paid_answers
-        self._progress = progress
+        self._journal = journal
+        self._is_stopped = False
+        self._payments: dict[Slot, Payment] = {}
         # Frames in memory: those under way, and the next ones, which are encoded meanwhile.
         self._frame_slots = asyncio.Semaphore(2 * limits.concurrency)
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
         # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
+        # Answers may be large: one at a time is unpacked.
+        self._reader = asyncio.Lock()
 
     @property
-    def failed(self) -> set[int]:
-        """The frames of which at least one call failed."""
-        return {index for index, _ in self.failures}
+    def under_way(self) -> list[Payment]:
+        """The calls for which the provider may bill, though their answers are not here yet."""
+        return [payment for payment in self._payments.values() if payment.is_under_way]
 
     async def frames(self) -> list[list[Instance]]:
-        return await _gather([self._frame(index) for index in range(self._progress.total)])
+        """The instances of each frame."""
+        plans = await _gather([self._plan(index) for index in range(self.progress.total)])
+        calls = resumed(self._asked, [call for plan in plans for call in plan])
+        unpaid = check_number(self._asked, calls)
+        self.progress.headline = _headline(unpaid, len(calls))
+        by_frame: list[list[PlannedCall]] = [[] for _ in plans]
+        for call in calls:
+            by_frame[call.frame].append(call)
+        found = await _gather([self._frame(*each) for each in enumerate(by_frame)])
+        await self._late_answers()
+        return found
 
-    async def _frame(self, index: int) -> list[Instance]:
-        async with self._frame_slots:
-            has_prompt = self._asked.objects[index] or self._asked.prompt
-            if not has_prompt and not self._asked.features.everything:
-                self._progress.done += 1
-                return []
-            async with self._encoder_slots:
-                frame = await asyncio.to_thread(rgb_frame, self._image, index)
-                limits = self._asked.provider.limits
-                picture = await asyncio.to_thread(encode_picture, frame, limits)
-            size = (frame.shape[0], frame.shape[1])
-            calls = plan_calls(self._asked, index, picture, size)
-            found = await _gather(
-                [self._call(index, place, call, frame) for place, call in enumerate(calls)]
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._is_stopped = True
+        self._transport.stop()
+
+    async def end(self, wait: bool) -> None:
+        """End all calls; those that were sent are waited for."""
+        for payment in self._payments.values():
+            if not (wait and payment.is_under_way):
+                payment.task.cancel()
+        await self._finish_all()
+
+    async def give_up(self) -> None:
+        """End all calls, and take back their jobs."""
+        for payment in self._payments.values():
+            payment.give_up()
+        await self._finish_all()
+
+    async def _finish_all(self) -> None:
+        await _finish({payment.task for payment in self._payments.values()}, self._limits.timeout)
+
+    async def _plan(self, index: int) -> list[PlannedCall]:
+        async with self._encoder_slots:
+            pixels = await asyncio.to_thread(self._pixels, index)
+            return await asyncio.to_thread(plan_frame, self._asked, index, pixels, self._journal)
+
+    def _pixels(self, index: int) -> NDArray[np.uint8]:
+        return frame_pixels(rgb_frame(self._image, index))
+
+    async def _picture(self, index: int) -> Picture:
+        async with self._encoder_slots:
+            return await asyncio.to_thread(
+                lambda: encode_picture(self._pixels(index), self._asked.provider.limits)
             )
-            self._progress.done += 1
-        return [instance for instances in found for instance in instances]
 
-    async def _call(
-        self, index: int, place: int, request: SegmentRequest, frame: Tensor
-    ) -> list[Instance]:
+    async def _frame(self, index: int, calls: list[PlannedCall]) -> list[Instance]:
+        if not calls:
+            self.progress.done += 1
+            return []
+        async with self._frame_slots:
+            encode = _Once(partial(self._picture, index))
+            answers = await _gather([self._call(call, encode) for call in calls])
+            wanted, unwanted = [], []
+            for call, answer in zip(calls, answers, strict=True):
+                (unwanted if call.is_unwanted else wanted).extend(answer.instances)
+                if answer.picture is not None and not call.is_unwanted:
+                    self.pictures.setdefault(index, answer.picture)
+            self.progress.done += 1
+            return await asyncio.to_thread(choose, wanted, unwanted, self._asked)
+
+    async def _call(self, call: PlannedCall, encode: _Once) -> ReadAnswer:
         """One call and its masks; a failure is noted, so that the other calls go on."""
-        slot = (index, place)
         async with self._call_slots:
-            if any(failure.concerns_all for failure in self.failures.values()):
-                self.unsent.add(index)
-                return []
+            if self._is_stopped or any(each.concerns_all for each in self.failures.values()):
+                self.unsent.add(call.frame)
+                return ReadAnswer([])
             try:
-                work = self._fetch_and_read(slot, request, frame)
-                return await asyncio.wait_for(work, self._limits.timeout)
+                fetched = await self._fetch(call, encode)
+                if fetched is None:
+                    return ReadAnswer([])
             except CallFailed as error:
-                self.failures[slot] = error.failure
-            except asyncio.TimeoutError:
-                detail = f"no result within {self._limits.timeout:g} s"
-                self.failures[slot] = Failure(FailureKind.TIMEOUT, detail)
+                self._note_failure(call, error.failure)
+                return ReadAnswer([])
             finally:
-                self._progress.notes.pop(slot, None)
-        return []
+                self.progress.notes.pop(call.slot, None)
+        try:
+            async with self._reader:
+                with fetched.reading():
+                    return await asyncio.to_thread(self._read, fetched, call.frame)
+        except CallFailed as error:
+            self.failures[call.slot] = error.failure
+            return ReadAnswer([])
 
-    async def _fetch_and_read(
-        self, slot: tuple[int, int], request: SegmentRequest, frame: Tensor
-    ) -> list[Instance]:
+    def _note_failure(self, call: PlannedCall, failure: Failure) -> None:
+        if failure.kind is FailureKind.UNSENT:
+            self.unsent.add(call.frame)
+        else:
+            self.failures[call.slot] = failure
+
+    def _read(self, fetched: Fetched, index: int) -> ReadAnswer:
+        frame = rgb_frame(self._image, index)
+        return read_answer(fetched.parsed, fetched.request, frame, index, self._asked)
+
+    async def _fetch(self, call: PlannedCall, encode: _Once) -> Fetched | None:
+        """The call's answer, None for a job that is not waited for.
+
+        Raises CallFailed; also where it takes too long, after which nothing more is sent.
+        """
+
         def note(text: str) -> None:
-            self._progress.notes[slot] = text
+            self.progress.notes[call.slot] = text
 
         started = time.monotonic()
-        fetched = await fetch(self._asked, self._transport, request, self._paid, note)
+        payment = Payment(self._asked, self._transport, call, encode, note)
+        self._payments[call.slot] = payment
+        await asyncio.wait({payment.task}, timeout=self._limits.timeout)
         seconds = time.monotonic() - started
-        self.calls.append(CallRecord(slot[0], seconds, fetched.is_new, fetched.parsed.info))
-        with fetched.reading():
-            return await asyncio.to_thread(_read, fetched.parsed, request, frame, slot[0])
-
-
-@guard
-def _read(
-    parsed: ParsedAnswer, request: SegmentRequest, frame: Tensor, index: int
-) -> list[Instance]:
-    instances: list[Instance] = []
-    first_free = 1 + max((each.number for each in request.objects), default=-1)
-    for found in parsed.masks:
-        for mask in read_masks(found, frame):
-            shown = _shown_object(mask, request)
-            label = found.label or (shown.label if shown else request.label)
-            number = shown.number if shown else first_free + len(instances)
-            instances.append(Instance(compact(mask), found.score, label, index, number))
-    return instances
-
-
-def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
-    """The object that a mask is of: the only one, or the one whose click lies in it."""
-    if len(request.objects) == 1:
-        return request.objects[0]
-    sy, sx = mask.shape[0] / request.picture.size[0], mask.shape[1] / request.picture.size[1]
-
-    def is_clicked(each: ObjectPrompt) -> bool:
-        return any(
-            mask[int(point.y * sy), int(point.x * sx)] >= INSIDE
-            for point in each.points
-            if point.positive
+        if not payment.task.done():
+            raise CallFailed(await self._timed_out(payment))
+        del self._payments[call.slot]
+        fetched = payment.task.result()
+        said = fetched.parsed.info if fetched else CallInfo()
+        self.calls.append(
+            CallRecord(
+                call.frame,
+                seconds,
+                payment.is_new,
+                said,
+                call.place,
+                call.request.prompt,
+                payment.job,
+                is_pending=fetched is None,
+            )
         )
+        return fetched
 
-    return next((each for each in request.objects if is_clicked(each)), None)
+    async def _timed_out(self, payment: Payment) -> Failure:
+        """Nothing more is sent; an answer that is still to come is for the journal."""
+        self.stop()
+        if payment.has_ticket or not payment.is_under_way:
+            payment.task.cancel()
+            await _finish({payment.task}, self._limits.timeout)
+        detail = f"no result within {self._limits.timeout:g} s"
+        return Failure(FailureKind.TIMEOUT, detail, has_ticket=payment.has_ticket)
+
+    async def _late_answers(self) -> None:
+        """Wait for answers that took too long; their calls have failed, but are paid for."""
+        late = {slot: each for slot, each in self._payments.items() if not each.task.done()}
+        if late:
+            self.progress.headline = _waiting(len(late))
+            await _finish({payment.task for payment in late.values()}, self._limits.timeout)
+        for slot, payment in late.items():
+            is_kept = not payment.task.cancelled() and payment.task.exception() is None
+            has_ticket = payment.has_ticket
+            self.failures[slot] = replace(
+                self.failures[slot], is_kept=is_kept, has_ticket=has_ticket
+            )
+
+
+class _Once:
+    """A frame's picture, encoded for the first of its calls that is sent."""
+
+    def __init__(self, encode: Callable[[], Coroutine[Any, Any, Picture]]):
+        self._encode = encode
+        self._lock = asyncio.Lock()
+        self._picture: Picture | None = None
+
+    async def __call__(self) -> Picture:
+        async with self._lock:
+            if self._picture is None:
+                self._picture = await self._encode()
+            return self._picture
+
+
+async def _finish(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
+    """Wait for tasks, and cancel those that are not done by then; their errors are looked at."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
@@ -274,58 +322,59 @@ async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
     return done
 
 
-async def _watched(work: Coroutine[Any, Any, _T], hooks: Hooks, progress: _RunProgress) -> _T:
-    """Run work, and look for the user's interrupt meanwhile."""
-    task = asyncio.ensure_future(work)
-    reported = 0.0
+async def _watched(run: _Run, hooks: Hooks) -> list[list[Instance]]:
+    """Run, and look for the user's interrupt meanwhile."""
+    task = asyncio.ensure_future(run.frames())
     try:
-        while not task.done():
-            hooks.pause()
-            if time.monotonic() - reported >= _REPORT_SECONDS:
-                reported = time.monotonic()
-                hooks.report(progress.done, progress.total, progress.line())
-            await asyncio.wait({task}, timeout=_SLICE)
-        hooks.report(progress.done, progress.total, progress.line())
+        await _watch(task, run, hooks)
         return task.result()
-    finally:
+    except BaseException as error:
+        # Whatever the host interrupts with. What was sent is still worth its answer.
+        run.stop()
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-
-
-def _explain_all(run: _Run, asked: BatchRequest, batch: int) -> str:
-    """One message for all failures, equal ones together."""
-    by_reason: dict[str, dict[int, None]] = {}
-    for (index, _), failure in sorted(run.failures.items(), key=lambda item: item[0]):
-        by_reason.setdefault(explain(failure, asked.provider), {})[index] = None
-    if batch == 1:
-        return f"{asked.title}: {' Also: '.join(by_reason)}"
-    reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
-    failed = f"{len(run.failed)} of {batch} images failed."
-    return " ".join([f"{asked.title}: {failed}", *reasons, *_what_else(run)])
-
-
-def _what_else(run: _Run) -> list[str]:
-    """What became of the images that did not fail."""
-    unsent = run.unsent - run.failed
-    done = {call.frame for call in run.calls} - run.failed - unsent
-    texts = []
-    if unsent:
-        texts.append(f"{len(unsent)} were not sent, for they would have failed too.")
-    if done:
-        texts.append(f"The results of {len(done)} are kept: run again to send what is missing.")
-    return texts
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """0, 3-5 for [0, 3, 4, 5]."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
+        if isinstance(error, asyncio.CancelledError) or not run.under_way:
+            await run.end(wait=False)
         else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+            await _wind_up(run, hooks)
+        raise
+
+
+async def _watch(task: asyncio.Future[Any], run: _Run, hooks: Hooks) -> None:
+    """Until the task is done, show how far the run is; raises what the host's pause raises."""
+    reported = 0.0
+    progress = run.progress
+    while not task.done():
+        hooks.pause()
+        if time.monotonic() - reported >= _REPORT_SECONDS:
+            reported = time.monotonic()
+            hooks.report(progress.done, progress.total, progress.line())
+        await asyncio.wait({task}, timeout=_SLICE)
+    hooks.report(progress.done, progress.total, progress.line())
+
+
+async def _wind_up(run: _Run, hooks: Hooks) -> None:
+    """Wait for what was sent, until it is here or the user interrupts again."""
+    run.progress.headline = f"interrupted: {_waiting(len(run.under_way))}; once more gives them up"
+    ending = asyncio.ensure_future(run.end(wait=True))
+    try:
+        await _watch(ending, run, hooks)
+    except BaseException:
+        ending.cancel()
+        await run.give_up()
+
+
+def _headline(unpaid: int, total: int) -> str:
+    """How many calls will be paid for, said before the first is sent."""
+    if total == 0:
+        return ""
+    kept = f", {total - unpaid} answered already" if unpaid < total else ""
+    return f"{unpaid} calls to send{kept}"
+
+
+def _waiting(count: int) -> str:
+    return f"waiting for {count} calls that were sent, so that their answers are kept"
 
 
 def _check_packages() -> None:

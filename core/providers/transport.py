@@ -8,6 +8,7 @@ has not taken it (429, or a mark of its own), and for questions that cost nothin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ _SHORTEST_SECRET = 6
 _MAX_REDIRECTS = 3
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FREE_METHODS = {"GET"}
+_PAID_METHODS = {"POST"}
+# A question that costs nothing is asked again rather than waited for.
+_FREE_READ_SECONDS = 60.0
 _Send = Callable[[HttpRequest, URL], Awaitable[Answer]]
 _FREE_STATUSES = {500, 502, 503, 504}
 
@@ -59,19 +63,14 @@ class Transport:
         self._reach = reach_of(profile)
         self._headers = {**provider.auth_headers(profile), **profile.extra_headers}
         self._secrets = _secrets(profile)
+        self._stopped = asyncio.Event()
 
     async def __aenter__(self) -> Transport:
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._limits.connect, sock_read=self._provider.read_timeout
-        )
         # No compression: a size limit must hold for what is unpacked as well. No cookies, no netrc.
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
-        self._session = aiohttp.ClientSession(
-            timeout=timeout, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._session = aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar())
         connector = aiohttp.TCPConnector(resolver=CheckedResolver(self._reach))
         self._files = aiohttp.ClientSession(
-            timeout=timeout,
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=connector,
@@ -87,11 +86,16 @@ class Transport:
         await self._session.close()
         await self._files.close()
 
+    def stop(self) -> None:
+        """From now on nothing is sent that may be billed, nor is it repeated."""
+        self._stopped.set()
+
     async def call(self, request: HttpRequest) -> Answer:
         """Send a request with the key and return a good answer.
 
         Raises CallFailed for an address that is not the provider's, and for whatever the provider's
-        `map_error` or the connection make a failure, once repeating it is out of the question.
+        `map_error` or the connection make a failure, once repeating it is out of the question; of
+        the kind UNSENT after `stop`.
         """
         url = parse_url(request.url)
         if url.origin() not in self._origins:
@@ -122,6 +126,8 @@ class Transport:
         raise unsafe(f"more than {_MAX_REDIRECTS} redirects")
 
     async def _call_once(self, request: HttpRequest, url: URL) -> Answer:
+        if self._stopped.is_set() and request.method in _PAID_METHODS:
+            raise CallFailed(Failure(FailureKind.UNSENT))
         answer = await self._exchange(self._session, request, url, self._headers)
         failure = self._provider.map_error(answer)
         if failure is not None:
@@ -147,7 +153,12 @@ class Transport:
             headers = {"Content-Type": "application/json", **headers}
         try:
             async with session.request(
-                request.method, url, headers=headers, allow_redirects=False, data=data
+                request.method,
+                url,
+                headers=headers,
+                allow_redirects=False,
+                data=data,
+                timeout=self._timeout(_FREE_READ_SECONDS if is_free else None),
             ) as response:
                 received = await self._read(response)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
@@ -161,6 +172,10 @@ class Transport:
             raise self._broken(error, may_repeat=is_free, sent=not is_free) from None
         log.debug("%s %s%s: %s", request.method, url.host, url.path, response.status)
         return self._clean(response, received)
+
+    def _timeout(self, read: float | None) -> aiohttp.ClientTimeout:
+        """read: seconds to the next byte; None where the run says how long a call may take."""
+        return aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect, sock_read=read)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         limit = self._limits.answer_bytes
@@ -191,9 +206,15 @@ class Transport:
             retry=retry_if_exception(is_free),
             wait=self._wait,
             stop=stop_after_attempt(limits.attempts),
+            sleep=self._sleep if request.method in _PAID_METHODS else asyncio.sleep,
             reraise=True,
         )
         return await retrying(send, request, url)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait to send something again, which nothing is after `stop`."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds to the next attempt: what the provider asks for, else growing, with jitter."""
@@ -229,7 +250,7 @@ class Transport:
         return CallFailed(failure)
 
     def _timed_out(self, is_free: bool) -> CallFailed:
-        detail = f"nothing came for {self._provider.read_timeout:g} s"
+        detail = f"nothing came for {_FREE_READ_SECONDS:g} s"
         return CallFailed(Failure(FailureKind.TIMEOUT, detail, may_repeat=is_free))
 
 

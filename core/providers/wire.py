@@ -100,6 +100,10 @@ class Reading(str, Enum):
     CATEGORIES = "categories"
 
 
+# What a user may choose; the rest is for providers to say.
+READ_AS = (Reading.AUTO, Reading.ALPHA, Reading.LUMA, Reading.DIFFERENCE)
+
+
 @dataclass(frozen=True)
 class FoundMask:
     """One mask of an answer, not yet read.
@@ -159,6 +163,7 @@ class FailureKind(str, Enum):
     ANSWER = "answer"
     UNCLEAR = "unclear"
     GONE = "gone"
+    UNSENT = "not sent"
 
 
 _CONCERNS_ALL = {
@@ -174,8 +179,9 @@ class Failure:
     """Why a call failed. detail: the provider's own words, or what was found.
 
     may_repeat: repeating it at once cannot bill twice. wait: seconds that the provider asks for.
-    of_file: it is about a picture that an answer names, and so about that answer alone. is_kept:
-    the answer was paid and is kept, so that another run reads it again and sends nothing.
+    of_result: it is about a job, or a picture that an answer names, and so about that call alone.
+    is_kept: the answer was paid and is kept, so that another run reads it again and sends nothing.
+    has_ticket: the job's ticket is kept, so that another run asks for its result.
     """
 
     kind: FailureKind
@@ -183,12 +189,13 @@ class Failure:
     status: int | None = None
     may_repeat: bool = False
     wait: float | None = None
-    of_file: bool = False
+    of_result: bool = False
     is_kept: bool = False
+    has_ticket: bool = False
 
     @property
     def concerns_all(self) -> bool:
-        return self.kind in _CONCERNS_ALL and not self.of_file
+        return self.kind in _CONCERNS_ALL and not self.of_result
 
 
 class CallFailed(Exception):

@@ -11,7 +11,7 @@ import torch
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Profile
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 from segment_anywhere.core.providers.transport import Limits
@@ -87,5 +87,5 @@ def run(
     if len(ask.objects) != len(image):
         ask = replace(ask, objects=list(ask.objects) * len(image))
     hooks = hooks or Hooks(lambda: None, lambda done, total, text: None)
-    paid = PaidAnswers() if paid is None else paid
+    paid = Journal() if paid is None else paid
     return asyncio.run(segment(image, ask, limits, hooks, paid))

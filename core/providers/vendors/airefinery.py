@@ -85,5 +85,4 @@ PROVIDER = Provider(
     build_request=build_request,
     parse_answer=parse_answer,
     map_error=map_error,
-    read_timeout=120.0,
 )

@@ -45,9 +45,17 @@ VARIANTS = {
         several=True,
         scores=True,
     ),
-    HUGGINGFACE: Features(text=True, everything=True, several=True, scores=True),
+    HUGGINGFACE: Features(
+        text=True, everything=True, several=True, names_phrases=True, scores=True
+    ),
     ROBOFLOW: Features(
-        text=True, points=True, negative_points=True, boxes=True, several=True, scores=True
+        text=True,
+        points=True,
+        negative_points=True,
+        boxes=True,
+        several=True,
+        names_phrases=True,
+        scores=True,
     ),
 }
 FIELDS = (

@@ -313,7 +313,6 @@ PROVIDER = Provider(
     map_error=map_error,
     check_options=check_options,
     limits=ImageLimits(max_bytes=24 * 2**20),
-    read_timeout=60.0,
     key_hosts=(STORAGE_URL,),
     queue=Queue(read_ticket, read_status, cancel_request, status_request, result_request),
     upload=Upload(5 * 2**20, start_upload, read_place),

@@ -122,5 +122,4 @@ PROVIDER = Provider(
     map_error=map_error,
     check_options=check_options,
     limits=ImageLimits(max_bytes=16 * 2**20),
-    read_timeout=120.0,
 )

@@ -79,7 +79,9 @@ PROVIDER = Provider(
     title="MoArk",
     url="https://ai.gitee.com",
     key_variables=(("GITEE_AI_API_KEY",), ("MOARK_API_KEY",)),
-    variants={"": Features(text=True, everything=True, several=True, scores=True)},
+    variants={
+        "": Features(text=True, everything=True, several=True, names_phrases=True, scores=True)
+    },
     fields=(
         prompt_field("Classes, separated by commas: dog,cat. Empty segments everything."),
         IMAGE_URL,

@@ -125,6 +125,4 @@ PROVIDER = Provider(
     build_request=build_request,
     parse_answer=parse_answer,
     map_error=map_error,
-    # Others have seen answers after 280 s.
-    read_timeout=300.0,
 )

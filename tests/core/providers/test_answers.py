@@ -10,7 +10,7 @@ import pytest
 import torch
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.providers.contract import ImageLimits
-from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 
 from tests.support.asks import (
     SIZE,
@@ -187,7 +187,7 @@ def test_fal_uploads_what_is_too_large_for_a_request(serve):
 @pytest.mark.parametrize("key", ["imagineo", "moark", "fal"])
 def test_a_picture_by_its_address(serve, key):
     server = serve(key)
-    url = server.store(encode_picture(square_image()[0], ImageLimits()).data)
+    url = server.store(encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data)
     segments = run(ask_for(server, key, {"prompt": "a", "image_url": url})).segments
     assert iou(segments.mask(0), square_mask()) > 0.95
     assert url in json.dumps(server.received[0].fields)
@@ -195,7 +195,7 @@ def test_a_picture_by_its_address(serve, key):
 
 def test_imagineo_segments_an_earlier_run(serve):
     server = serve("imagineo")
-    server.runs["run-7"] = encode_picture(square_image()[0], ImageLimits()).data
+    server.runs["run-7"] = encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data
     segments = run(ask_for(server, "imagineo", {"prompt": "a", "run_id": "run-7"})).segments
     assert iou(segments.mask(0), square_mask()) > 0.95
     assert server.received[0].fields == {"prompt": "a", "run_id": "run-7"}

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from segment_anywhere.core.providers import runs, transport
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
 from segment_anywhere.core.providers.transport import Limits
 
@@ -260,12 +260,56 @@ def test_a_call_has_an_end(serve, key, fault):
         run(ask_for(server, key), limits=RunLimits(4, 0.6, QUICK.transport))
 
 
-def test_a_job_that_never_completes_is_cancelled(serve):
-    server = serve("fal", mode="never_completes")
-    with pytest.raises(ProviderError, match="took too long"):
-        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport))
+def test_an_answer_that_comes_too_late_is_kept(serve):
+    """Nothing more is sent after it, and the next run gets it for free."""
+    server, paid = serve("segmind", delay=0.9), Journal()
+    short = RunLimits(1, 0.6, QUICK.transport)
+    with pytest.raises(ProviderError) as caught:
+        run(ask_for(server, "segmind"), square_image(3), limits=short, paid=paid)
+    message = str(caught.value)
+    assert re.search("1 of 3 images failed. Image [0-2]: it took too long: no result", message)
+    assert "The answer is kept" in message
+    assert "2 were not sent" in message
+    assert server.billed == 1
+    server.delay = 0
+    result = run(ask_for(server, "segmind"), square_image(3), paid=paid)
+    assert sorted(call.is_new for call in result.calls) == [False, True, True]
+    assert server.billed == 3
+
+
+def test_a_job_that_takes_too_long_is_collected_by_the_next_run(serve):
+    server, paid = serve("fal", mode="never_completes"), Journal()
+    with pytest.raises(ProviderError, match="took too long.*The job goes on there, and its ticket"):
+        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
     (job,) = server.jobs.values()
-    assert job.is_cancelled
+    assert not job.is_cancelled
+    server.mode = "url"
+    (call,) = run(ask_for(server, "fal"), paid=paid).calls
+    assert not call.is_new
+    assert server.billed == 1
+
+
+def test_a_job_that_the_provider_has_lost_is_submitted_anew(serve):
+    server, paid = serve("fal", mode="never_completes"), Journal()
+    with pytest.raises(ProviderError, match="took too long"):
+        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
+    server.mode = "url"
+    server.jobs.clear()
+    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
+    assert server.billed == 2
+
+
+@pytest.mark.parametrize("place", ["status_faults", "result_faults"])
+def test_a_job_that_cannot_be_found_is_the_failure_of_its_image_alone(serve, place):
+    """And it is asked for again, for a gateway may only have forgotten it for a moment."""
+    server, paid = serve("fal"), Journal()
+    one = RunLimits(1, 20.0, QUICK.transport)
+    getattr(server, place).extend([faults.status(404, "{}")] * 3)
+    with pytest.raises(ProviderError, match="1 of 3 images failed.*its ticket is kept"):
+        run(ask_for(server, "fal"), square_image(3), limits=one, paid=paid)
+    assert server.billed == 3
+    assert len(run(ask_for(server, "fal"), square_image(3), paid=paid).segments) == 3
+    assert server.billed == 3
 
 
 def test_nobody_is_there(serve):
@@ -279,7 +323,7 @@ def test_nobody_is_there(serve):
 def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkeypatch):
     # One at a time, so that the faults meet the frames in order.
     monkeypatch.setattr(runs, "_ENCODERS", 1)
-    server, paid = serve("segmind"), PaidAnswers()
+    server, paid = serve("segmind"), Journal()
     broken = faults.status(500, '{"error": "cuda"}')
     server.faults = deque([None, broken, None, None, broken, None])
     image = square_image(6)
@@ -297,7 +341,7 @@ def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkey
 
 def test_a_hundred_frames_with_five_faults(serve):
     """None is lost and none is billed twice."""
-    server, paid = serve("fal", waits=1), PaidAnswers()
+    server, paid = serve("fal", waits=1), Journal()
     image = square_image(100)
     pattern = [None] * 20
     pattern[7] = faults.status(500, '{"detail": "internal"}')
@@ -315,7 +359,7 @@ def test_a_hundred_frames_with_five_faults(serve):
 
 
 def test_a_paid_answer_survives_a_download_that_fails(serve):
-    server, paid = serve("fal"), PaidAnswers()
+    server, paid = serve("fal"), Journal()
     server.file_faults = deque([faults.status(503, "")] * 3)
     with pytest.raises(ProviderError, match="503"):
         run(ask_for(server, "fal"), paid=paid)
@@ -323,11 +367,18 @@ def test_a_paid_answer_survives_a_download_that_fails(serve):
     assert server.billed == 1
 
 
-def test_an_answer_that_is_gone_is_asked_for_anew(serve):
-    """Result addresses expire; then there is nothing left to keep."""
-    server, paid = serve("fal"), PaidAnswers()
-    server.file_faults.append(faults.status(404, ""))
-    with pytest.raises(ProviderError, match="404"):
-        run(ask_for(server, "fal"), paid=paid)
-    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
-    assert server.billed == 2
+@pytest.mark.parametrize("code", [403, 404])
+def test_a_mask_file_that_is_gone_is_looked_for_again(serve, code):
+    """By the store's account; neither the key nor the other images have anything to do with it."""
+    server, paid = serve("fal"), Journal()
+    gone = faults.status(code, "")
+    server.file_faults.append(gone)
+    assert len(run(ask_for(server, "fal")).segments) == 1
+    # Three times the file, for each of three times the job's result.
+    server.file_faults.extend([gone] * 9)
+    one = RunLimits(1, 20.0, QUICK.transport)
+    ask = replace(ask_for(server, "fal"), salt="1")
+    with pytest.raises(ProviderError, match="1 of 3 images failed.*had any more.*answer is kept"):
+        run(ask, square_image(3), limits=one, paid=paid)
+    assert len(run(ask, square_image(3), paid=paid).segments) == 3
+    assert server.billed == 4

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.providers.contract import ImageLimits
-from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 
 NOISE = torch.rand(120, 160, 3, generator=torch.Generator().manual_seed(1))
 
 
 def _bytes(limit: int, lossy: str = "JPEG"):
-    picture = encode_picture(NOISE, ImageLimits(max_bytes=limit, lossy_format=lossy))
+    picture = encode_picture(frame_pixels(NOISE), ImageLimits(max_bytes=limit, lossy_format=lossy))
     assert len(picture.data) <= limit
     with Image.open(io.BytesIO(picture.data)) as image:
         assert picture.size == (image.height, image.width)

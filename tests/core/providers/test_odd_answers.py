@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
 
 from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
@@ -160,7 +160,7 @@ KEPT = {
 def test_an_answer_that_cannot_be_read_is_kept(serve, name):
     """It is the failure of its image alone, and the next run reads it again and sends nothing."""
     key, odd, words, profile = KEPT[name]
-    server, paid = serve(key), PaidAnswers()
+    server, paid = serve(key), Journal()
     server.faults.append(odd)
     ask = ask_for(server, key, **profile)
     for _ in range(2):
@@ -172,13 +172,13 @@ def test_an_answer_that_cannot_be_read_is_kept(serve, name):
         assert "another number in force_new" in message
         assert KEY not in message
         assert len(server.received) == 3
-    assert len(paid) == 3
+    assert len(paid.results()) == 3
 
 
 @pytest.mark.parametrize("kind", ["zTXt", "iCCP", "IHDR"])
 def test_a_picture_that_an_answer_names_is_fetched_again_for_free(serve, kind):
     """What is broken is dropped; the answer that names it was paid and is not."""
-    server, paid = serve("fal"), PaidAnswers()
+    server, paid = serve("fal"), Journal()
     server.file_faults.append(faults.body(faults.odd_png(PNG, kind), "image/png"))
     ask = ask_for(server, "fal")
     with pytest.raises(ProviderError, match="1 of 3 images failed.*damaged.*The answer is kept"):
@@ -189,7 +189,7 @@ def test_a_picture_that_an_answer_names_is_fetched_again_for_free(serve, kind):
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".com", "a..b", "a b.com", "10.1.2.3"])
 def test_an_address_that_is_none_is_the_failure_of_its_image_alone(serve, host):
-    server, paid = serve("fal"), PaidAnswers()
+    server, paid = serve("fal"), Journal()
     odd = answer({"image": {"url": f"https://{host}/mask.png"}})
     server.result_faults.append(odd)
     words = "1 of 3 images failed. Image [0-2]: the answer is not safe.*The answer is kept"
@@ -200,7 +200,7 @@ def test_an_address_that_is_none_is_the_failure_of_its_image_alone(serve, host):
 
 
 def test_an_empty_answer_is_nothing_to_keep(serve):
-    server, paid = serve("segmind"), PaidAnswers()
+    server, paid = serve("segmind"), Journal()
     server.faults.append(faults.body(b"", "image/png"))
     with pytest.raises(ProviderError, match="1 of 3 images failed") as caught:
         run(ask_for(server, "segmind"), square_image(3), limits=ONE, paid=paid)
@@ -229,7 +229,7 @@ REFUSED = {
 def test_what_a_provider_refuses_is_sent_again_in_the_next_run(serve, name):
     """Nothing was delivered, so that there is nothing to keep."""
     key, odd, words, profile = REFUSED[name]
-    server, paid = serve(key), PaidAnswers()
+    server, paid = serve(key), Journal()
     server.faults.extend([odd] * (3 if key == "segmind" and name == "a date" else 1))
     ask = ask_for(server, key, **profile)
     words = f"1 of 3 images failed. Image [0-2]: .*{words}"

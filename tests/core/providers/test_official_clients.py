@@ -16,7 +16,7 @@ import segmind
 from huggingface_hub import InferenceClient
 from PIL import Image
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
-from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 from segment_anywhere.core.providers.registry import PROVIDERS
 
 from tests.support.asks import ask_for, run, square_image, square_mask
@@ -28,7 +28,7 @@ CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 @pytest.fixture
 def png() -> bytes:
     """The test image as our adapters send it."""
-    return encode_picture(square_image()[0], PROVIDERS["fal"].limits).data
+    return encode_picture(frame_pixels(square_image()[0]), PROVIDERS["fal"].limits).data
 
 
 def is_square(data: bytes) -> bool:

@@ -12,9 +12,9 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.providers import jobs, runs
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswer, PaidAnswers
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment, summary
-from segment_anywhere.core.providers.wire import Answer
+from segment_anywhere.core.providers.journal import Journal
+from segment_anywhere.core.providers.reports import summary
+from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 
 from tests.support.asks import QUICK, always_uploading, ask_for, run, square_image
 from tests.support.servers import KEY, SERVERS, faults
@@ -113,7 +113,7 @@ def test_an_interrupt_of_jobs_in_the_queue_cancels_them_all(serve):
 
 
 def test_an_interrupt_during_the_download_keeps_what_was_paid(serve):
-    server, paid, hang = serve("fal"), PaidAnswers(), faults.Hang()
+    server, paid, hang = serve("fal"), Journal(), faults.Hang()
     server.file_faults.append(hang)
 
     def is_downloading():
@@ -159,7 +159,7 @@ def test_progress_says_how_many_are_done_and_what_the_queue_says(serve, monkeypa
 
 @pytest.mark.parametrize("key", SERVERS)
 def test_an_equal_request_is_sent_once(serve, key):
-    server, paid = serve(key), PaidAnswers()
+    server, paid = serve(key), Journal()
     first = run(ask_for(server, key), square_image(2), paid=paid)
     requests = len(server.received)
     again = run(ask_for(server, key), square_image(2), paid=paid)
@@ -169,7 +169,7 @@ def test_an_equal_request_is_sent_once(serve, key):
 
 
 def test_a_new_number_sends_it_anew(serve):
-    server, paid = serve("segmind"), PaidAnswers()
+    server, paid = serve("segmind"), Journal()
     ask = ask_for(server, "segmind")
     run(ask, paid=paid)
     run(replace(ask, salt="1"), paid=paid)
@@ -185,7 +185,7 @@ def test_equal_frames_of_a_batch_are_sent_once(serve):
 
 
 def test_another_reading_of_the_same_answer_costs_nothing(serve):
-    server, paid = serve("imagineo", mode="mask_png"), PaidAnswers()
+    server, paid = serve("imagineo", mode="mask_png"), Journal()
     options = {"prompt": "a", "answer": "alpha"}
     with pytest.raises(ProviderError, match="not clearly a mask: it has no transparency"):
         run(ask_for(server, "imagineo", options), paid=paid)
@@ -196,7 +196,7 @@ def test_another_reading_of_the_same_answer_costs_nothing(serve):
 
 def test_two_nodes_at_once(serve):
     """As ComfyUI runs asynchronous nodes: in one loop, with one memory."""
-    server, paid = serve("fal", delay=0.1), PaidAnswers()
+    server, paid = serve("fal", delay=0.1), Journal()
     ask = replace(ask_for(server, "fal"), objects=[[]] * 3)
     hooks = Hooks(lambda: None, lambda done, total, text: None)
 
@@ -282,21 +282,12 @@ def test_a_frame_without_boxes_asks_for_nothing(serve):
 
 
 def test_the_summary_tells_what_a_user_wants_to_know_and_no_secret(serve):
-    server, paid = serve("segmind"), PaidAnswers()
+    server, paid = serve("segmind"), Journal()
     ask = ask_for(server, "segmind")
-    told = summary(ask, run(ask, square_image(2), paid=paid))
+    told = summary(ask, run(ask, square_image(2), RunLimits(1), paid=paid))
     assert told["provider"] == "segmind"
     assert told["objects"] == 2
     assert told["labels"] == {"square": 2}
     assert {call["credits_left"] for call in told["calls"]} == {"99.5", "99"}
     assert all(call["request_id"].startswith("seg-") and call["sent"] for call in told["calls"])
     assert KEY not in json.dumps(told)
-
-
-def test_the_memory_is_bounded():
-    paid = PaidAnswers(max_bytes=100)
-    for number in range(10):
-        paid.put(str(number), PaidAnswer(Answer(200, {}, bytes(30)), {"x": bytes(10)}))
-    assert len(paid) == 2
-    assert paid.get("9") is not None
-    assert paid.get("0") is None

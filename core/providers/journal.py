@@ -1,0 +1,320 @@
+"""What was paid for, on disk before anything else happens to it: answers, files, job tickets.
+
+A run that fails, is interrupted or is killed leaves here what it has paid for, and the next one
+sends nothing of it again. There are no keys in it and no images that were sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cache
+from pathlib import Path
+
+from .wire import Answer, CallFailed
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "paid.sqlite3"
+# Some ten thousand masks, or some five hundred cut-out photographs.
+MAX_BYTES = 2**30
+# Another process may be in the middle of a run whose answers these are.
+_FRESH_SECONDS = 3600.0
+_BUSY_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT, kind TEXT, status INTEGER, headers TEXT, body BLOB, height INTEGER, width INTEGER,
+    bytes INTEGER, used REAL, PRIMARY KEY (key, kind)
+);
+CREATE TABLE IF NOT EXISTS files (
+    key TEXT, address TEXT, data BLOB, PRIMARY KEY (key, address)
+);
+"""
+
+
+class Kind(str, Enum):
+    """What a provider answered: with the result, or with the ticket of a job."""
+
+    RESULT = "result"
+    TICKET = "ticket"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer and the pictures that it names, by their address.
+
+    size: (H, W) of the picture that was sent, which what the answer says is measured in.
+    """
+
+    answer: Answer
+    size: tuple[int, int]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return len(self.answer.body) + sum(map(len, self.files.values()))
+
+
+class Journal:
+    """Answers by the fingerprint of their request, in a SQLite file; any thread may use it.
+
+    path: the file, None to keep them in memory for as long as the process lives. max_bytes: above
+    it those that were used longest ago are given up, but none of a run that is under way or that
+    was the last to end, and none of the last `fresh_seconds`. A file that cannot be used is said
+    in the log, and what it does not take stays in memory: no run fails for it.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        max_bytes: int = MAX_BYTES,
+        fresh_seconds: float = _FRESH_SECONDS,
+    ):
+        self._max_bytes = max_bytes
+        self._fresh_seconds = fresh_seconds
+        self._guard = threading.RLock()
+        self._database = _open(path)
+        # What the file did not take.
+        self._unsaved: dict[tuple[str, Kind], Kept] = {}
+        self._runs = 0
+        self._touched: set[str] = set()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """While it lasts nothing is given up; what was used in it counts as used at its end."""
+        with self._guard:
+            if self._runs == 0:
+                self._touched.clear()
+            self._runs += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._runs -= 1
+                if self._runs == 0:
+                    self._tidy()
+
+    def get(self, key: str, kind: Kind = Kind.RESULT) -> Kept | None:
+        """What is kept under a key, with its files."""
+        with self._guard:
+            self._touched.add(key)
+            if (key, kind) in self._unsaved:
+                return self._unsaved[key, kind]
+            try:
+                return self._read(key, kind)
+            except sqlite3.Error as error:
+                log.warning("a paid answer could not be read: %s", error)
+                return None
+
+    def has(self, key: str, kind: Kind = Kind.RESULT) -> bool:
+        """Whether anything of this kind is kept under a key."""
+        with self._guard:
+            self._touched.add(key)
+            if (key, kind) in self._unsaved:
+                return True
+            try:
+                query = "SELECT 1 FROM answers WHERE key = ? AND kind = ?"
+                return self._database.execute(query, (key, kind)).fetchone() is not None
+            except sqlite3.Error as error:
+                log.warning("the paid answers could not be searched: %s", error)
+                return False
+
+    def put(self, key: str, kept: Kept, kind: Kind = Kind.RESULT) -> None:
+        """Keep an answer, with its files, in place of what was kept of this kind before."""
+        with self._guard:
+            self._touched.add(key)
+            self._unsaved.pop((key, kind), None)
+            try:
+                with self._database:
+                    self._write(key, kept, kind)
+            except sqlite3.Error as error:
+                log.warning("a paid answer could not be written, and stays in memory: %s", error)
+                self._unsaved[key, kind] = kept
+
+    def drop(self, key: str, kind: Kind = Kind.RESULT) -> None:
+        """Forget what is kept under a key."""
+        with self._guard:
+            self._unsaved.pop((key, kind), None)
+            try:
+                with self._database:
+                    self._delete(key, kind)
+            except sqlite3.Error as error:
+                log.warning("a paid answer could not be forgotten: %s", error)
+
+    def results(self) -> list[Kept]:
+        """All answers that are kept, those used last at the end."""
+        with self._guard:
+            rows = self._database.execute(
+                "SELECT key FROM answers WHERE kind = ? ORDER BY used, rowid", (Kind.RESULT,)
+            ).fetchall()
+            found = [self.get(key) for (key,) in rows]
+        return [kept for kept in found if kept is not None]
+
+    def lock(self, key: str) -> asyncio.Lock:
+        """Held while a request is under way, so that an equal one waits for its answer."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    def _read(self, key: str, kind: Kind) -> Kept | None:
+        row = self._database.execute(
+            "SELECT status, headers, body, height, width FROM answers WHERE key = ? AND kind = ?",
+            (key, kind),
+        ).fetchone()
+        if row is None:
+            return None
+        status, headers, body, height, width = row
+        # A ticket names no pictures.
+        query = "SELECT address, data FROM files WHERE key = ?"
+        files = self._database.execute(query, (key,)) if kind is Kind.RESULT else ()
+        return Kept(Answer(status, json.loads(headers), body), (height, width), dict(files))
+
+    def _write(self, key: str, kept: Kept, kind: Kind) -> None:
+        self._delete(key, kind)
+        answer = kept.answer
+        self._database.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key, kind, answer.status, json.dumps(dict(answer.headers)), answer.body),
+                *(*kept.size, kept.bytes, time.time()),
+            ),
+        )
+        self._database.executemany(
+            "INSERT INTO files VALUES (?, ?, ?)",
+            [(key, address, data) for address, data in kept.files.items()],
+        )
+
+    def _delete(self, key: str, kind: Kind) -> None:
+        self._database.execute("DELETE FROM answers WHERE key = ? AND kind = ?", (key, kind))
+        if kind is Kind.RESULT:
+            self._database.execute("DELETE FROM files WHERE key = ?", (key,))
+
+    def _tidy(self) -> None:
+        try:
+            with self._database:
+                now = time.time()
+                self._database.executemany(
+                    "UPDATE answers SET used = ? WHERE key = ?",
+                    [(now, key) for key in self._touched],
+                )
+                for key in self._surplus(now):
+                    for kind in Kind:
+                        self._delete(key, kind)
+            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+        except sqlite3.Error as error:
+            log.warning("paid answers could not be tidied up: %s", error)
+
+    def _surplus(self, now: float) -> list[str]:
+        """The keys to give up, those used longest ago first."""
+        rows = self._database.execute(
+            "SELECT key, SUM(bytes), MAX(used) AS last FROM answers GROUP BY key ORDER BY last"
+        ).fetchall()
+        excess = sum(size for _, size, _ in rows) - self._max_bytes
+        given_up = []
+        for key, size, used in rows:
+            if excess <= 0:
+                break
+            if key not in self._touched and now - used >= self._fresh_seconds:
+                given_up.append(key)
+                excess -= size
+        return given_up
+
+
+@cache
+def open_journal(path: Path | None) -> Journal:
+    """The one journal of this process for a path; None is the memory of the process."""
+    return Journal(path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The place of one request in the journal."""
+
+    journal: Journal
+    key: str
+
+    def get(self, kind: Kind = Kind.RESULT) -> Kept | None:
+        return self.journal.get(self.key, kind)
+
+    def has(self, kind: Kind = Kind.RESULT) -> bool:
+        return self.journal.has(self.key, kind)
+
+    def put(self, kept: Kept, kind: Kind = Kind.RESULT) -> None:
+        self.journal.put(self.key, kept, kind)
+
+    def drop(self, kind: Kind = Kind.RESULT) -> None:
+        self.journal.drop(self.key, kind)
+
+    def drop_files(self) -> None:
+        """Forget the pictures that the answer names, so that they are fetched again."""
+        kept = self.get()
+        if kept is not None and kept.files:
+            self.put(replace(kept, files={}))
+
+    def lock(self) -> asyncio.Lock:
+        return self.journal.lock(self.key)
+
+    @contextmanager
+    def marking(self) -> Iterator[None]:
+        """A failure that is raised within it says what is kept of the call."""
+        try:
+            yield
+        except CallFailed as error:
+            failure = replace(
+                error.failure,
+                is_kept=self.has(),
+                has_ticket=self.has(Kind.TICKET),
+            )
+            raise CallFailed(failure) from error
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        return _connect(":memory:")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Answers are nobody else's business.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        return _connect(str(path))
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            return _in_memory(path, error)
+    except OSError as error:
+        return _in_memory(path, error)
+    aside = path.with_suffix(".unreadable")
+    log.warning("%s is no journal of paid answers; it is put aside as %s", path, aside.name)
+    os.replace(path, aside)
+    return _open(path)
+
+
+def _in_memory(path: Path, error: Exception) -> sqlite3.Connection:
+    log.warning(
+        "%s cannot be used (%s): what is paid for is kept until ComfyUI ends. Make the folder "
+        "writable, and restart it.",
+        path,
+        error,
+    )
+    return _connect(":memory:")
+
+
+def _connect(place: str) -> sqlite3.Connection:
+    database = sqlite3.connect(place, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        # Given-up answers free their space; each answer is on the disk when `put` returns.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.execute("PRAGMA journal_mode = WAL").fetchall()
+        database.execute("PRAGMA synchronous = FULL")
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database

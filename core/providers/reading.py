@@ -1,0 +1,83 @@
+"""From an answer to instances: its masks read for the image, named, chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..prompts.prompts import ObjectPrompt
+from ..results.combine import remove_unwanted
+from ..results.compact_mask import INSIDE, compact
+from ..results.segments import Instance
+from ..results.select import best_per_label
+from .batch import BatchRequest
+from .contract import SegmentRequest
+from .guard import guard
+from .masks import read_masks, read_picture
+from .wire import FoundMask, ParsedAnswer, Reading
+
+
+@dataclass(frozen=True)
+class ReadAnswer:
+    """What one answer says of its image.
+
+    picture: the provider's own picture at the image's size, [H, W, 3] uint8, None where it sent
+    masks alone.
+    """
+
+    instances: list[Instance]
+    picture: NDArray[np.uint8] | None = None
+
+
+@guard
+def read_answer(
+    parsed: ParsedAnswer, request: SegmentRequest, frame: Tensor, index: int, asked: BatchRequest
+) -> ReadAnswer:
+    """Read an answer for the frame [H, W, 3] float32, 0..1, with its place in the batch.
+
+    Raises CallFailed for pictures that cannot be read.
+    """
+    instances: list[Instance] = []
+    first_free = 1 + max((each.number for each in request.objects), default=-1)
+    for found in parsed.masks:
+        for mask in read_masks(_as_asked(found, asked.read_as), frame):
+            shown = _shown_object(mask, request)
+            label = found.label or (shown.label if shown else request.label)
+            number = shown.number if shown else first_free + len(instances)
+            instances.append(Instance(compact(mask), found.score, label, index, number))
+    picture = read_picture(parsed.masks, (frame.shape[0], frame.shape[1]))
+    return ReadAnswer(instances, picture)
+
+
+def _as_asked(found: FoundMask, read_as: Reading) -> FoundMask:
+    """The same mask, read as the user says where it is a picture."""
+    if read_as is Reading.AUTO or isinstance(found.content, np.ndarray):
+        return found
+    return replace(found, reading=read_as)
+
+
+def choose(wanted: list[Instance], unwanted: list[Instance], asked: BatchRequest) -> list[Instance]:
+    """The instances of one frame that count: sure enough, not unwanted, the best of each label."""
+    kept = [instance for instance in wanted if instance.score >= asked.threshold]
+    unwanted = [instance for instance in unwanted if instance.score >= asked.threshold]
+    kept = remove_unwanted(kept, unwanted)
+    return best_per_label(kept, asked.max_objects) if asked.max_objects else kept
+
+
+def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
+    """The object that a mask is of: the only one, or the one whose click lies in it."""
+    if len(request.objects) == 1:
+        return request.objects[0]
+    sy, sx = mask.shape[0] / request.picture.size[0], mask.shape[1] / request.picture.size[1]
+
+    def is_clicked(each: ObjectPrompt) -> bool:
+        return any(
+            mask[int(point.y * sy), int(point.x * sx)] >= INSIDE
+            for point in each.points
+            if point.positive
+        )
+
+    return next((each for each in request.objects if is_clicked(each)), None)
