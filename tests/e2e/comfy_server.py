@@ -136,7 +136,7 @@ class ComfyServer:
         if web_root is None:
             # Any page will do for what is not tested in a browser.
             web_root = self.base / "web"
-            web_root.mkdir()
+            web_root.mkdir(exist_ok=True)
             (web_root / "index.html").write_text("<!doctype html><title>ComfyUI</title>")
         self._log_file = self.log_path.open("wb")
         self._process = subprocess.Popen(
@@ -166,6 +166,13 @@ class ComfyServer:
             self._process.stdin.close()
         if self._log_file is not None:
             self._log_file.close()
+
+    def kill(self) -> None:
+        """End the process as a crash would, without a chance to save anything."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self.stop()
 
     def log(self, start: int = 0) -> str:
         """What the server has written, from a byte position on."""

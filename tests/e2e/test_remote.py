@@ -79,8 +79,16 @@ def test_the_same_again_sends_nothing(api, dahlia, providers, key):
     graph["2"]["inputs"]["concurrency"] = 2
     again = api.succeed(graph)
     assert "2" not in again.cached
-    assert "from memory" in again.text("2")
+    assert "answered already" in again.text("2")
     assert providers[key].billed == 1
+
+
+def interrupt_twice(api, prompt_id: str):
+    """The first waits for what was sent, and says so; the second gives it up."""
+    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+    api.events.wait_for("progress_text", lambda each: "once more gives them up" in each["text"])
+    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+    return api.wait(prompt_id, 20)
 
 
 @pytest.mark.parametrize("key", SERVERS)
@@ -88,25 +96,67 @@ def test_an_interrupt(api, dahlia, providers, key):
     server, hang = providers[key], faults.Hang()
     server.faults.append(hang)
     prompt_id = api.queue(workflow(key, dahlia))
-    _wait_until(lambda: server.received)
-    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
-    run = api.wait(prompt_id, 20)
+    wait_until(lambda: server.received)
+    run = interrupt_twice(api, prompt_id)
     assert not hang.answered
     assert run.messages["execution_interrupted"]["node_id"] == "2"
     assert "execution_error" not in run.messages
     api.succeed(workflow(key, dahlia))
 
 
-def test_an_interrupt_cancels_a_job_in_the_queue(api, dahlia, providers):
+def test_what_was_sent_before_an_interrupt_is_not_paid_for_in_vain(api, dahlia, providers):
+    server = providers["segmind"]
+    server.delay = 1.0
+    graph = workflow("segmind", dahlia)
+    prompt_id = api.queue(graph)
+    wait_until(lambda: server.received)
+    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
+    assert "execution_interrupted" in api.wait(prompt_id, 20).messages
+    assert "answered already" in api.succeed(graph).text("2")
+    assert server.billed == 1
+
+
+def test_a_second_interrupt_cancels_a_job_in_the_queue(api, dahlia, providers):
     server = providers["fal"]
     server.mode = "never_completes"
     prompt_id = api.queue(workflow("fal", dahlia))
-    _wait_until(lambda: any(job.looks > 3 for job in server.jobs.values()))
-    api.http.post_json("/interrupt", {"prompt_id": prompt_id})
-    run = api.wait(prompt_id, 20)
+    wait_until(lambda: any(job.looks > 3 for job in server.jobs.values()))
+    run = interrupt_twice(api, prompt_id)
     assert api.events.of_type("progress_state")
     assert "execution_interrupted" in run.messages
     assert [job.is_cancelled for job in server.jobs.values()] == [True]
+
+
+def test_words_as_in_text_segment(api, dahlia, providers):
+    """Text Segment is exchanged for it, and Select Segments still finds its labels."""
+    graph = workflow("segmind", dahlia)
+    graph["2"]["inputs"]["provider.prompt"] = "flower, dog"
+    graph["chosen"] = node("SegmentAnywhereSelect", segments=["2", 1], labels="dog")
+    graph["count"] = node("PreviewAny", source=["chosen", 4])
+    run = api.succeed(graph)
+    assert run.text("count") == "1"
+    assert providers["segmind"].billed == 2
+    graph["2"]["inputs"] |= {"provider.prompt": "flower, dog, bee, fly", "max_calls": 1}
+    assert "max_calls: found 1, but this run would send 2 calls" in api.run(graph).error
+    assert providers["segmind"].billed == 2
+
+
+def test_jobs_that_are_not_waited_for(api, dahlia, providers):
+    """A node that left its jobs alone asks after them whenever it runs again."""
+    server = providers["fal"]
+    server.mode = "never_completes"
+    graph = workflow("fal", dahlia)
+    graph["2"]["inputs"]["wait"] = False
+    first = api.succeed(graph)
+    assert "1 jobs under way" in first.text("2")
+    (job,) = json.loads(first.text("9"))["pending"]
+    assert job in server.jobs
+    server.mode, server.waits = "url", 0
+    second = api.succeed(graph)
+    assert flower_share(api, second) > 0.9
+    graph["2"]["inputs"] |= {"resume": job, "force_new": next(_numbers), "wait": True}
+    assert flower_share(api, api.succeed(graph)) > 0.9
+    assert server.billed == 1
 
 
 FAULTS = {
@@ -242,7 +292,8 @@ def _write_profile(comfy, url: str):
     return path
 
 
-def _wait_until(condition, seconds: float = 20.0) -> None:
+def wait_until(condition, seconds: float = 20.0) -> None:
+    """Look again and again, for what happens in other processes."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
