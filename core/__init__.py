@@ -32,6 +32,7 @@ from .pictures.render import Drawing, Style, draw
 from .prompts.formats import parse_points
 from .prompts.phrases import TextQuery, read_query
 from .prompts.prompts import Box, ObjectPrompt, Point, Prompts, group_by_object
+from .results.compare import Comparison, compare
 from .results.segments import Instance, Segments, bounding_boxes, union_masks
 from .results.select import Selection, SortBy, select
 from .tasks.everything import GridSettings, segment_images
@@ -42,6 +43,7 @@ from .tasks.words import FoundWords, Refine, segment_words
 __all__ = [
     "Box",
     "CheckpointError",
+    "Comparison",
     "DownloadError",
     "Drawing",
     "EngineError",
@@ -64,6 +66,7 @@ __all__ = [
     "Style",
     "TextQuery",
     "bounding_boxes",
+    "compare",
     "draw",
     "family_named",
     "group_by_object",

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import live_preview
 from .combine import Combine
+from .compare_segments import CompareSegments
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
 from .host import folders
@@ -28,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     Combine,
     DrawSegments,
     CutOut,
+    CompareSegments,
 ]
 
 

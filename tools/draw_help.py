@@ -19,6 +19,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.masks.refine import Edge, Refinement, refine
+from segment_anywhere.core.pictures.agreement import draw_agreement
 from segment_anywhere.core.pictures.cutout import (
     CutOutSettings,
     cut_out,
@@ -28,7 +29,7 @@ from segment_anywhere.core.pictures.cutout import (
 from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.combine import Operation, combine_masks
-from segment_anywhere.core.results.segments import Segments, union_masks
+from segment_anywhere.core.results.segments import Segments, mask_segments, union_masks
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from torch import Tensor
 
@@ -42,6 +43,8 @@ SHOWN = ("text_segment", "text_select_refine", "segment_everything", "local_and_
 CLICKS = (Point(310, 215), Point(410, 410))
 # What the workflow's node is set to.
 CLEAN = Refinement(fill_holes=-1, remove_islands=200, expand=-1.0, smooth=4.0, feather=2.0)
+# What a result looks like that a better one is to be told from.
+CARELESS = Refinement(expand=4.0, smooth=30.0)
 # Rows and columns of the photograph: where petals meet the dark background, and the lower rim.
 DETAIL = (slice(64, 134), slice(352, 442))
 STEPS = (
@@ -180,6 +183,21 @@ def draw_sheet(image: Tensor) -> Image.Image:
     return sheet([[(name, picture(drawn(image, segments, each)[part])) for name, each in drawings]])
 
 
+def compare_sheet(image: Tensor, mask: Tensor) -> Image.Image:
+    """Two flowers, one of them drawn carelessly, and where the two results agree."""
+    part = (slice(52, 427), slice(150, 470))
+    careful = clicked(image, CLICKS)
+    careless = mask_segments(refine(mask, CARELESS, image).roll((8, 14), (1, 2)), "flower")
+    names, out = ("a", "b"), torch.empty_like(image)
+    (agreement,) = draw_agreement(image, careful, careless, names, out)
+    pictures = (
+        ("segments_a", drawn(image, careful, Drawing())),
+        ("segments_b", drawn(image, careless, Drawing())),
+        ("picture", agreement),
+    )
+    return sheet([[(name, picture(shown[part])) for name, shown in pictures]])
+
+
 def cut_sheet(image: Tensor, mask: Tensor) -> Image.Image:
     """A flower on transparency, on a colour, and cropped."""
     return sheet(
@@ -223,6 +241,7 @@ def main() -> None:
     edges_sheet(image, mask).save(cut_outs / "edges.png", optimize=True)
     combine_sheet().save(DOCS / "combine.png", optimize=True)
     draw_sheet(image).save(DOCS / "draw_segments.jpg", quality=88)
+    compare_sheet(image, mask).save(DOCS / "compare_segments.jpg", quality=88)
     cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
     for name in SHOWN:

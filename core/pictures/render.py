@@ -6,6 +6,7 @@ import colorsys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ..results.segments import Instance, Segments
 from ..tensors import rgb_frame
 
 Colour = tuple[int, int, int]
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart; black left out.
 PALETTE: tuple[Colour, ...] = (
@@ -75,12 +77,16 @@ def draw(image: Tensor, segments: Segments, drawing: Drawing, out: Tensor) -> It
             picture = _label_map(objects, segments.size, distinct)
             torch.div(torch.from_numpy(picture), 255.0, out=out[index])
         elif objects:
-            canvas = (rgb_frame(image, index) * 255.0).round_().to(torch.uint8).cpu().numpy()
-            picture = paint(canvas, objects, drawing, palette_colour)
+            picture = paint(frame_canvas(image, index), objects, drawing, palette_colour)
             torch.div(torch.from_numpy(picture), 255.0, out=out[index])
         else:
             out[index] = rgb_frame(image, index)
         yield out[index]
+
+
+def frame_canvas(image: Tensor, index: int) -> NDArray[np.uint8]:
+    """One frame of an IMAGE [B, H, W, C] to paint on: [H, W, 3] uint8; raises as `rgb_frame`."""
+    return (rgb_frame(image, index) * 255.0).round_().to(torch.uint8).cpu().numpy()
 
 
 def frame_members(segments: Segments) -> list[list[Instance]]:
@@ -135,7 +141,7 @@ def paint(
         for each in objects:
             pen.rectangle(_inclusive(each.mask.box()), outline=colour_of(each.id), width=width)
     if drawing.labels:
-        font = ImageFont.load_default(max(_MIN_FONT, round(long_side * _FONT_SHARE)))
+        font = label_font(long_side)
         for each in objects:
             text = f"{each.label} {each.score:.2f}"
             _draw_label(pen, text, each.mask.box(), colour_of(each.id), font, picture.size)
@@ -185,23 +191,51 @@ def _inclusive(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return left, top, max(left, right - 1), max(top, bottom - 1)
 
 
+def label_font(long_side: int) -> Font:
+    """The font of labels on a picture whose longer side has so many pixels."""
+    return ImageFont.load_default(max(_MIN_FONT, round(long_side * _FONT_SHARE)))
+
+
 def _draw_label(
     pen: ImageDraw.ImageDraw,
     text: str,
     box: tuple[int, int, int, int],
     colour: Colour,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     size: tuple[int, int],
 ) -> None:
     """Write above the box, or inside it where there is no room, moved into the image."""
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-    pad = max(2, (bottom - top) // 4)
-    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    width, height = tag_size(pen, text, font)
     x = max(0, min(box[0], size[0] - width))
     y = box[1] - height if box[1] >= height else min(box[1], max(0, size[1] - height))
+    draw_tag(pen, text, (x, y), colour, font)
+
+
+def tag_size(pen: ImageDraw.ImageDraw, text: str, font: Font) -> tuple[int, int]:
+    """Width and height in pixels of what `draw_tag` draws."""
+    left, top, right, bottom = _text_box(pen, text, font)
+    pad = _padding(top, bottom)
+    return right - left + 2 * pad, bottom - top + 2 * pad
+
+
+def draw_tag(
+    pen: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], colour: Colour, font: Font
+) -> None:
+    """Write on a rectangle of a colour, whose top left corner is given."""
+    left, top, _, bottom = _text_box(pen, text, font)
+    (x, y), (width, height), pad = corner, tag_size(pen, text, font), _padding(top, bottom)
     pen.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
     ink = (0, 0, 0) if _luminance(colour) > 110 else (255, 255, 255)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=ink)
+
+
+def _text_box(pen: ImageDraw.ImageDraw, text: str, font: Font) -> tuple[int, int, int, int]:
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _padding(top: int, bottom: int) -> int:
+    return max(2, (bottom - top) // 4)
 
 
 def _luminance(colour: Colour) -> float:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "INT"]
 NODE_IDS = [
     "SegmentAnywhereCombine",
+    "SegmentAnywhereCompare",
     "SegmentAnywhereCutOut",
     "SegmentAnywhereDraw",
     "SegmentAnywhereEverything",

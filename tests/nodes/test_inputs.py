@@ -17,6 +17,7 @@ LINKED = {
     "SegmentAnywhereCombine": set(),
     "SegmentAnywhereDraw": {"image", "segments"},
     "SegmentAnywhereCutOut": {"image"},
+    "SegmentAnywhereCompare": {"segments_a", "segments_b"},
 }
 
 
