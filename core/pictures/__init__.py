@@ -1,1 +1,1 @@
-"""What a person looks at: overlays, outlines, label maps, cut-outs, thumbnails."""
+"""What a person looks at: overlays, outlines, label maps, cut-outs, thumbnails, agreement."""

@@ -67,7 +67,12 @@ def test_local_and_remote_side_by_side(api, dahlia, providers):
     graph["3"]["inputs"]["points"] = graph["4"]["inputs"]["provider.points"] = FLOWER
     run = api.succeed(graph)
     local, remote = (api.masks(run, name)[0] > 0.5 for name in ("8", "10"))
-    assert (local & remote).sum() / (local | remote).sum() > 0.9
+    iou = (local & remote).sum() / (local | remote).sum()
+    assert iou > 0.9
+    compared = json.loads(run.text("15"))
+    assert compared["names"] == {"a": "local", "b": "airefinery"}
+    assert abs(compared["summary"]["union_iou"] - iou) < 0.01
+    assert api.images(run, "14")[0].size == local.shape[::-1]
 
 
 @pytest.mark.parametrize("key", SERVERS)
