@@ -133,6 +133,11 @@ def read_score(value: Any, default: float = 1.0) -> float:
     return default if score is None else min(1.0, max(0.0, score))
 
 
+def read_whole(value: Any) -> int | None:
+    """A whole number; None for anything else."""
+    return value if type(value) is int else None
+
+
 def read_text(value: Any) -> str:
     """Text without the space around it, such as a label; "" where there is none."""
     return value.strip() if isinstance(value, str) else ""

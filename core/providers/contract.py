@@ -18,8 +18,8 @@ Who does what around it:
   that one call, so that an answer of a kind nobody expected ends no run. Only functions that read
   an answer are guarded: those that build a request must not fail for options that passed.
 
-Errors: `check_options` may raise InputError. `parse_answer`, `read_ticket`, `read_status`,
-`read_place` and `map_error` may raise CallFailed. The others raise nothing.
+Errors: `check_options` and `ticket_of` may raise InputError. `parse_answer`, `read_ticket`,
+`read_status`, `read_place` and `map_error` may raise CallFailed. The others raise nothing.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class Features:
     """What one provider, or one endpoint of it, takes and gives.
 
     text: words. everything: no prompt at all means all objects. text_with_shapes: words together
-    with points or boxes. joins_objects: the points of several objects go into one call; otherwise
-    each object is a call of its own. several: an answer may hold more than one object.
-    names_phrases: phrases between commas go into one call, and each object found is named after
-    its own; otherwise each phrase is a call of its own.
+    with points or boxes. text_with_negatives: words together with points that are not wanted, and
+    nothing else. joins_objects: the points of several objects go into one call; otherwise each
+    object is a call of its own. several: an answer may hold more than one object. names_phrases:
+    phrases between commas go into one call, and each object found is named after its own; otherwise
+    each phrase is a call of its own.
     """
 
     text: bool = False
@@ -53,6 +54,7 @@ class Features:
     boxes: bool = False
     negative_boxes: bool = False
     text_with_shapes: bool = False
+    text_with_negatives: bool = False
     joins_objects: bool = False
     several: bool = False
     names_phrases: bool = False
@@ -134,6 +136,8 @@ class Queue:
     The request of `build_request` then submits a job, and the answer to it is a ticket.
     read_ticket: where the job is; raises CallFailed for an answer that does not say so.
     read_status: how far it is. A job that failed is done, and carries its failure.
+    ticket_of: where the job with a request id is that was submitted earlier, with these options and
+    this profile; raises InputError for an id that no job can have.
     status_request, result_request, cancel_request: what asks after a job, fetches its result (the
     answer for `parse_answer`) and takes it back. Asking costs nothing, so it may be repeated.
     """
@@ -143,6 +147,7 @@ class Queue:
     cancel_request: Callable[[Ticket], HttpRequest]
     status_request: Callable[[Ticket], HttpRequest]
     result_request: Callable[[Ticket], HttpRequest]
+    ticket_of: Callable[[str, Mapping[str, Any], Profile], Ticket]
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,11 @@ def no_check(options: Mapping[str, Any], profile: Profile) -> None:
     """The `check_options` of providers whose inputs cannot contradict each other."""
 
 
+def no_route(request: HttpRequest, profile: Profile) -> HttpRequest:
+    """The `route` of providers whose requests go to the profile's address as they are built."""
+    return request
+
+
 @dataclass(frozen=True)
 class Provider:
     """One provider: its facts, and its functions. The module says what they may raise.
@@ -178,6 +188,8 @@ class Provider:
     url: where its API is, without a trailing slash; a profile may name another.
     key_variables: environment variables with the key, any of these; several names in a group are
     joined by ":". needs_key: whether a call without one is refused before it is sent.
+    url_variables: environment variables of the vendor's own with its address, any of these.
+    is_proxied: at an address other than the vendor's, a proxy adds the key, and none is needed.
     key_hosts: further origins of the vendor's that get the key, while the URL is the vendor's.
     fields: its inputs, in the order in which a node shows them.
     variants: its features by endpoint or dialect, "" where there is only one.
@@ -196,6 +208,8 @@ class Provider:
     spite of its status. A result without any object is no error, and no mask.
     map_error: what a status other than 2xx means, None for 2xx. It marks as `may_repeat` only what
     cannot bill twice.
+    route: the request as it is sent, where a gateway or proxy stands between. It is applied to
+    every request with the key, those that a ticket names included.
     queue, upload: for providers that have them.
     """
 
@@ -213,7 +227,10 @@ class Provider:
     check_options: Callable[[Mapping[str, Any], Profile], None] = no_check
     limits: ImageLimits = ImageLimits()
     needs_key: bool = True
+    url_variables: tuple[str, ...] = ()
+    is_proxied: bool = False
     key_hosts: tuple[str, ...] = ()
+    route: Callable[[HttpRequest, Profile], HttpRequest] = no_route
     queue: Queue | None = None
     upload: Upload | None = None
 

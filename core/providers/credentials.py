@@ -31,6 +31,7 @@ from .addresses import is_loopback
 from .contract import Profile, Provider, ProviderError
 from .failures import key_names
 from .journal import FILE_NAME as JOURNAL_FILE
+from .registry import PROVIDERS
 
 FILE_NAME = "providers.toml"
 CUSTOM = "custom"
@@ -52,7 +53,9 @@ BUILT_IN_PROFILES: Mapping[str, Mapping[str, str]] = {
         "key_variable": "ROBOFLOW_API_KEY",
     },
 }
-_ENTRIES = {"key", "url", "headers", "body", "auth", "model", "dialect", "local", "key_variable"}
+# What each entry of a table is; text where nothing else is said.
+_KINDS: Mapping[str, type] = {"local": bool, "proxy": bool, "headers": dict, "body": dict}
+_ENTRIES = {"key", "url", "auth", "account", "model", "dialect", "key_variable", *_KINDS}
 
 
 def load_profile(
@@ -61,15 +64,15 @@ def load_profile(
     """The address and the key of a provider.
 
     name: the profile of a custom server, "" for the others. folder: where providers.toml may lie.
-    The environment goes before the file, the file before the vendor's own address. Raises
-    ProviderError where a key is missing, the file is unreadable or readable by others, or an
-    address is no https (http is for this machine, and for profiles with local = true).
+    The environment goes before the file, the file before the vendor's own address; within the
+    environment our variable goes before the vendor's. Raises ProviderError where a key is missing,
+    the file is unreadable or readable by others, or an address is no https (http is for this
+    machine, and for profiles with local = true).
     """
     path = folder / FILE_NAME
     settings = _table(provider, name, _read_file(path), path)
-    url = environment.get(_URL_VARIABLE.format(provider.key.upper()), "").strip()
-    url = (url or settings.pop("url", "") or provider.url).rstrip("/")
-    settings.pop("url", None)
+    own_url = settings.pop("url", "")
+    url = (_url_from(environment, provider) or own_url or provider.url).rstrip("/")
     own_key = settings.pop("key", "")
     variable = settings.pop("key_variable", "")
     groups = ((variable,),) if variable else provider.key_variables
@@ -96,16 +99,25 @@ def journal_path(folder: Path) -> Path | None:
     return folder / JOURNAL_FILE if is_kept else None
 
 
+def has_key(provider: Provider, folder: Path, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a key is set with which the provider can be called; raises nothing."""
+    try:
+        return bool(load_profile(provider, "", folder, environment).key)
+    except ProviderError:
+        return False
+
+
 def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple:
     """Changes when calls may go elsewhere or ask for something else: addresses, and the file.
 
     No key is in it, nor anything made from one.
     """
     prefix, suffix = _URL_VARIABLE.split("{}")
+    vendors = {name for provider in PROVIDERS.values() for name in provider.url_variables}
     urls = sorted(
         (name, value)
         for name, value in environment.items()
-        if name.startswith(prefix) and name.endswith(suffix)
+        if name in vendors or (name.startswith(prefix) and name.endswith(suffix))
     )
     try:
         status = (folder / FILE_NAME).stat()
@@ -161,15 +173,24 @@ def _table(provider: Provider, name: str, content: Mapping[str, Any], path: Path
 def _check_table(table: Any, place: str, path: Path) -> None:
     if not isinstance(table, dict):
         raise ProviderError(f"{path}: [{place}] is no table. Write entries below [{place}].")
-    kinds = {"local": bool, "headers": dict, "body": dict}
     for entry, value in table.items():
-        kind = kinds.get(entry, str)
+        kind = _KINDS.get(entry, str)
         if entry not in _ENTRIES or not isinstance(value, kind):
             raise ProviderError(
                 f"{path}: the entry {entry} of [{place}] is not known or of the wrong type; "
                 f"accepted are {', '.join(sorted(_ENTRIES))}, of which headers and body are tables "
-                "and local is true or false. Correct it."
+                "and local and proxy are true or false. Correct it."
             )
+
+
+def _url_from(environment: Mapping[str, str], provider: Provider) -> str:
+    """The address that the environment gives a provider, "" for none."""
+    values = (environment.get(name, "").strip() for name in _url_variables(provider))
+    return next(filter(None, values), "")
+
+
+def _url_variables(provider: Provider) -> tuple[str, ...]:
+    return (_URL_VARIABLE.format(provider.key.upper()), *provider.url_variables)
 
 
 def _key_from(environment: Mapping[str, str], groups: tuple[tuple[str, ...], ...]) -> str:
@@ -195,12 +216,13 @@ def _check_url(profile: Profile, provider: Provider) -> None:
         raise ProviderError(
             f"{provider.title}: found the URL {profile.url!r}; accepted is https://..., and http "
             "for this machine or with local = true in the profile. Correct "
-            f"{_URL_VARIABLE.format(provider.key.upper())} or providers.toml."
+            f"{' or '.join(_url_variables(provider))} or providers.toml."
         )
 
 
 def _check_key(profile: Profile, provider: Provider) -> None:
-    if not profile.key and provider.needs_key:
+    is_proxied = provider.is_proxied and profile.url != provider.url
+    if not profile.key and provider.needs_key and not is_proxied:
         raise ProviderError(
             f"{provider.title}: no key. Set {key_names(provider)} where ComfyUI starts, and "
             "restart it; a key in a workflow would go to everybody who gets the workflow."

@@ -6,14 +6,20 @@ limit stands in two places. A value that is absent or None is left out.
 
 from __future__ import annotations
 
+import ipaddress
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeGuard
 
+from yarl import URL
+
 from ..errors import InputError
 from .wire import shorten
+
+# Names that no public server has.
+_HOME_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,18 @@ class TextField(Field):
     @property
     def advice(self) -> tuple[str, str]:
         return "is text", "Put it in quotes, or leave it out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressField(TextField):
+    """A public https address, which the provider calls; "" for none."""
+
+    def accepts(self, value: Any) -> bool:
+        return super().accepts(value) and (not value.strip() or _is_public(value.strip()))
+
+    @property
+    def advice(self) -> tuple[str, str]:
+        return "is a public https address without user and password", "Correct it, or empty it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +151,21 @@ def check_fields(fields: Iterable[Field], options: Mapping[str, Any]) -> None:
 def is_whole(value: Any) -> TypeGuard[int]:
     """Whether this is a whole number; truth values are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_public(address: str) -> bool:
+    """Whether others can call an address, as far as its text tells."""
+    try:
+        url = URL(address)
+        # A port that is no number shows only when it is asked for.
+        is_complete = url.scheme == "https" and bool(url.port) and not url.user and not url.password
+    except ValueError:
+        return False
+    host = (url.host or "").rstrip(".").lower()
+    try:
+        return is_complete and ipaddress.ip_address(host).is_global
+    except ValueError:
+        return is_complete and "." in host and not host.endswith(_HOME_NAMES)
 
 
 def refusal(name: str, value: Any, accepted: str, step: str) -> InputError:

@@ -20,6 +20,7 @@ from .wire import (
     CallFailed,
     FailureKind,
     HttpRequest,
+    JobFacts,
     JobStatus,
     ParsedAnswer,
     Picture,
@@ -211,7 +212,9 @@ class Payment:
 
     async def _collect(self, queue: Queue, ticket: Ticket, size: tuple[int, int]) -> Fetched | None:
         ask = partial(self._ask, queue.status_request(ticket), queue.read_status)
+        lines: tuple[str, ...] = ()
         while not (status := await ask()).is_done:
+            lines = status.logs or lines
             if not self._asked.waits:
                 return None
             self._note(_describe(status))
@@ -219,12 +222,16 @@ class Payment:
         if status.failure is not None:
             self._entry.drop(Kind.TICKET)
             raise CallFailed(status.failure)
-        fetched = await _patiently(partial(self._result, queue, ticket, size), _MAY_HEAL)
+        facts = JobFacts(ticket.request_id, status.logs or lines)
+        fetched = await _patiently(partial(self._result, queue, ticket, facts, size), _MAY_HEAL)
         self._entry.drop(Kind.TICKET)
         return fetched
 
-    async def _result(self, queue: Queue, ticket: Ticket, size: tuple[int, int]) -> Fetched:
-        kept = Kept(await self._ask(queue.result_request(ticket), _as_is), size)
+    async def _result(
+        self, queue: Queue, ticket: Ticket, facts: JobFacts, size: tuple[int, int]
+    ) -> Fetched:
+        answer = await self._ask(queue.result_request(ticket), _as_is)
+        kept = Kept(replace(answer, job=facts), size)
         await asyncio.to_thread(self._entry.put, kept)
         self.is_under_way = False
         return await self._usable(kept)

@@ -16,12 +16,13 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from .wire import Answer, CallFailed
+from .wire import Answer, CallFailed, JobFacts
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ _FRESH_SECONDS = 3600.0
 _BUSY_SECONDS = 30.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
-    key TEXT, kind TEXT, status INTEGER, headers TEXT, body BLOB, height INTEGER, width INTEGER,
-    bytes INTEGER, used REAL, PRIMARY KEY (key, kind)
+    key TEXT, kind TEXT, status INTEGER, headers TEXT, body BLOB, job TEXT,
+    height INTEGER, width INTEGER, bytes INTEGER, used REAL, PRIMARY KEY (key, kind)
 );
 CREATE TABLE IF NOT EXISTS files (
     key TEXT, address TEXT, data BLOB, PRIMARY KEY (key, address)
@@ -166,25 +167,28 @@ class Journal:
         return self._locks.setdefault(key, asyncio.Lock())
 
     def _read(self, key: str, kind: Kind) -> Kept | None:
-        row = self._database.execute(
-            "SELECT status, headers, body, height, width FROM answers WHERE key = ? AND kind = ?",
-            (key, kind),
-        ).fetchone()
+        query = (
+            "SELECT status, headers, body, job, height, width FROM answers "
+            "WHERE key = ? AND kind = ?"
+        )
+        row = self._database.execute(query, (key, kind)).fetchone()
         if row is None:
             return None
-        status, headers, body, height, width = row
+        status, headers, body, job, height, width = row
         # A ticket names no pictures.
         query = "SELECT address, data FROM files WHERE key = ?"
         files = self._database.execute(query, (key,)) if kind is Kind.RESULT else ()
-        return Kept(Answer(status, json.loads(headers), body), (height, width), dict(files))
+        answer = Answer(status, json.loads(headers), body, _job_of(json.loads(job)))
+        return Kept(answer, (height, width), dict(files))
 
     def _write(self, key: str, kept: Kept, kind: Kind) -> None:
         self._delete(key, kind)
         answer = kept.answer
         self._database.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(key, kind, answer.status, json.dumps(dict(answer.headers)), answer.body),
+                json.dumps(asdict(answer.job) if answer.job else None),
                 *(*kept.size, kept.bytes, time.time()),
             ),
         )
@@ -275,6 +279,10 @@ class Entry:
                 has_ticket=self.has(Kind.TICKET),
             )
             raise CallFailed(failure) from error
+
+
+def _job_of(value: Any) -> JobFacts | None:
+    return JobFacts(value["request_id"], tuple(value["log"])) if value else None
 
 
 def _open(path: Path | None) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""All providers by key, in the order in which the node shows them."""
+"""All providers by key, in the order in which they are shown where no key is set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .vendors import airefinery, custom, fal, imagineo, moark, segmind
 
 PROVIDERS: dict[str, Provider] = {
     module.PROVIDER.key: module.PROVIDER
-    for module in (imagineo, airefinery, segmind, moark, fal, custom)
+    for module in (fal, imagineo, airefinery, segmind, moark, custom)
 }
 
 

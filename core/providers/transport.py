@@ -97,6 +97,7 @@ class Transport:
         `map_error` or the connection make a failure, once repeating it is out of the question; of
         the kind UNSENT after `stop`.
         """
+        request = self._provider.route(request, self._profile)
         url = parse_url(request.url)
         if url.origin() not in self._origins:
             raise unsafe(f"an address at {url.host} that would get the key")

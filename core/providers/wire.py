@@ -71,12 +71,24 @@ class HttpRequest:
 
 
 @dataclass(frozen=True)
+class JobFacts:
+    """What a queue said of the job whose result an answer is. log: its lines, the newest last."""
+
+    request_id: str
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. headers: lower-case names. body: as received, within the size limit."""
+    """An HTTP answer. headers: lower-case names. body: as received, within the size limit.
+
+    job: the job whose result it is, None for a call that was answered at once.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    job: JobFacts | None = None
 
     @property
     def content_type(self) -> str:
@@ -122,12 +134,24 @@ class FoundMask:
 
 @dataclass(frozen=True)
 class CallInfo:
-    """What an answer says about the call; None where it says nothing."""
+    """What an answer says about the call, in JSON values; None where it says nothing.
+
+    created: when, in seconds since 1970. num_segments: how many objects the provider counts. ids:
+    its own names of the objects, in their order. logs: the lines of the job's log, the newest last.
+    files: what it says of each picture that it names, such as content_type, file_name, file_size.
+    notes: what does not fit together in it, in plain sentences.
+    """
 
     request_id: str | None = None
     credits_left: str | None = None
     cost: str | None = None
     usage: Mapping[str, Any] | None = None
+    created: int | None = None
+    num_segments: int | None = None
+    ids: tuple[int | str | None, ...] | None = None
+    logs: tuple[str, ...] | None = None
+    files: tuple[Mapping[str, Any], ...] | None = None
+    notes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -218,15 +242,20 @@ class Ticket:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """position: jobs before this one, None where not said. log: the newest line, "" if none.
+    """position: jobs before this one, None where not said. logs: the lines of its log so far.
 
     failure: why a job that is done has no result.
     """
 
     is_done: bool
     position: int | None = None
-    log: str = ""
+    logs: tuple[str, ...] = ()
     failure: Failure | None = None
+
+    @property
+    def log(self) -> str:
+        """The newest line, "" if there is none."""
+        return self.logs[-1] if self.logs else ""
 
 
 def shorten(text: str) -> str:

@@ -218,7 +218,7 @@ def test_an_unknown_provider(api, dahlia):
     graph = workflow("moark", dahlia)
     graph["2"]["inputs"]["provider"] = "nobody"
     run = api.run(graph)
-    assert "provider: found None; accepted are imagineo, airefinery" in run.error
+    assert "provider: found None; accepted are fal, imagineo" in run.error
 
 
 def test_two_nodes_at_once(api, dahlia, providers):

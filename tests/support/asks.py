@@ -42,6 +42,12 @@ def square_image(batch: int = 1) -> torch.Tensor:
     return image
 
 
+def grainy_image() -> torch.Tensor:
+    """The square with grain, as photographs have it: IMAGE [1, H, W, 3]."""
+    grain = torch.rand(1, *SIZE, 1, generator=torch.Generator().manual_seed(7))
+    return (square_image() + 0.4 * (grain - 0.5)).clamp(0, 1)
+
+
 # What each provider is asked in the tests that are about all of them.
 OPTIONS: dict[str, dict[str, Any]] = {
     "imagineo": {"prompt": "square"},
@@ -51,6 +57,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fal": {"endpoint": "fal-ai/evf-sam", "prompt": "square"},
     "custom": {"prompt": "square"},
 }
+
+
+def iou(mask: torch.Tensor, truth: np.ndarray) -> float:
+    """Of a mask [H, W] uint8 and the truth [H, W] bool."""
+    found = mask.numpy() >= 128
+    return float((found & truth).sum() / (found | truth).sum())
 
 
 def ask_for(

@@ -79,6 +79,7 @@ PROVIDER = Provider(
     title="AI Refinery",
     url="https://api.airefinery.accenture.com",
     key_variables=(("AIR_API_KEY",), ("AIREFINERY_API_KEY",)),
+    url_variables=("AIREFINERY_ADDRESS",),
     variants={"": Features(points=True, joins_objects=True, several=True, scores=True)},
     fields=FIELDS,
     auth_headers=auth_headers,

@@ -1,23 +1,24 @@
 """fal: EVF-SAM2 and its siblings, behind fal's queue (submit, status, result, cancel).
 
 Sources: the vendor's "EVF-SAM2 Segmentation" page; fal-client 1.0.3 and @fal-ai/client 1.10.1 for
-the queue, storage, headers and errors; the endpoints' types in @fal-ai/client for the siblings.
+headers, errors and the server-side proxy; the endpoints' types in @fal-ai/client for the siblings.
+The queue, its storage and its proxies are in fal_queue.py.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from ...errors import InputError
 from ..answers import picture_content, read_json, read_score, read_text, unusable
 from ..contract import Features, ImageLimits, Profile, Provider, Queue, SegmentRequest, Upload
-from ..failures import error_text, status_failure
 from ..fields import (
     IMAGE_URL,
     POINTS,
+    AddressField,
     ChoiceField,
     NumberField,
     SwitchField,
@@ -28,20 +29,29 @@ from ..images import pixel
 from ..wire import (
     Answer,
     CallInfo,
-    Failure,
-    FailureKind,
     FoundMask,
     HttpRequest,
-    JobStatus,
     ParsedAnswer,
     Picture,
+    Reading,
     Ticket,
-    Url,
     shorten,
 )
+from .fal_queue import (
+    QUEUE_URL,
+    STORAGE_URL,
+    cancel_request,
+    earlier_job,
+    map_error,
+    read_place,
+    read_status,
+    read_ticket,
+    result_request,
+    route,
+    start_upload,
+    status_request,
+)
 
-QUEUE_URL = "https://queue.fal.run"
-STORAGE_URL = "https://rest.fal.ai"
 EVF_SAM = "fal-ai/evf-sam"
 SAM2 = "fal-ai/sam2/image"
 SAM2_AUTO = "fal-ai/sam2/auto-segment"
@@ -101,10 +111,23 @@ FIELDS = (
     POINTS,
     *_EVF_SAM_FIELDS,
     IMAGE_URL,
+    SwitchField(
+        name="mask_only",
+        default=True,
+        is_optional=True,
+        tooltip="Off: fal returns the masked image, and the mask is read from where it differs "
+        "from the image that was sent. evf-sam only.",
+    ),
+    AddressField(
+        name="webhook_url",
+        is_optional=True,
+        tooltip="A public https address that fal calls with the result of each job too. Another "
+        "address here is another request.",
+    ),
 )
 _MAX_MASKS = 32
-_WAITING = {"IN_QUEUE", "IN_PROGRESS"}
-_BALANCE_WORDS = ("balance", "locked", "top up", "billing")
+# What is said of a picture beside its address.
+_FACTS = ("content_type", "file_name", "file_size")
 
 
 def variant(options: Mapping[str, Any], profile: Profile) -> str:
@@ -124,8 +147,13 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
 
 
 def auth_headers(profile: Profile) -> dict[str, str]:
-    """The key under fal's own scheme."""
-    return {"Authorization": f"Key {profile.key}"}
+    """The key under fal's own scheme; behind a proxy there may be none."""
+    return {"Authorization": f"Key {profile.key}"} if profile.key else {}
+
+
+def ticket_of(request_id: str, options: Mapping[str, Any], profile: Profile) -> Ticket:
+    """Where a job of the chosen endpoint is that was submitted earlier; raises InputError."""
+    return earlier_job(request_id, variant(options, profile), profile.url)
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
@@ -135,7 +163,9 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
     body: dict[str, Any] = {"image_url": request.picture_url or _data_uri(request.picture)}
     if endpoint in builders:
         body |= builders[endpoint](request)
-    return HttpRequest("POST", f"{profile.url}/{endpoint}", json=body | profile.extra_body)
+    webhook = read_text(request.option("webhook_url"))
+    query = "?" + urlencode({"fal_webhook": webhook}) if webhook else ""
+    return HttpRequest("POST", f"{profile.url}/{endpoint}{query}", json=body | profile.extra_body)
 
 
 def _data_uri(picture: Picture) -> str:
@@ -144,7 +174,8 @@ def _data_uri(picture: Picture) -> str:
 
 def _evf_input(request: SegmentRequest) -> dict[str, Any]:
     """What is off or empty is left out."""
-    body: dict[str, Any] = {"prompt": request.prompt, "mask_only": True}
+    body: dict[str, Any] = {"prompt": request.prompt}
+    body["mask_only"] = request.option("mask_only", True)
     if request.negative_prompt:
         body["negative_prompt"] = request.negative_prompt
     for field in _EVF_SAM_FIELDS:
@@ -193,16 +224,39 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
     body = read_json(answer)
     if not isinstance(body, dict):
         raise unusable("an object is expected")
-    info = CallInfo(
-        answer.headers.get("x-fal-request-id"), cost=answer.headers.get("x-fal-billable-units")
-    )
     pictures = _pictures(body)
     scores = _scores(body, len(pictures))
+    reading = Reading.DIFFERENCE if _is_painted(request, profile) else Reading.LUMA
     masks = [
-        FoundMask(picture_content(picture), label=request.label, score=score)
+        FoundMask(picture_content(picture), reading, request.label, score)
         for picture, score in zip(pictures, scores, strict=True)
     ]
-    return ParsedAnswer(tuple(masks), info)
+    return ParsedAnswer(tuple(masks), _info(answer, pictures))
+
+
+def _info(answer: Answer, pictures: list[Any]) -> CallInfo:
+    job = answer.job
+    facts = [_facts(picture) for picture in pictures]
+    return CallInfo(
+        answer.headers.get("x-fal-request-id") or (job.request_id if job else None),
+        cost=answer.headers.get("x-fal-billable-units"),
+        logs=(job.log if job else ()) or None,
+        files=tuple(facts) if any(facts) else None,
+    )
+
+
+def _facts(picture: Any) -> dict[str, str | int]:
+    said = {name: picture.get(name) for name in _FACTS} if isinstance(picture, dict) else {}
+    texts = {name: shorten(value) for name, value in said.items() if isinstance(value, str)}
+    return texts | {name: value for name, value in said.items() if type(value) is int}
+
+
+def _is_painted(request: SegmentRequest, profile: Profile) -> bool:
+    """Whether the picture that comes back is the image with the mask applied to it."""
+    own = profile.extra_body
+    if variant(request.options, profile) == EVF_SAM:
+        return not own.get("mask_only", request.option("mask_only", True))
+    return bool(own.get("apply_mask", False))
 
 
 def _pictures(body: dict[str, Any]) -> list[Any]:
@@ -222,83 +276,6 @@ def _scores(body: dict[str, Any], count: int) -> list[float]:
     return [read_score(score) for score in scores]
 
 
-def map_error(answer: Answer) -> Failure | None:
-    """What the status says, and fal's own marks: an empty account, what may be repeated."""
-    failure = status_failure(answer)
-    if failure is None:
-        return None
-    kind = failure.kind
-    if answer.status == 403 and any(word in failure.detail.lower() for word in _BALANCE_WORDS):
-        kind = FailureKind.CREDITS
-    marks = (answer.headers.get(f"x-fal-{name}", "") for name in ("retryable", "needs-retry"))
-    is_marked = any(mark.lower() in ("true", "1") for mark in marks)
-    may_repeat = failure.may_repeat or (is_marked and answer.status not in (422, 504))
-    return replace(failure, kind=kind, may_repeat=may_repeat)
-
-
-def read_ticket(answer: Answer) -> Ticket:
-    """Where the job that was submitted is; raises CallFailed where an address is missing."""
-    body = read_json(answer)
-    names = ("request_id", "status_url", "response_url", "cancel_url")
-    values = [read_text(body.get(name)) if isinstance(body, dict) else "" for name in names]
-    if not all(values):
-        raise unusable(f"a job with {', '.join(names)} is expected")
-    return Ticket(*values)
-
-
-def read_status(answer: Answer) -> JobStatus:
-    """How far a job is; raises CallFailed for a status that the queue does not have."""
-    body = read_json(answer)
-    status = read_text(body.get("status")) if isinstance(body, dict) else ""
-    if status == "COMPLETED":
-        # A job that failed is COMPLETED too, with an error beside it.
-        detail = error_text(answer) if body.get("error") else ""
-        return JobStatus(True, failure=Failure(FailureKind.SERVER, detail) if detail else None)
-    if status not in _WAITING:
-        raise unusable(f"a job is IN_QUEUE, IN_PROGRESS or COMPLETED, found {status!r}")
-    logs = body.get("logs") or []
-    last = logs[-1] if isinstance(logs, list) and logs else {}
-    position = body.get("queue_position")
-    return JobStatus(
-        False,
-        position if type(position) is int else None,
-        shorten(read_text(last.get("message"))) if isinstance(last, dict) else "",
-    )
-
-
-def status_request(ticket: Ticket) -> HttpRequest:
-    """Asks after a job, with its log."""
-    return HttpRequest("GET", f"{ticket.status_url}?logs=1")
-
-
-def result_request(ticket: Ticket) -> HttpRequest:
-    """Fetches the result of a job that is done."""
-    return HttpRequest("GET", ticket.result_url)
-
-
-def cancel_request(ticket: Ticket) -> HttpRequest:
-    """Takes a job back, which it may not be any more."""
-    return HttpRequest("PUT", ticket.cancel_url)
-
-
-def start_upload(picture: Picture, profile: Profile) -> HttpRequest:
-    """Ask for a place in fal's storage; behind a gateway, at the gateway."""
-    host = STORAGE_URL if profile.url == QUEUE_URL else profile.url
-    url = f"{host}/storage/upload/initiate?storage_type=fal-cdn-v3"
-    body = {"content_type": picture.mime, "file_name": picture.file_name}
-    return HttpRequest("POST", url, json=body)
-
-
-def read_place(answer: Answer) -> tuple[Url, Url]:
-    """Where to put the file and where it will be; raises CallFailed where one is missing."""
-    body = read_json(answer)
-    names = ("upload_url", "file_url")
-    places = [read_text(body.get(name)) if isinstance(body, dict) else "" for name in names]
-    if not all(places):
-        raise unusable("upload_url and file_url are expected")
-    return Url(places[0]), Url(places[1])
-
-
 PROVIDER = Provider(
     key="fal",
     title="fal",
@@ -313,7 +290,11 @@ PROVIDER = Provider(
     map_error=map_error,
     check_options=check_options,
     limits=ImageLimits(max_bytes=24 * 2**20),
+    is_proxied=True,
     key_hosts=(STORAGE_URL,),
-    queue=Queue(read_ticket, read_status, cancel_request, status_request, result_request),
+    route=route,
+    queue=Queue(
+        read_ticket, read_status, cancel_request, status_request, result_request, ticket_of
+    ),
     upload=Upload(5 * 2**20, start_upload, read_place),
 )

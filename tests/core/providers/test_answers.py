@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
@@ -17,6 +16,7 @@ from tests.support.asks import (
     SQUARE,
     always_uploading,
     ask_for,
+    iou,
     run,
     square_image,
     square_mask,
@@ -28,11 +28,6 @@ BOXED = ObjectPrompt("car", box=Box(*SQUARE))
 CUSTOM = {"prompt": "square"}
 HF = {"dialect": "huggingface", "model": "owner/model"}
 ROBOFLOW = {"dialect": "roboflow"}
-
-
-def iou(mask: torch.Tensor, truth: np.ndarray) -> float:
-    found = mask.numpy() >= 128
-    return (found & truth).sum() / (found | truth).sum()
 
 
 ANSWERS = [

@@ -93,6 +93,7 @@ FILES = {
     "key of another type": ("[segmind]\nkey = 5", "entry key of .segmind."),
     "headers of another type": (f"[segmind]\nkey = '{KEY}'\nheaders = 'x'", "entry headers"),
     "http": (f"[segmind]\nkey = '{KEY}'\nurl = 'http://gateway.example'", "accepted is https://"),
+    "proxy of another type": (f"[segmind]\nkey = '{KEY}'\nproxy = 'yes'", "entry proxy"),
     "no address": (f"[segmind]\nkey = '{KEY}'\nurl = 'gateway'", "accepted is https://"),
     "user in it": (f"[segmind]\nkey = '{KEY}'\nurl = 'https://me:pw@x.example'", "https://"),
     "key with a space": ("[segmind]\nkey = 'sk-01 23'", "spaces, line breaks"),
@@ -107,6 +108,42 @@ def test_files_that_are_refused(tmp_path, write, name):
     with pytest.raises(ProviderError, match=words) as caught:
         load_profile(PROVIDERS["segmind"], "", tmp_path, {})
     assert KEY not in str(caught.value)
+
+
+def test_a_proxy_of_fals_adds_the_key_itself(tmp_path, write):
+    """At fal's own address, and at gateways of others, a key is needed."""
+    write('[fal]\nurl = "https://app.example/api/fal/proxy"\nproxy = true\n')
+    profile = load_profile(PROVIDERS["fal"], "", tmp_path, {})
+    assert (profile.key, profile.settings) == ("", {"proxy": True})
+    assert PROVIDERS["fal"].auth_headers(profile) == {}
+    with pytest.raises(ProviderError, match="Segmind: no key"):
+        url = {"SEGMENT_ANYWHERE_SEGMIND_URL": "https://gateway.example"}
+        load_profile(PROVIDERS["segmind"], "", tmp_path, url)
+
+
+ADDRESSES = [
+    ({}, "", "https://api.airefinery.accenture.com"),
+    ({}, "https://file.example", "https://file.example"),
+    ({"AIREFINERY_ADDRESS": "https://theirs.example/"}, "", "https://theirs.example"),
+    ({"AIREFINERY_ADDRESS": "https://theirs.example"}, "https://file.example", None),
+    ({"AIREFINERY_ADDRESS": " "}, "https://file.example", "https://file.example"),
+]
+
+
+@pytest.mark.parametrize(("environment", "own", "wanted"), ADDRESSES)
+def test_ai_refinerys_own_variable_has_its_address(tmp_path, write, environment, own, wanted):
+    write(f'[airefinery]\nkey = "{KEY}"\nurl = "{own}"\n')
+    provider = PROVIDERS["airefinery"]
+    profile = load_profile(provider, "", tmp_path, environment)
+    assert profile.url == (wanted or "https://theirs.example")
+    ours = {"SEGMENT_ANYWHERE_AIREFINERY_URL": "https://ours.example"}
+    assert load_profile(provider, "", tmp_path, environment | ours).url == "https://ours.example"
+
+
+def test_a_wrong_address_names_both_variables(tmp_path):
+    environment = {"AIREFINERY_ADDRESS": "http://theirs.example", "AIR_API_KEY": KEY}
+    with pytest.raises(ProviderError, match="_AIREFINERY_URL or AIREFINERY_ADDRESS or providers"):
+        load_profile(PROVIDERS["airefinery"], "", tmp_path, environment)
 
 
 def test_profiles_of_own_servers(tmp_path, write):
@@ -146,4 +183,5 @@ def test_the_fingerprint_follows_the_settings_and_not_the_key(tmp_path, write):
     states.append(settings_state(tmp_path, urls))
     assert len({repr(state) for state in states}) == 3
     assert settings_state(tmp_path, urls | {"FAL_KEY": "another"}) == states[-1]
+    assert settings_state(tmp_path, urls | {"AIREFINERY_ADDRESS": "https://b"}) != states[-1]
     assert KEY not in repr(states)

@@ -21,7 +21,8 @@ from tests.support.servers.vision import picture
 DETAILS = '{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
 SMALL = RunLimits(4, 20.0, Limits(2.0, 3, 0.02, 2.0, answer_bytes=2**20))
 
-# fault, what the message says, how many requests the provider sees.
+# fault, what the message says, how many requests the provider sees. Of all vendors' clients fal's
+# alone has a rule for the page of a gateway, see vendors/test_fal.py.
 FAULTS = {
     "no credits": (faults.status(402, '{"error": "top up"}'), "no credits left.*top up", 1),
     "404": (faults.status(404, '{"detail": "no such model"}'), "does not exist.*no such model", 1),
@@ -58,7 +59,8 @@ def test_a_fault_is_explained_and_nothing_is_billed_twice(serve, key, name):
     assert re.search(words, message), message
     assert re.search(r"[A-Z].*\.$", message)
     assert KEY not in message
-    assert len(server.received) == requests
+    is_repeated = (key, name) == ("fal", "502 HTML")
+    assert len(server.received) == (SMALL.transport.attempts if is_repeated else requests)
 
 
 PICTURES = {

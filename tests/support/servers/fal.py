@@ -8,8 +8,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from aiohttp import web
+from aiohttp import ClientSession, DummyCookieJar, web
 from PIL import Image
+from yarl import URL
 
 from .base import KEY, ProviderServer, Rejected, rejected
 from .faults import Fault
@@ -32,6 +33,11 @@ _TYPES = {
     "fill_holes": bool,
 }
 
+LOG = [
+    {"message": text, "level": "INFO", "source": "USER", "timestamp": "2026-11-24T00:00:00Z"}
+    for text in ("loading", "segmenting", "writing")
+]
+
 
 @dataclass
 class Job:
@@ -48,11 +54,17 @@ class FalServer(ProviderServer):
     """mode: url, data_uri, half_size, or what goes wrong with the job: never_completes,
     completed_with_error, off_origin, bad_status.
 
-    waits: status answers before COMPLETED: queued, then running.
+    waits: status answers before COMPLETED: queued, then running. named: the host that tickets name,
+    "" for this server. has_id: whether results say whose they are. webhooks: what submissions asked
+    to be called. proxied: the true addresses of what came by way of the proxy at /api/fal/proxy.
     """
 
     mode: str = "url"
     waits: int = 3
+    named: str = ""
+    has_id: bool = True
+    webhooks: list[str] = field(default_factory=list)
+    proxied: list[str] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     result_faults: list[Fault | None] = field(default_factory=list)
     status_faults: list[Fault | None] = field(default_factory=list)
@@ -60,7 +72,7 @@ class FalServer(ProviderServer):
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         for endpoint in (EVF_SAM, SAM2, SAM2_AUTO, SAM3):
-            router.add_post(f"/{endpoint}", self.paid(self._submitter(endpoint)))
+            router.add_post(f"/{endpoint}", self._submitter(endpoint))
         # Requests live below owner and alias: a third part of the name is left out.
         base = "/fal-ai/{alias}/requests/{id}"
         router.add_get(f"{base}/status", self.get_status)
@@ -68,6 +80,7 @@ class FalServer(ProviderServer):
         router.add_put(f"{base}/cancel", self.put_cancel)
         router.add_post("/storage/upload/initiate", self.post_upload)
         router.add_put("/files/{name}", self.put_file)
+        router.add_route("*", "/api/fal/proxy", self.proxy)
         router.add_post("/{tail:.*}", self.unknown)
 
     def check_key(self, request: web.Request) -> None:
@@ -86,11 +99,44 @@ class FalServer(ProviderServer):
             body = {"request_id": request_id, "status": "IN_QUEUE", "queue_position": 0}
             return web.json_response(body | self._urls(request_id))
 
-        return submit
+        paid = self.paid(submit)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            unknown = request.query.keys() - {"fal_webhook"}
+            if unknown:
+                return web.json_response({"detail": f"unknown: {unknown}"}, status=422)
+            self.webhooks += request.query.getall("fal_webhook", [])
+            return await paid(request)
+
+        return handle
+
+    async def proxy(self, request: web.Request) -> web.Response:
+        """As the routes of @fal-ai/server-proxy: no key comes in, fal's addresses alone go out."""
+        target = URL(request.headers.get("x-fal-target-url", ""))
+        if not target.host:
+            return web.json_response("Missing the x-fal-target-url header", status=400)
+        if not target.host.endswith((".fal.run", ".fal.ai")) or target.scheme != "https":
+            return web.json_response("Invalid x-fal-target-url header", status=412)
+        if request.method == "POST" and request.content_type != "application/json":
+            return web.json_response("Unsupported Media Type", status=415)
+        if "Authorization" in request.headers:
+            self.leaks.append(request.path)
+        self.proxied.append(str(target))
+        headers = {"Authorization": f"Key {KEY}", "Content-Type": "application/json"}
+        async with ClientSession(cookie_jar=DummyCookieJar()) as session:
+            onward = URL(self.url).join(target.relative())
+            body = await request.read() or None
+            async with session.request(
+                request.method, onward, data=body, headers=headers
+            ) as response:
+                said = {k: v for k, v in response.headers.items() if k.lower().startswith("x-fal-")}
+                data = await response.read()
+        kind = response.content_type
+        return web.Response(body=data, status=response.status, content_type=kind, headers=said)
 
     def _urls(self, request_id: str) -> dict[str, str]:
         alias = "/".join(self.jobs[request_id].endpoint.split("/")[:2])
-        host = "http://127.0.0.2:9" if self.mode == "off_origin" else self.url
+        host = "http://127.0.0.2:9" if self.mode == "off_origin" else self.named or self.url
         base = f"{host}/{alias}/requests/{request_id}"
         return {
             "response_url": base,
@@ -125,10 +171,11 @@ class FalServer(ProviderServer):
             if job.looks < self.waits:
                 body |= {"status": "IN_QUEUE", "queue_position": max(0, 3 - job.looks)}
             else:
-                lines = [{"message": "segmenting", "level": "INFO", "timestamp": "t"}]
+                lines = LOG[: job.looks - self.waits + 2]
                 body |= {"status": "IN_PROGRESS", "logs": lines if has_logs else None}
             return web.json_response(body, status=202)
-        body |= {"status": "COMPLETED", "logs": [], "metrics": {"inference_time": 0.4}}
+        body |= {"status": "COMPLETED", "metrics": {"inference_time": 0.4}}
+        body["logs"] = LOG if has_logs else None
         if self.mode == "completed_with_error":
             body |= {"error": "Runner ran out of memory", "error_type": "runner_server_error"}
         return web.json_response(body)
@@ -142,10 +189,9 @@ class FalServer(ProviderServer):
             return web.json_response({"detail": "Request is still in progress"}, status=400)
 
         async def good() -> web.Response:
-            headers = {
-                "x-fal-request-id": request.match_info["id"],
-                "x-fal-billable-units": "1",
-            }
+            headers = {"x-fal-billable-units": "1"}
+            if self.has_id:
+                headers["x-fal-request-id"] = request.match_info["id"]
             try:
                 return web.json_response(self._output(job), headers=headers)
             except Rejected as error:
@@ -202,7 +248,8 @@ class FalServer(ProviderServer):
             return {"combined_mask": self._file(whole), "individual_masks": files}
         if job.endpoint == SAM2:
             mask = _by_shapes(image, fields.get("prompts", []), fields.get("box_prompts", []))
-            return {"image": self._file(mask)}
+            is_painted = fields.get("apply_mask", False)
+            return {"image": self._file(_painted(image, mask) if is_painted else mask)}
         if job.endpoint == SAM3:
             return self._sam3(image, fields)
         return {"image": self._file(_evf_mask(image, fields))}
@@ -214,7 +261,8 @@ class FalServer(ProviderServer):
         if not fields.get("return_multiple_masks", False):
             masks = masks[:1]
         scores = [round(0.9 - 0.1 * index, 2) for index in range(len(masks))]
-        shown = [np.asarray(image) if fields.get("apply_mask", True) else mask for mask in masks]
+        is_painted = fields.get("apply_mask", True)
+        shown = [_painted(image, mask) if is_painted else mask for mask in masks]
         extra = {"scores": scores} if fields.get("include_scores") else {}
         return {"masks": [self._file(mask) for mask in shown], **extra}
 
@@ -261,6 +309,11 @@ def _evf_mask(image: Image.Image, fields: dict[str, Any]) -> np.ndarray:
     if not fields.get("mask_only", True):
         return np.where(grown[..., None] > 127, np.asarray(image), 0).astype(np.uint8)
     return grown
+
+
+def _painted(image: Image.Image, mask: np.ndarray) -> np.ndarray:
+    pixels = np.asarray(image)
+    return np.where(mask[..., None], pixels // 2 + np.array([0, 0, 127], np.uint8), pixels)
 
 
 def _by_shapes(image: Image.Image, points: list[dict], boxes: list[dict]) -> np.ndarray:
