@@ -277,7 +277,8 @@ def _secrets(profile: Profile) -> list[str]:
 
 
 def _form(parts: tuple[FormPart, ...]) -> aiohttp.FormData:
-    form = aiohttp.FormData()
+    # Names of files go out as they are, as from a browser, and not percent-encoded.
+    form = aiohttp.FormData(quote_fields=False)
     for part in parts:
         if part.file_name:
             form.add_field(part.name, part.value, filename=part.file_name, content_type=part.mime)

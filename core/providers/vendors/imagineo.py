@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..answers import is_picture, picture_content, read_json, read_text, unusable
 from ..contract import Features, ImageLimits, Profile, Provider, SegmentRequest
 from ..failures import stated_error, status_failure
-from ..fields import IMAGE_URL, ChoiceField, TextField, prompt_field
+from ..fields import IMAGE_URL, ChoiceField, SwitchField, TextField, prompt_field
 from ..wire import (
     Answer,
     CallFailed,
@@ -24,12 +24,14 @@ from ..wire import (
     HttpRequest,
     ParsedAnswer,
     Reading,
+    shorten,
 )
 
 _AUTH_STYLES = ("bearer", "x-api-key", "both")
 # How its picture may be read; categories are another provider's way.
 _READINGS = tuple(each.value for each in Reading if each is not Reading.CATEGORIES)
 _PATH = "/api/v1/edits/segment"
+_LONGEST_NAME = 200
 FIELDS = (
     prompt_field("What to segment."),
     ChoiceField(
@@ -44,13 +46,34 @@ FIELDS = (
     TextField(
         name="run_id",
         is_optional=True,
-        tooltip="Segments the result of an earlier run at ImagineoAI instead of the image.",
+        tooltip="An earlier run at ImagineoAI with which this one is associated.",
+    ),
+    TextField(
+        name="filename",
+        is_optional=True,
+        tooltip="The name under which the image is sent; empty for image.png or image.jpeg.",
+    ),
+    SwitchField(
+        name="use_run_image",
+        is_optional=True,
+        tooltip="Segments the picture that the run of run_id made; the image is not sent.",
     ),
 )
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for an unknown style of authentication in the profile."""
+    """Raise InputError for what no form can carry, and for a profile's unknown style of key."""
+    name = read_text(options.get("filename"))
+    if not name.isprintable() or set(name) & set('/\\"') or len(name) > _LONGEST_NAME:
+        raise InputError(
+            f"filename: found {shorten(repr(name))}; accepted is a file's name of up to "
+            f"{_LONGEST_NAME} letters, without a folder and without quotes. Shorten it to that."
+        )
+    if options.get("use_run_image") and not read_text(options.get("run_id")):
+        raise InputError(
+            "use_run_image: no run is named; accepted is on with a run_id. Name the run, or "
+            "switch it off to send the image."
+        )
     style = profile.setting("auth", "bearer")
     if style not in _AUTH_STYLES:
         raise InputError(
@@ -68,19 +91,21 @@ def auth_headers(profile: Profile) -> dict[str, str]:
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
-    """JSON where the picture is known by its address or by a run, else a form with the file."""
+    """JSON where the picture is at an address or a run's own, else a form with the file."""
     url = profile.url + _PATH
     run_id = read_text(request.option("run_id"))
-    if request.picture_url or run_id:
+    if request.picture_url or request.option("use_run_image", False):
         body: dict[str, Any] = {"prompt": request.prompt}
         body |= {"imageUrl": request.picture_url} if request.picture_url else {}
         body |= {"run_id": run_id} if run_id else {}
         return HttpRequest("POST", url, json=body | profile.extra_body)
     picture = request.picture
+    name = read_text(request.option("filename")) or picture.file_name
     parts = [
-        FormPart("image", picture.data, picture.file_name, picture.mime),
+        FormPart("image", picture.data, name, picture.mime),
         FormPart("prompt", request.prompt),
     ]
+    parts += [FormPart("run_id", run_id)] if run_id else []
     parts += [FormPart(name, str(value)) for name, value in profile.extra_body.items()]
     return HttpRequest("POST", url, form=tuple(parts))
 

@@ -188,14 +188,6 @@ def test_a_picture_by_its_address(serve, key):
     assert url in json.dumps(server.received[0].fields)
 
 
-def test_imagineo_segments_an_earlier_run(serve):
-    server = serve("imagineo")
-    server.runs["run-7"] = encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data
-    segments = run(ask_for(server, "imagineo", {"prompt": "a", "run_id": "run-7"})).segments
-    assert iou(segments.mask(0), square_mask()) > 0.95
-    assert server.received[0].fields == {"prompt": "a", "run_id": "run-7"}
-
-
 def test_airefinery_takes_the_path_of_older_sdks(serve):
     server = serve("airefinery")
     ask = ask_for(server, "airefinery")

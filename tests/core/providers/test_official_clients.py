@@ -7,6 +7,7 @@ taken too, and mean the same.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 
 import fal_client
@@ -16,11 +17,12 @@ import segmind
 from huggingface_hub import InferenceClient
 from PIL import Image
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
+from segment_anywhere.core.providers.contract import Profile, ProviderError
 from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 from segment_anywhere.core.providers.registry import PROVIDERS
 
 from tests.support.asks import ask_for, run, square_image, square_mask
-from tests.support.servers import KEY
+from tests.support.servers import KEY, faults
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 
@@ -78,6 +80,52 @@ def test_fals_client_finds_jobs_of_the_siblings(fal, png, endpoint):
     (mask,) = output.get("masks", [output.get("image")])
     assert is_square(server.files[mask["url"].rpartition("/")[2]])
     assert same_fields(server)
+
+
+def test_fals_client_asks_for_a_webhook_as_we_do(fal, png):
+    server, client = fal
+    uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    hook = "https://hooks.example.com/fal?who=me&of=a+b"
+    arguments = {"prompt": "square", "mask_only": False, "image_url": uri}
+    client.submit("fal-ai/evf-sam", arguments=arguments, webhook_url=hook)
+    run(ask_for(server, "fal", {"prompt": "square", "mask_only": False, "webhook_url": hook}))
+    assert server.webhooks == [hook, hook]
+    assert same_fields(server)
+
+
+@pytest.mark.parametrize("endpoint", ["fal-ai/evf-sam", "fal-ai/sam2/image"])
+def test_fals_client_finds_earlier_jobs_where_we_do(fal, endpoint):
+    server, client = fal
+    handle = client.get_handle(endpoint, "764cabcf-b745")
+    profile = Profile("fal", "", server.url, KEY)
+    ticket = PROVIDERS["fal"].queue.ticket_of("764cabcf-b745", {"endpoint": endpoint}, profile)
+    assert (handle.status_url, handle.response_url) == (ticket.status_url, ticket.result_url)
+    assert handle.cancel_url == ticket.cancel_url
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "is_repeated"),
+    [
+        (502, {}, True),
+        (503, {}, True),
+        (504, {}, True),
+        (500, {}, False),
+        (502, {"x_fal_request_id": "1"}, False),
+        (504, {"x_fal_request_timeout_type": "user"}, False),
+    ],
+)
+def test_fals_client_repeats_what_we_repeat(fal, code, headers, is_repeated):
+    server, client = fal
+    page = faults.status(code, faults.HTML_502, "text/html", **headers)
+    server.faults.append(page)
+    arguments = {"prompt": "square", "image_url": "data:,"}
+    with contextlib.suppress(fal_client.FalClientHTTPError):
+        client.submit("fal-ai/evf-sam", arguments=arguments)
+    assert len(server.received) == 1 + is_repeated
+    server.faults.append(page)
+    with contextlib.suppress(ProviderError):
+        run(ask_for(server, "fal"))
+    assert len(server.received) == 2 * (1 + is_repeated)
 
 
 def test_fals_client_cancels_a_job(fal):

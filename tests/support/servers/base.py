@@ -21,12 +21,16 @@ MAX_UPLOAD = 64 * 2**20
 
 @dataclass(frozen=True)
 class Received:
-    """One paid request. fields: the JSON body, or the form with files as bytes."""
+    """One paid request. fields: the JSON body, or the form with files as bytes.
+
+    file_names: what a form's files are called, by their field.
+    """
 
     path: str
     headers: dict[str, str]
     fields: Any
     kind: str
+    file_names: dict[str, str]
 
 
 class Rejected(Exception):
@@ -75,8 +79,9 @@ class ProviderServer:
             self.most_at_once = max(self.most_at_once, self.at_once)
             try:
                 self.check_key(request)
-                fields, kind = await read_fields(request)
-                self.received.append(Received(request.path, dict(request.headers), fields, kind))
+                fields, kind, names = await read_fields(request)
+                headers = dict(request.headers)
+                self.received.append(Received(request.path, headers, fields, kind, names))
                 await asyncio.sleep(self.delay)
 
                 async def good() -> web.Response:
@@ -117,18 +122,19 @@ class ProviderServer:
         return await (fault(request, good) if fault else good())
 
 
-async def read_fields(request: web.Request) -> tuple[Any, str]:
-    """The body as JSON or form; raw bytes for anything else."""
+async def read_fields(request: web.Request) -> tuple[Any, str, dict[str, str]]:
+    """The body as JSON or form, or as raw bytes; its type; what a form's files are called."""
     kind = request.content_type
     if kind == "application/json":
         try:
-            return await request.json(), kind
+            return await request.json(), kind, {}
         except ValueError:
-            return None, kind
+            return None, kind, {}
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.post()
-        return {name: _content(value) for name, value in form.items()}, kind
-    return await request.read(), kind
+        files = {k: each.filename for k, each in form.items() if isinstance(each, web.FileField)}
+        return {name: _content(value) for name, value in form.items()}, kind, files
+    return await request.read(), kind, {}
 
 
 def _content(value: str | bytes | web.FileField) -> str | bytes:

@@ -14,9 +14,13 @@ from .vision import find_objects, open_image, picture
 
 @dataclass
 class ImagineoServer(ProviderServer):
-    """mode: mask_png, cutout_rgba, overlay_jpeg, isolated_png, json_url."""
+    """mode: mask_png, cutout_rgba, overlay_jpeg, isolated_png, json_url.
+
+    runs: the pictures of earlier runs. associated: the runs that forms named.
+    """
 
     mode: str = "mask_png"
+    associated: list[str] = field(default_factory=list)
     runs: dict[str, bytes] = field(default_factory=dict)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -39,12 +43,13 @@ class ImagineoServer(ProviderServer):
         if self.mode == "json_url":
             url = self.store(picture(mask))
             data = {"image_url": url, "run_id": run_id}
-            return web.json_response({"success": True, "data": data})
+            return web.json_response({"success": True, "error": None, "data": data})
         data, kind = _rendered(self.mode, np.asarray(image), mask)
         return web.Response(body=data, content_type=kind)
 
     def _source(self, fields: dict[str, Any]) -> bytes:
         if isinstance(fields.get("image"), bytes):
+            self.associated += [fields["run_id"]] if fields.get("run_id") else []
             return fields["image"]
         url = fields.get("imageUrl") or fields.get("image_url")
         if url:
