@@ -1,14 +1,19 @@
 """AI Refinery, /v1/images/segmentations: points in, one picture with a value per region out.
 
 Sources: the vendor's "Image Segmentation API" page; the SDK's air/images/client.py (the argument
-`image` travels as `image_prompt`).
+`image` travels as `image_prompt`, further keywords at the top level, `extra_body` as a key of its
+own). The page's login(account, api_key) is the SDK's air/authenticator.py up to 1.15: it validates
+the key, which then is the bearer token of each call; up to 1.13 an account went along in a header.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from typing import Any
 
-from ..answers import picture_content, read_json, read_score, read_text, unusable
+from ...errors import InputError
+from ..answers import picture_content, read_json, read_score, read_text, read_whole, unusable
 from ..contract import Features, Profile, Provider, SegmentRequest
 from ..failures import status_failure
 from ..fields import POINTS, TextField
@@ -26,9 +31,21 @@ FIELDS = (
 )
 
 
+def check_options(options: Mapping[str, Any], profile: Profile) -> None:
+    """Raise InputError for an account that no header can carry."""
+    account = profile.setting("account")
+    if not account.isascii() or not account.isprintable():
+        raise InputError(
+            "account: the profile's has a line break or letters that no account has. Correct it in "
+            "providers.toml."
+        )
+
+
 def auth_headers(profile: Profile) -> dict[str, str]:
-    """The key as a bearer token."""
-    return {"Authorization": f"Bearer {profile.key}"}
+    """The key as a bearer token, and the account where the profile names one."""
+    account = profile.setting("account")
+    named = {"airefinery_account": account} if account else {}
+    return {"Authorization": f"Bearer {profile.key}"} | named
 
 
 def endpoint(url: str) -> str:
@@ -39,17 +56,17 @@ def endpoint(url: str) -> str:
 
 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
-    """JSON with the picture in Base64 and all points in one list; labels are not part of them."""
+    """JSON with the picture in Base64 and a list of points for each object, without labels."""
     size = request.picture.size
-    points = [pixel(point, size) for each in request.objects for point in each.points]
+    points = [[pixel(point, size) for point in each.points] for each in request.objects]
     model = read_text(request.option("model")) or profile.setting("model", DEFAULT_MODEL)
     body = {
         "model": model,
         "image_prompt": base64.b64encode(request.picture.data).decode("ascii"),
-        "segment_prompt": [points],
-        "extra_body": profile.extra_body or None,
+        "segment_prompt": points,
+        "extra_body": None,
     }
-    return HttpRequest("POST", endpoint(profile.url), json=body)
+    return HttpRequest("POST", endpoint(profile.url), json=body | profile.extra_body)
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
@@ -65,8 +82,8 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
         label, score = read_text(entry.get("label")), read_score(entry.get("score"))
         masks.append(FoundMask(content, Reading.CATEGORIES, label, score))
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else None
-    request_id = answer.headers.get("x-request-id")
-    return ParsedAnswer(tuple(masks), CallInfo(request_id, usage=usage))
+    request_id, created = answer.headers.get("x-request-id"), read_whole(body.get("created"))
+    return ParsedAnswer(tuple(masks), CallInfo(request_id, usage=usage, created=created))
 
 
 def map_error(answer: Answer) -> Failure | None:
@@ -86,4 +103,5 @@ PROVIDER = Provider(
     build_request=build_request,
     parse_answer=parse_answer,
     map_error=map_error,
+    check_options=check_options,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -186,19 +185,3 @@ def test_a_picture_by_its_address(serve, key):
     segments = run(ask_for(server, key, {"prompt": "a", "image_url": url})).segments
     assert iou(segments.mask(0), square_mask()) > 0.95
     assert url in json.dumps(server.received[0].fields)
-
-
-def test_airefinery_takes_the_path_of_older_sdks(serve):
-    server = serve("airefinery")
-    ask = ask_for(server, "airefinery")
-    old = replace(ask.profile, url=f"{server.url}/inference")
-    assert len(run(replace(ask, profile=old)).segments) == 1
-    assert server.received[0].path == "/inference/images/segmentations"
-
-
-def test_extra_headers_and_body_of_the_profile(serve):
-    server = serve("airefinery")
-    ask = ask_for(server, "airefinery", headers={"X-Team": "vision"}, body={"user": "me"})
-    run(ask)
-    assert server.received[0].headers["X-Team"] == "vision"
-    assert server.received[0].fields["extra_body"] == {"user": "me"}

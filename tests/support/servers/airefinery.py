@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from .base import KEY, ProviderServer, rejected
+from .base import KEY, ProviderServer, Rejected, rejected
 from .vision import b64, find_objects, object_at, open_image, picture
 
 MODELS = {"syscv-community/sam-hq-vit-base", "syscv-community/sam-hq-vit-huge"}
@@ -19,21 +19,35 @@ MODELS = {"syscv-community/sam-hq-vit-base", "syscv-community/sam-hq-vit-huge"}
 
 @dataclass
 class AIRefineryServer(ProviderServer):
-    """mode: class_ids, 0_255, palette, rgb, no_ground, multi, empty, score_str."""
+    """mode: class_ids, 0_255, palette, rgb, no_ground, multi, empty, score_str.
+
+    logins: the bodies of what validated a key, as the page's login() does.
+    """
 
     mode: str = "class_ids"
+    logins: list[Any] = field(default_factory=list)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/v1/images/segmentations", self.paid(self.segment))
         router.add_post("/inference/images/segmentations", self.paid(self.segment))
+        router.add_post("/authentication/validate", self.validate)
 
     def check_key(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             raise rejected(401, {"detail": "Could not validate credentials"})
 
+    async def validate(self, request: web.Request) -> web.Response:
+        """The SDK's login() up to 1.15: the key twice, and no account."""
+        try:
+            self.check_key(request)
+        except Rejected as error:
+            return error.response
+        self.logins.append(await request.json())
+        return web.json_response({"status": "valid"})
+
     def segment(self, fields: Any) -> web.Response:
-        image, points = _read(fields)
-        regions = [object_at(image, [point]) for point in points]
+        image, objects = _read(fields)
+        regions = [object_at(image, points) for points in objects]
         ids = np.zeros((image.height, image.width), np.uint8)
         for number, region in enumerate(regions, 1):
             ids[region & (ids == 0)] = number
@@ -66,7 +80,8 @@ class AIRefineryServer(ProviderServer):
         return [_entry(picture(values), None, score if self.mode == "score_str" else None)]
 
 
-def _read(fields: Any) -> tuple[Image.Image, list[list[int]]]:
+def _read(fields: Any) -> tuple[Image.Image, list[list[list[int]]]]:
+    """The image, and the points of each object."""
     fields = fields if isinstance(fields, dict) else {}
     for name in ("model", "image_prompt", "segment_prompt"):
         if fields.get(name) is None:
@@ -78,17 +93,19 @@ def _read(fields: Any) -> tuple[Image.Image, list[list[int]]]:
     except (binascii.Error, ValueError) as error:
         raise _invalid("image_prompt", "not a Base64 image", "value_error") from error
     prompt = fields["segment_prompt"]
-    is_nested = isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], list)
-    points = prompt[0] if is_nested else []
-    for point in points:
+    if not isinstance(prompt, list) or not prompt or not all(map(_is_list_of_some, prompt)):
+        raise _invalid("segment_prompt", "value is not a valid list", "type_error.list")
+    for point in [point for points in prompt for point in points]:
         is_pair = isinstance(point, list) and len(point) == 2
         if not is_pair or not all(type(value) is int for value in point):
             raise _invalid("segment_prompt", "value is not a valid integer", "type_error.integer")
         if not (0 <= point[0] < image.width and 0 <= point[1] < image.height):
             raise _invalid("segment_prompt", "point outside the image", "value_error")
-    if not points:
-        raise _invalid("segment_prompt", "value is not a valid list", "type_error.list")
-    return image, points
+    return image, prompt
+
+
+def _is_list_of_some(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
 
 
 def _entry(data: bytes, label: str | None, score: Any) -> dict[str, Any]:
