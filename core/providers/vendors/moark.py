@@ -5,7 +5,9 @@ Source: the vendor's "Image Segmentation" page. Masks are COCO run lengths, see 
 
 from __future__ import annotations
 
-from ..answers import read_json, read_score, read_text, run_length_mask, unusable
+from typing import Any
+
+from ..answers import read_json, read_score, read_text, read_whole, run_length_mask, unusable
 from ..contract import Features, Profile, Provider, SegmentRequest
 from ..failures import stated_error, status_failure
 from ..fields import IMAGE_URL, prompt_field
@@ -19,6 +21,7 @@ from ..wire import (
     FoundMask,
     HttpRequest,
     ParsedAnswer,
+    shorten,
 )
 
 _PATH = "/v1/images/segmentation"
@@ -45,7 +48,10 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
-    """The masks of the list `segments`, as run lengths of the picture's size."""
+    """The masks of the list `segments`, as run lengths of the picture's size.
+
+    What was paid for is used though `num_segments` counts otherwise; the info then says so.
+    """
     body = read_json(answer)
     if not isinstance(body, dict) or not isinstance(body.get("segments"), list):
         failure = stated_error(answer, body)
@@ -56,10 +62,32 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
     for entry in body["segments"]:
         if not isinstance(entry, dict):
             raise unusable("segments holds something that is no object")
+        _check_encoding(entry.get("mask"))
         mask = run_length_mask(entry.get("mask"), request.picture.size)
         label = read_text(entry.get("label")) or request.label
         masks.append(FoundMask(mask, label=label, score=read_score(entry.get("confidence"))))
-    return ParsedAnswer(tuple(masks), CallInfo(answer.headers.get("x-request-id")))
+    return ParsedAnswer(tuple(masks), _info(answer, body))
+
+
+def _check_encoding(mask: Any) -> None:
+    encoding = mask.get("encoding") if isinstance(mask, dict) else None
+    if encoding and "rle" not in str(encoding).lower():
+        raise unusable(
+            f"a mask's encoding is rle, run lengths as in COCO, found {shorten(repr(encoding))}"
+        )
+
+
+def _info(answer: Answer, body: dict[str, Any]) -> CallInfo:
+    count, listed = read_whole(body.get("num_segments")), len(body["segments"])
+    note = f"num_segments says {count}, but {listed} were listed"
+    ids = [each.get("id") for each in body["segments"]]
+    said = tuple(shorten(each) if isinstance(each, str) else read_whole(each) for each in ids)
+    return CallInfo(
+        answer.headers.get("x-request-id"),
+        num_segments=count,
+        ids=said if any(each is not None for each in said) else None,
+        notes=None if count in (None, listed) else (note,),
+    )
 
 
 def map_error(answer: Answer) -> Failure | None:

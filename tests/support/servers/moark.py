@@ -20,9 +20,14 @@ SPOILT = ("size_swapped", "negative", "short", "wrong_size", "no_counts")
 
 @dataclass
 class MoarkServer(ProviderServer):
-    """mode: one of MODES or SPOILT, or zero_segments, 200_with_error."""
+    """mode: one of MODES or SPOILT, or zero_segments, 200_with_error.
+
+    counted: how many more segments it counts than it lists. encoding: what it calls its masks'.
+    """
 
     mode: str = "coco_b64"
+    counted: int = 0
+    encoding: str = "rle"
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/v1/images/segmentation", self.paid(self.segment))
@@ -50,7 +55,8 @@ class MoarkServer(ProviderServer):
             self._segment(number, mask, names[number - 1] if names else "object")
             for number, mask in enumerate(masks, 1)
         ]
-        return web.json_response({"num_segments": len(segments), "segments": segments})
+        count = len(segments) + self.counted
+        return web.json_response({"num_segments": count, "segments": segments})
 
     def _source(self, value: bytes | str) -> bytes:
         return value if isinstance(value, bytes) else self.files[value.rpartition("/")[2]]
@@ -84,8 +90,8 @@ class MoarkServer(ProviderServer):
         if self.mode == "wrong_size":
             size = [size[0] + 1, size[1]]
         if self.mode == "no_counts":
-            return {"encoding": "rle", "size": size}
-        return {"encoding": "rle", "size": size, "counts": counts}
+            return {"encoding": self.encoding, "size": size}
+        return {"encoding": self.encoding, "size": size, "counts": counts}
 
 
 def _runs(mask: np.ndarray) -> list[int]:
