@@ -175,7 +175,8 @@ class RemoteProviderSegment(ShownNode):
         batch, height, width = image_size(image)
         options = dict(provider or {})
         inputs = PromptInputs(options.get("points") or "", positive_coords, negative_coords, bboxes)
-        objects = read_prompts(inputs, batch, (height, width))
+        has_words = bool(options.get("prompt"))
+        objects = read_prompts(inputs, batch, (height, width), has_words)
         chosen, profile = _provider(options)
         asked = BatchRequest(
             chosen,

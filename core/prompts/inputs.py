@@ -42,17 +42,27 @@ class SocketPrompts:
 
 
 def read_prompts(
-    inputs: PromptInputs, batch: int, size: tuple[int, int]
+    inputs: PromptInputs, batch: int, size: tuple[int, int], has_words: bool = False
 ) -> list[list[ObjectPrompt]]:
     """Join all prompt inputs for a batch of images of size (H, W): a list of objects per frame.
 
     Points and the two coordinate strings apply to every frame, the negative coordinates to every
     object. Boxes and masks apply to every frame too, or there is one list or mask for each; where a
-    frame's is empty, nothing is asked for there. Raises InputError for whatever the parsers and
-    `mask_frames` refuse, and for an object with negative prompts only.
+    frame's is empty, nothing is asked for there. has_words: words show what is wanted, so that a
+    frame's negative prompts may stand alone; they are then one object. Raises InputError for
+    whatever the parsers and `mask_frames` refuse, and for any other object with negative prompts
+    only.
     """
     points = parse_points(inputs.points, size)
-    return [join_prompts(points, sockets) for sockets in read_sockets(inputs, batch, size)]
+    frames = []
+    for sockets in read_sockets(inputs, batch, size):
+        prompts = points + sockets.prompts
+        shown = any(prompt.positive for prompt in (*prompts.points, *prompts.boxes))
+        if has_words and not shown and sockets.mask is None:
+            frames.append(_not_wanted(prompts + Prompts(sockets.negative)))
+        else:
+            frames.append(join_prompts(points, sockets))
+    return frames
 
 
 def read_sockets(inputs: PromptInputs, batch: int, size: tuple[int, int]) -> list[SocketPrompts]:
@@ -73,6 +83,15 @@ def join_prompts(points: Prompts, sockets: SocketPrompts) -> list[ObjectPrompt]:
     if sockets.alone:
         _refuse_negative_only(prompts)
     return group_by_object(prompts, sockets.mask)
+
+
+def _not_wanted(negatives: Prompts) -> list[ObjectPrompt]:
+    """What words alone must leave out, as the prompts of one object; [] where nothing is."""
+    if not negatives.points and not negatives.boxes:
+        return []
+    points = tuple(replace(point, object=0) for point in negatives.points)
+    boxes = tuple(replace(box, object=0) for box in negatives.boxes)
+    return [ObjectPrompt("object 0", points, negative_boxes=boxes)]
 
 
 def _drawn(mask: Tensor | None) -> Tensor | None:

@@ -76,6 +76,12 @@ class ObjectPrompt:
     number: int = 0
 
     @property
+    def is_wanted(self) -> bool:
+        """Something shows the object, and not only what it is not."""
+        is_clicked = any(point.positive for point in self.points)
+        return is_clicked or self.box is not None or self.mask is not None
+
+    @property
     def is_single_click(self) -> bool:
         """One positive click and nothing else: ambiguous between a part, an object and a group."""
         return (

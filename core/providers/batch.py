@@ -89,7 +89,8 @@ class BatchRequest:
         A provider that names what it finds gets all phrases at once. So does every provider with
         points and boxes beside the words, of which nobody could say to which phrase they belong.
         """
-        if self.features.names_phrases or any(self.objects):
+        has_shapes = any(each.is_wanted for frame in self.objects for each in frame)
+        if self.features.names_phrases or has_shapes:
             return (self.prompt,) if self.prompt else ()
         return split_phrases(self.prompt)
 
@@ -117,8 +118,7 @@ def check_request(asked: BatchRequest) -> None:
         if not getattr(asked.features, _NEEDED.get(feature, feature)):
             raise InputError(_refusal(asked, feature))
     check_apart(split_phrases(asked.prompt), split_phrases(asked.unwanted))
-    has_shapes = any(asked.objects)
-    if asked.prompt and has_shapes and not asked.features.text_with_shapes:
+    if asked.prompt and any(asked.objects) and not _go_together(asked):
         others = ", ".join(who_can("text_with_shapes"))
         raise InputError(
             f"prompt and points: {asked.title} takes words or points and boxes, not both in one "
@@ -126,6 +126,14 @@ def check_request(asked: BatchRequest) -> None:
         )
     _check_picture_url(asked)
     _check_queue(asked)
+
+
+def _go_together(asked: BatchRequest) -> bool:
+    """Whether the provider takes the words and these shapes in one call."""
+    if asked.features.text_with_shapes:
+        return True
+    objects = [each for frame in asked.objects for each in frame]
+    return asked.features.text_with_negatives and not any(each.is_wanted for each in objects)
 
 
 def _check_picture_url(asked: BatchRequest) -> None:

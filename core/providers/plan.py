@@ -80,11 +80,12 @@ def plan_frame(
 def _groups(asked: BatchRequest, objects: tuple) -> list[tuple[str, tuple]]:
     """Words and prompts that go into one call together."""
     features = asked.features
-    if objects:
+    if any(each.is_wanted for each in objects):
         groups = [objects] if features.joins_objects else [(each,) for each in objects]
         return [(asked.prompt, group) for group in groups]
     if asked.phrases:
-        return [(phrase, ()) for phrase in asked.phrases]
+        # Points that are not wanted go with every phrase.
+        return [(phrase, objects) for phrase in asked.phrases]
     return [("", ())] if features.everything else []
 
 

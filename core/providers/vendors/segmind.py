@@ -1,4 +1,4 @@
-"""Segmind sam-v2-image: words or points in, one mask out.
+"""Segmind sam-v2-image: words or points in, one mask or marked image out.
 
 Sources: the vendor's page; the SDK's segmind/client.py and exceptions.py for headers and errors.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from ..answers import base64_bytes, is_picture, picture_content, read_json, unusable
 from ..contract import Features, Profile, Provider, SegmentRequest
 from ..failures import error_text, status_failure
-from ..fields import POINTS, prompt_field
+from ..fields import POINTS, SwitchField, prompt_field
 from ..images import pixel
 from ..wire import (
     Answer,
@@ -29,6 +29,21 @@ from ..wire import (
 )
 
 _PATH = "/v1/sam-v2-image"
+FIELDS = (
+    prompt_field("What to segment. Beside it, points with label 0 take away what lies there."),
+    POINTS,
+    SwitchField(
+        name="overlay_mask",
+        is_optional=True,
+        tooltip="Segmind returns the image with the mask drawn over it, and the mask is read from "
+        "where that differs from the image that was sent. Off is more exact.",
+    ),
+    SwitchField(
+        name="base64",
+        is_optional=True,
+        tooltip="Segmind returns the picture as text within JSON. The mask is the same.",
+    ),
+)
 _CREDIT_WORDS = ("credit", "balance", "spend", "limit")
 
 
@@ -42,8 +57,8 @@ def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
     body: dict[str, Any] = {
         "image": base64.b64encode(request.picture.data).decode("ascii"),
         # Both have defaults that are documented in two ways.
-        "base64": False,
-        "overlay_mask": False,
+        "base64": request.option("base64", False),
+        "overlay_mask": request.option("overlay_mask", False),
     }
     if request.prompt:
         # A prompt makes the provider ignore coordinates, and the other way round it must be absent.
@@ -63,12 +78,18 @@ def _coordinates(points: Sequence[list[int]]) -> str:
 
 
 def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> ParsedAnswer:
-    """The one mask, and what the headers say of the credits."""
+    """The one mask, and what the headers say of the credits.
+
+    An overlay is the image with the mask drawn over it, which shows where it differs.
+    """
     headers = answer.headers
     info = CallInfo(
         headers.get("x-request-id"), headers.get("x-remaining-credits"), headers.get("x-cost")
     )
-    return ParsedAnswer((FoundMask(_content(answer), Reading.LUMA, request.label),), info)
+    own = profile.extra_body
+    is_overlay = own.get("overlay_mask", request.option("overlay_mask", False))
+    reading = Reading.DIFFERENCE if is_overlay else Reading.LUMA
+    return ParsedAnswer((FoundMask(_content(answer), reading, request.label),), info)
 
 
 def _content(answer: Answer) -> Any:
@@ -119,8 +140,8 @@ PROVIDER = Provider(
     title="Segmind",
     url="https://api.segmind.com",
     key_variables=(("SEGMIND_API_KEY",),),
-    variants={"": Features(text=True, points=True, negative_points=True)},
-    fields=(prompt_field("What to segment."), POINTS),
+    variants={"": Features(text=True, points=True, negative_points=True, text_with_negatives=True)},
+    fields=FIELDS,
     auth_headers=auth_headers,
     build_request=build_request,
     parse_answer=parse_answer,

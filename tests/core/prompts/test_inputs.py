@@ -57,6 +57,26 @@ def test_negative_prompts_alone_are_refused(inputs):
         read_prompts(inputs, 2, SIZE)
 
 
+def test_beside_words_negative_prompts_may_stand_alone():
+    """All of them are of one object, whatever theirs were."""
+    points = '[{"x": 1, "y": 2, "label": 0}, {"x": 3, "y": 4, "label": 0, "object": 1}]'
+    inputs = PromptInputs(points=points, negative_coords=OFF)
+    first, second = read_prompts(inputs, 2, SIZE, has_words=True)
+    assert first == second
+    (alone,) = first
+    assert [(point.x, point.y) for point in alone.points] == [(1, 2), (3, 4), (50, 60)]
+    assert not alone.is_wanted
+    assert read_prompts(PromptInputs(), 1, SIZE, has_words=True) == [[]]
+
+
+def test_beside_words_and_a_click_each_object_needs_one_of_its_own():
+    points = '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "label": 0, "object": 1}]'
+    with pytest.raises(InputError, match="object 1 has only negative prompts"):
+        read_prompts(PromptInputs(points=points), 1, SIZE, has_words=True)
+    inputs = PromptInputs(points="[[1, 2]]", negative_coords=OFF)
+    assert read_prompts(inputs, 1, SIZE, True) == read_prompts(inputs, 1, SIZE)
+
+
 @pytest.mark.parametrize(
     "inputs",
     [

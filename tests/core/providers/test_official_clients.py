@@ -166,6 +166,15 @@ def test_segminds_client_sends_what_we_send(segminds, png, options, objects, own
     assert same_fields(server)
 
 
+def test_segminds_client_sends_its_switches_as_we_do(segminds, png):
+    server, client = segminds
+    own = {"overlay_mask": True, "base64": True, "prompt": "square"}
+    response = client.run_sync("sam-v2-image", image=base64.b64encode(png).decode(), **own)
+    assert response.json().keys() == {"image"}
+    run(ask_for(server, "segmind", own))
+    assert same_fields(server)
+
+
 def test_segminds_client_reads_an_error(segminds):
     _, client = segminds
     with pytest.raises(

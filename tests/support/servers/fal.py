@@ -256,7 +256,11 @@ class FalServer(ProviderServer):
 
     def _sam3(self, image: Image.Image, fields: dict[str, Any]) -> dict[str, Any]:
         shapes = (fields.get("point_prompts", []), fields.get("box_prompts", []))
-        masks = [_by_shapes(image, *shapes)] if any(shapes) else find_objects(image)
+        if any(int(p.get("label", 1)) for p in shapes[0]) or shapes[1]:
+            masks = [_by_shapes(image, *shapes)]
+        else:
+            unwanted = object_at(image, [(p["x"], p["y"]) for p in shapes[0]])
+            masks = [mask for mask in find_objects(image) if not (mask & unwanted).any()]
         masks = masks[: fields.get("max_masks", 3)]
         if not fields.get("return_multiple_masks", False):
             masks = masks[:1]

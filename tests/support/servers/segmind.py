@@ -55,7 +55,7 @@ class SegmindServer(ProviderServer):
             mask = np.any(find_objects(image) or [np.zeros(image.size[::-1], bool)], axis=0)
         else:
             mask = object_at(image, points)
-            mask &= ~(object_at(image, removed) if removed else np.zeros_like(mask))
+        mask &= ~(object_at(image, removed) if removed else np.zeros_like(mask))
         self.credits -= 0.5
         pixels = np.asarray(image)
         tinted = np.where(mask[..., None], pixels // 2 + 120, pixels)
