@@ -6,6 +6,7 @@ import { api } from "../../../scripts/api.js";
 // @ts-ignore: served by ComfyUI
 import { app } from "../../../scripts/app.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
+import { keepNames } from "./comfy_saved_values.js";
 import { parsePoints } from "./points.js";
 import { say, TEXTS } from "./texts.js";
 
@@ -13,6 +14,7 @@ import { say, TEXTS } from "./texts.js";
 
 const NAME = "SegmentAnywhere";
 const POINT_NODE = "SegmentAnywherePoint";
+const REMOTE_NODE = "SegmentAnywhereRemote";
 const SETTINGS = {
   live: `${NAME}.Editor.LivePreview`,
   opacity: `${NAME}.Editor.MaskOpacity`,
@@ -86,6 +88,7 @@ app.registerExtension({
 
   /** @param {ComfyNode} node */
   nodeCreated(node) {
+    if (node.comfyClass === REMOTE_NODE) keepNames(node);
     if (node.comfyClass !== POINT_NODE) return;
     const editor = new NodeEditor(host, node);
     // A copy in the clipboard is made as a node too, and never added or removed.
