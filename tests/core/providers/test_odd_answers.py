@@ -56,14 +56,24 @@ def fails(key: str, odd: Any, words: str, **profile: Any) -> tuple:
 
 
 READ = {
-    "a PNG labelled JSON": ("imagineo", faults.body(PNG, "application/json")),
+    **{
+        f"{key}, a PNG labelled {kind}": (key, faults.body(PNG, kind))
+        for key in ("imagineo", "segmind", "custom")
+        for kind in ("application/json", "text/html", "application/octet-stream")
+    },
+    **{
+        f"{key}, error {none!r}": (key, answer({"error": none, **good}))
+        for none in (None, "", False)
+        for key, good in (
+            ("imagineo", {"success": True, "data": {"image": b64(PNG)}}),
+            ("airefinery", {"data": [{"b64_json": b64(PNG)}]}),
+            ("segmind", {"image": b64(PNG)}),
+            ("moark", {"segments": [{"mask": counts()}]}),
+            ("custom", {"data": [b64(PNG)]}),
+        )
+    },
     "JSON text with Base64": ("imagineo", answer(json.dumps(b64(PNG)))),
-    "imagineo, error null": ("imagineo", answer({"error": None, "image": b64(PNG)})),
-    "imagineo, error empty": ("imagineo", answer({"error": "", "data": {"image": b64(PNG)}})),
-    "custom, error null": ("custom", answer({"error": None, "data": [b64(PNG)]})),
-    "custom, error empty": ("custom", answer({"error": "", "data": [b64(PNG)]})),
-    "custom, error false": ("custom", answer({"error": False, "masks": [b64(PNG)]})),
-    "moark, error null": (
+    "moark, error null, and a long answer": (
         "moark",
         answer({"error": None, "note": "x" * 5000, "segments": [{"mask": counts()}]}),
     ),
@@ -94,6 +104,19 @@ def test_an_unusual_answer_is_read(serve, name):
     assert np.abs(segments.boxes.numpy() - SQUARE).max() <= 1
     assert all(0 <= score <= 1 for score in segments.scores.tolist())
     assert len(server.received) == 3
+
+
+@pytest.mark.parametrize("none", [None, "", False])
+def test_fal_may_say_that_there_was_no_error(serve, none):
+    """In the status of a job, and in its result."""
+    server = serve("fal")
+
+    def change(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "error": none}).encode()
+
+    server.status_faults += [faults.changed(change)] * 20
+    server.result_faults.append(faults.changed(change))
+    assert len(run(ask_for(server, "fal")).segments) == 1
 
 
 def test_fals_scores_may_be_huge(serve):
