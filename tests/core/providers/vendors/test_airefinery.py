@@ -8,7 +8,7 @@ import pytest
 import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
-from segment_anywhere.core.providers.runs import summary
+from segment_anywhere.core.providers.reports import summary
 
 from tests.support.asks import ask_for, iou, run, square_image, square_mask
 from tests.support.servers import KEY

@@ -10,9 +10,9 @@ import pytest
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.contract import Profile, ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.registry import PROVIDERS
-from segment_anywhere.core.providers.runs import summary
+from segment_anywhere.core.providers.reports import summary
 from segment_anywhere.core.providers.vendors.fal_queue import QUEUE_URL, STORAGE_URL, read_status
 from segment_anywhere.core.providers.wire import Answer
 
@@ -56,7 +56,7 @@ def test_the_profile_may_ask_for_the_masked_image_too(serve, options, objects, o
 
 
 def test_a_webhook_is_asked_for_as_fals_client_does(serve):
-    server, paid = serve("fal"), PaidAnswers()
+    server, paid = serve("fal"), Journal()
     run(ask_for(server, "fal", {**EVF, "webhook_url": f" {HOOK} "}), paid=paid)
     assert server.webhooks == [HOOK]
     assert "webhook_url" not in server.received[0].fields
@@ -89,7 +89,7 @@ def test_a_webhook_that_fal_cannot_call_is_refused(serve, address):
 @pytest.mark.parametrize("has_id", [True, False])
 def test_info_has_what_the_queue_and_the_result_say(serve, has_id):
     """The id is the ticket's where the result does not name it; kept answers say the same."""
-    server, paid = serve("fal", has_id=has_id), PaidAnswers()
+    server, paid = serve("fal", has_id=has_id), Journal()
     ask = ask_for(server, "fal", EVF)
     for is_new in (True, False):
         (call,) = summary(ask, run(ask, paid=paid))["calls"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.providers.contract import ImageLimits
-from segment_anywhere.core.providers.images import encode_picture
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 
 from tests.support.asks import ask_for, iou, run, square_image, square_mask
 
-PNG = encode_picture(square_image()[0], ImageLimits()).data
+PNG = encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data
 
 
 def is_square(segments) -> bool:

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswers
-from segment_anywhere.core.providers.runs import summary
+from segment_anywhere.core.providers.journal import Journal
+from segment_anywhere.core.providers.reports import summary
 
 from tests.support.asks import ask_for, iou, run, square_image, square_mask
 from tests.support.servers import faults
@@ -57,8 +57,8 @@ def test_encodings_that_are_run_lengths(serve, encoding):
 
 
 def test_an_encoding_that_nobody_knows_is_named_and_the_answer_is_kept(serve):
-    server, paid = serve("moark", encoding="png"), PaidAnswers()
+    server, paid = serve("moark", encoding="png"), Journal()
     ask = ask_for(server, "moark")
     with pytest.raises(ProviderError, match="encoding is rle, .*found 'png'.*The answer is kept"):
         run(ask, paid=paid)
-    assert len(paid) == 1
+    assert len(paid.results()) == 1
