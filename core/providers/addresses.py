@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from .contract import Profile
+from .redaction import shown_address
 from .wire import CallFailed, Failure, FailureKind, shorten
 
 _LOCAL_NAMES = {"localhost", "ip6-localhost"}
@@ -62,7 +63,7 @@ def parse_url(text: str) -> URL:
     except (ValueError, TypeError):
         # Said below, as for whatever else is no address.
         pass
-    raise unsafe(f"the address {shorten(str(text)[:120])!r}")
+    raise unsafe(f"the address {shorten(shown_address(str(text))[:120])!r}")
 
 
 def _is_host(text: str) -> bool:

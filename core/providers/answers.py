@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import math
 from typing import Any
@@ -12,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..results.rle import MAX_PIXELS, decode
-from .masks import picture_format
-from .wire import Answer, CallFailed, Failure, FailureKind, Url, shorten
+from ..results.rle import decode
+from .wire import Answer, CallFailed, Drawn, Failure, FailureKind, Url, picture_format, shorten
 
 _MAX_POLYGONS = 10_000
+# Of JSON, which takes many times its size in memory: a mask of 3840 x 2160 in rows of numbers, and
+# the points of large polygons.
+_MAX_VALUES = 2**23
+_MAX_LISTS = 2**21
+# The most masks that are taken from one answer.
+MAX_MASKS = 10_000
 
 
 def unusable(detail: str) -> CallFailed:
@@ -28,6 +34,9 @@ def read_json(answer: Answer) -> Any:
     """The body as JSON; raises CallFailed where it is none."""
     if not answer.body:
         raise unusable("it is empty")
+    values, lists = answer.body.count(b","), answer.body.count(b"[") + answer.body.count(b"{")
+    if values > _MAX_VALUES or lists > _MAX_LISTS:
+        raise unusable(f"JSON with {max(values, lists):,} values is more than is read")
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
@@ -67,8 +76,8 @@ def base64_bytes(text: str) -> bytes:
         raise unusable(f"Base64 is expected, found {shorten(text[:60])!r}") from error
 
 
-def run_length_mask(value: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask [h, w] uint8, 0 or 255, from {"size": [h, w], "counts": ...}.
+def run_length_mask(value: Any, size: tuple[int, int]) -> Drawn:
+    """A mask [h, w] from {"size": [h, w], "counts": ...}.
 
     size: (H, W) of the picture that was sent. A size that is the picture's with height and width
     exchanged is taken for that mistake.
@@ -77,33 +86,67 @@ def run_length_mask(value: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
         raise unusable(f"run lengths are expected, found {shorten(repr(value))}")
     given = value.get("size", size)
     is_pair = isinstance(given, list | tuple) and len(given) == 2
-    if not is_pair or not all(type(side) is int for side in given):
+    if not is_pair or not all(type(side) is int and side > 0 for side in given):
         raise unusable(f"a mask's size is [height, width], found {shorten(repr(given))}")
-    given = tuple(given)
-    if given != size and given[::-1] == size:
-        given = size
+    height, width = size if tuple(given[::-1]) == size else given
+    draw = functools.partial(_run_lengths, value["counts"], (height, width))
+    return Drawn((height, width), draw)
+
+
+def _run_lengths(counts: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
-        return decode(value["counts"], given) * np.uint8(255)
+        mask = decode(counts, size)
     except InputError as error:
         raise unusable(str(error).removeprefix("mask: ")) from error
+    return np.multiply(mask, np.uint8(255), out=mask)
 
 
-def polygon_mask(polygons: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask [H, W] uint8, 0 or 255, from one polygon or several, each a list of [x, y]."""
-    import cv2
+def listed_mask(values: list[Any], size: tuple[int, int]) -> Drawn | NDArray[np.uint8]:
+    """A mask from a list: the rows of a picture, or polygons as `polygon_mask` takes them.
 
-    outlines: list[NDArray[np.int32]] = []
+    size: (H, W) of the picture that was sent. Lists of numbers are rows where they have its shape.
+    """
+    if isinstance(values[0], list) and len(values[0]) > 2 and not isinstance(values[0][0], list):
+        is_even = all(isinstance(row, list) and len(row) == len(values[0]) for row in values)
+        is_flat = len(values[0]) % 2 == 0 and len(values[0]) >= 6
+        height = len(values[0]) * size[0] / size[1]
+        if not is_flat or (is_even and len(values) > 1 and abs(len(values) - height) <= 1):
+            return rows_mask(values)
+    return polygon_mask(values, size)
+
+
+def polygon_mask(polygons: Any, size: tuple[int, int]) -> Drawn:
+    """A mask [H, W] from one polygon or several, each a list of [x, y], or flat: x, y, x, y, ...
+
+    Coordinates that all lie from 0 to 1, with fractions, are shares of the picture's sides.
+    """
     try:
-        rings = [polygons] if np.ndim(polygons[0]) == 1 else list(polygons)
-        outlines = [np.rint(np.asarray(ring, np.float64)) for ring in rings]
-        is_usable = all(ring.ndim == 2 and ring.shape[1] == 2 for ring in outlines)
+        rings = [polygons] if _is_ring(polygons) else list(polygons)
+        outlines = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in rings]
+        is_usable = all(map(_is_ring, rings)) and len(rings) <= _MAX_POLYGONS
         is_usable = is_usable and all((np.abs(ring) < 2**31).all() for ring in outlines)
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        is_usable = False
-    if not is_usable or len(outlines) > _MAX_POLYGONS:
+        outlines, is_usable = [], False
+    if not is_usable or not outlines:
         raise unusable(f"polygons of [x, y] are expected, found {shorten(repr(polygons)[:80])}")
+    return Drawn(size, functools.partial(_fill_polygons, outlines, size))
+
+
+def _is_ring(values: Any) -> bool:
+    """Three points at least: six numbers, or pairs of numbers."""
+    if np.ndim(values[0]) == 0:
+        return len(values) >= 6 and len(values) % 2 == 0
+    return len(values) >= 3 and all(np.shape(point) == (2,) for point in values)
+
+
+def _fill_polygons(outlines: list[NDArray[np.float64]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    import cv2
+
+    places = np.concatenate(outlines)
+    is_share = bool((places >= 0).all() and (places <= 1).all() and (places % 1).any())
+    scale = (size[1], size[0]) if is_share else (1, 1)
     mask = np.zeros(size, np.uint8)
-    cv2.fillPoly(mask, [ring.astype(np.int32) for ring in outlines], 255)
+    cv2.fillPoly(mask, [np.rint(ring * scale).astype(np.int32) for ring in outlines], (255,))
     return mask
 
 
@@ -113,7 +156,7 @@ def rows_mask(rows: Any) -> NDArray[np.uint8]:
         array = np.asarray(rows)
     except ValueError:
         array = np.zeros(0)
-    if array.ndim != 2 or array.dtype.kind not in "buif" or array.size > MAX_PIXELS:
+    if array.ndim != 2 or array.dtype.kind not in "buif":
         raise unusable("rows of numbers of equal length are expected")
     return np.where(array > 0.5, np.uint8(255), np.uint8(0))
 

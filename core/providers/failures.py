@@ -7,13 +7,12 @@ import html
 import json
 import re
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from .contract import Provider
+from .redaction import shown_address
 from .wire import Answer, Failure, FailureKind, shorten
 
-HIDDEN = "[hidden]"
 _TEXT_KEYS = ("error", "detail", "message", "msg", "error_description", "title")
 
 _BY_STATUS = {
@@ -97,7 +96,9 @@ def status_failure(answer: Answer, detail: str | None = None) -> Failure | None:
     detail = error_text(answer) if detail is None else detail
     if 300 <= status < 400:
         target = answer.headers.get("location", "nowhere")
-        return Failure(FailureKind.UNSAFE, f"a redirect to {shorten(target)}", status)
+        return Failure(
+            FailureKind.UNSAFE, f"a redirect to {shorten(shown_address(target))}", status
+        )
     fallback = FailureKind.SERVER if status >= 500 else FailureKind.REFUSED
     kind = _BY_STATUS.get(status, fallback)
     return Failure(kind, detail, status, may_repeat=status == 429, wait=retry_after(answer))
@@ -133,13 +134,6 @@ def stated_error(answer: Answer, body: Any) -> Failure | None:
     """The error that a JSON body states in spite of a good status; null and "" state none."""
     is_stated = isinstance(body, dict) and (body.get("error") or body.get("success") is False)
     return Failure(FailureKind.REFUSED, error_text(answer), answer.status) if is_stated else None
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Take secrets out of a text that others wrote."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return text
 
 
 def _text_of(value: Any) -> str:

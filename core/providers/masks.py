@@ -1,10 +1,14 @@
-"""Reads the masks of an answer: pictures of any kind, at any size, become [H, W] uint8."""
+"""Reads the masks of an answer: pictures of any kind, at any size, become [H, W] uint8.
+
+What is held at a time is bounded by the image that was sent, whatever an answer claims to be: a few
+hundred bytes can stand for gigabytes.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +17,28 @@ from PIL import Image
 from torch import Tensor
 
 from ..results.compact_mask import INSIDE
-from ..results.rle import MAX_PIXELS
 from ..tensors import resize_mask
-from .wire import CallFailed, Failure, FailureKind, FoundMask, Reading, Url
+from .images import frame_pixels
+from .wire import (
+    CallFailed,
+    Drawn,
+    Failure,
+    FailureKind,
+    FoundMask,
+    Reading,
+    Url,
+    picture_format,
+)
 
-_FORMATS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
+# A mask may have so many times the pixels of the image that was sent; a small image's may have as
+# many as a picture of 4096 x 4096.
+_TIMES = 4
+_ALWAYS_PIXELS = 2**24
+# The pixels of all masks of an answer together: 256 masks of 4096 x 4096, or 4,000 of one million.
+_PIXELS_IN_ALL = 2**32
+# Sides may be rounded, to multiples of 8 or by a twentieth; beyond, a mask has another shape.
+_ROUNDED_PIXELS = 8
+_ROUNDED_SHARE = 0.05
 # A mask has few pixels between black and white, and no colour.
 _EXTREME = 24
 _MASK_SHARE = 0.95
@@ -28,70 +49,131 @@ _CHANGE = 24
 _PLAIN = 12
 _MANY_VALUES = 16
 _MAX_CATEGORIES = 255
+# EXIF's tag for how a camera was held, and what turns its picture upright.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def picture_format(data: bytes) -> str | None:
-    """PNG, JPEG or WEBP by the first bytes, None for anything else."""
-    return next((name for magic, name in _FORMATS.items() if data.startswith(magic)), None)
+def read_all(masks: Sequence[FoundMask], frame: Tensor) -> Iterator[tuple[FoundMask, Tensor]]:
+    """Read the masks of one answer, one after the other: each with what was found.
+
+    As `read_masks`; raises CallFailed also where they have too many pixels together.
+    """
+    total = 0
+    for found in masks:
+        for array in _arrays(found, frame):
+            total += array.size
+            if total > _PIXELS_IN_ALL:
+                raise _broken(f"its {len(masks):,} masks have more than {_PIXELS_IN_ALL:,} pixels")
+            yield from ((found, mask) for mask in _finished(array, found, frame))
 
 
-def read_masks(found: FoundMask, frame: Tensor) -> list[Tensor]:
+def read_masks(found: FoundMask, frame: Tensor) -> Iterator[Tensor]:
     """Read one found mask for its frame: masks [H, W] uint8, 255 = inside, of the frame's size.
 
     frame: [H, W, 3] float32, 0..1, as it was before it was sent. There are several masks where the
     picture has categories, and none where nothing is inside. Raises CallFailed where the picture is
-    broken, of another format, too large, or no mask under the reading that was asked for.
+    broken, of another format, of more pixels than four times the frame's (and than 16 million), of
+    another shape, or no mask under the reading that was asked for.
     """
-    if isinstance(found.content, Url):
-        raise TypeError(f"the picture at {found.content.address} has to be fetched first")
-    if isinstance(found.content, np.ndarray):
-        arrays = [found.content]
-    else:
-        arrays = _read_picture(found.content, found.reading, frame)
-    size = (frame.shape[0], frame.shape[1])
-    masks = [_fit(_place(array, found), size) for array in arrays if array.any()]
-    return [mask for mask in masks if mask.any()]
+    for array in _arrays(found, frame):
+        yield from _finished(array, found, frame)
 
 
-def read_picture(masks: Sequence[FoundMask], size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """The provider's own picture of an image of (H, W): a cut-out, or the image with a mark on it.
+def _finished(array: NDArray[np.uint8], found: FoundMask, frame: Tensor) -> Iterator[Tensor]:
+    """The mask in its place and of the frame's size, unless nothing is inside."""
+    if array.any():
+        mask = _fit(_place(array, found), (frame.shape[0], frame.shape[1]))
+        if mask.any():
+            yield mask
 
-    Returns [H, W, 3] uint8, None where there are masks alone. Raises CallFailed as `read_masks`.
+
+def _arrays(found: FoundMask, frame: Tensor) -> Iterator[NDArray[np.uint8]]:
+    content = found.content
+    if isinstance(content, Url):
+        raise TypeError(f"the picture at {content.address} has to be fetched first")
+    if isinstance(content, bytes):
+        image = _decode(content, frame)
+        if found.canvas is None:
+            _check_shape((image.height, image.width), frame)
+        yield from _read_picture(image, picture_format(content) == "JPEG", found.reading, frame)
+        return
+    size = content.size if isinstance(content, Drawn) else content.shape
+    _check_pixels((size[0], size[1]), frame)
+    if found.canvas is None:
+        _check_shape((size[0], size[1]), frame)
+    yield content.draw() if isinstance(content, Drawn) else content
+
+
+def _check_pixels(size: tuple[int, int], frame: Tensor) -> None:
+    most = max(_ALWAYS_PIXELS, _TIMES * frame.shape[0] * frame.shape[1])
+    if size[0] * size[1] > most:
+        raise _broken(
+            f"its mask has {size[1]} x {size[0]} pixels; up to {most:,} are read for an image of "
+            f"{frame.shape[1]} x {frame.shape[0]}"
+        )
+
+
+def _check_shape(size: tuple[int, int], frame: Tensor) -> None:
+    """Refuse what would have to be stretched: its objects would not lie on those of the image."""
+    height, width = frame.shape[0], frame.shape[1]
+    fitting = size[1] * height / width
+    if abs(size[0] - fitting) > max(_ROUNDED_PIXELS, _ROUNDED_SHARE * fitting):
+        raise _broken(
+            f"its mask has {size[1]} x {size[0]} pixels, another shape than the image's "
+            f"{width} x {height}"
+        )
+
+
+def read_picture(masks: Sequence[FoundMask], frame: Tensor) -> NDArray[np.uint8] | None:
+    """The provider's own picture: a cut-out, or the image with a mark on it, at the image's size.
+
+    frame: as `read_masks` gets it. Returns [H, W, 3] uint8, None where there are masks alone. Raises CallFailed as `read_masks`.
     """
     for mask in masks:
         if isinstance(mask.content, bytes):
-            return _own_picture(mask.content, mask.reading, size)
+            return _own_picture(mask.content, mask.reading, frame)
     return None
 
 
-def _own_picture(data: bytes, reading: Reading, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+def _own_picture(data: bytes, reading: Reading, frame: Tensor) -> NDArray[np.uint8] | None:
     if reading in (Reading.LUMA, Reading.CATEGORIES):
         return None
-    image = _decode(data)
+    image = _decode(data, frame)
     if _guess(image) is Reading.LUMA:
         return None
-    height, width = size
+    height, width = frame.shape[0], frame.shape[1]
     picture = image.convert("RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(picture)
 
 
-def _read_picture(data: bytes, reading: Reading, frame: Tensor) -> list[NDArray[np.uint8]]:
-    image = _decode(data)
-    is_jpeg = image.format == "JPEG"
-    if reading is Reading.CATEGORIES:
-        return _categories(image, is_jpeg)
+def _read_picture(
+    image: Image.Image, is_jpeg: bool, reading: Reading, frame: Tensor
+) -> Iterator[NDArray[np.uint8]]:
     if reading is Reading.AUTO:
         reading = _guess(image)
-    if reading is Reading.ALPHA:
-        return [_alpha(image)]
-    if reading is Reading.DIFFERENCE:
-        return [_difference(image, frame)]
-    return [_luma(image, is_jpeg)]
+    if reading is Reading.CATEGORIES and not is_jpeg:
+        yield from _categories(image)
+    elif reading is Reading.ALPHA:
+        yield _alpha(image)
+    elif reading is Reading.DIFFERENCE:
+        yield _difference(image, frame)
+    else:
+        yield _luma(image, is_jpeg)
 
 
-def _decode(data: bytes) -> Image.Image:
+def _decode(data: bytes, frame: Tensor) -> Image.Image:
+    """The picture, upright, and in a mode that Pillow converts without fail."""
     name = picture_format(data)
     if name is None:
         start = data[:40].decode("ascii", "replace") if data else "nothing"
@@ -101,13 +183,28 @@ def _decode(data: bytes) -> Image.Image:
             # The limit below is stricter than the one that Pillow warns about.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=[name])
-        if image.width * image.height > MAX_PIXELS:
-            raise _broken(f"its picture has {image.width} x {image.height} pixels")
+        _check_pixels((image.height, image.width), frame)
         image.load()
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        # UnidentifiedImageError is an OSError; ValueError is about chunks beside the pixels.
-        raise _broken(f"its {name} picture is damaged or was cut off ({error})") from error
-    return image
+        if image.mode == "P" and image.has_transparency_data:
+            image = image.convert("RGBA")
+    except CallFailed:
+        raise
+    except Image.DecompressionBombError:
+        raise _broken("its picture has hundreds of millions of pixels") from None
+    except Exception as error:
+        # Pillow raises errors of any kind for damaged pictures.
+        what = str(error) or type(error).__name__
+        raise _broken(f"its {name} picture is damaged or was cut off ({what})") from error
+    return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # Damaged notes of a camera beside a good picture, of as many kinds as above.
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _broken(detail: str) -> CallFailed:
@@ -128,17 +225,21 @@ def _guess(image: Image.Image) -> Reading:
 
 
 def _is_mask(image: Image.Image) -> bool:
-    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
-    spread = pixels.max(axis=2) - pixels.min(axis=2)
-    grey = pixels.mean(axis=2)
-    extreme = (grey < _EXTREME) | (grey > 255 - _EXTREME) | (grey.max() <= 1)
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    spread = highest - np.minimum(np.minimum(red, green), blue)
+    sums = red.astype(np.uint16)
+    sums += green
+    sums += blue
+    extreme = (sums < 3 * _EXTREME) | (sums > 3 * (255 - _EXTREME)) | (sums.max() <= 3)
     return bool(np.mean(extreme & (spread <= _GREY_SPREAD)) >= _MASK_SHARE)
 
 
 def _alpha(image: Image.Image) -> NDArray[np.uint8]:
     if not image.has_transparency_data:
         raise _unclear("it has no transparency")
-    return np.asarray(image.convert("RGBA"))[..., 3]
+    has_channel = image.mode in ("RGBA", "LA")
+    return np.asarray((image if has_channel else image.convert("RGBA")).getchannel("A"))
 
 
 def _luma(image: Image.Image, is_jpeg: bool) -> NDArray[np.uint8]:
@@ -155,11 +256,12 @@ def _luma(image: Image.Image, is_jpeg: bool) -> NDArray[np.uint8]:
 
 def _grey(image: Image.Image) -> Image.Image:
     """Brightness in eight bits; what has more of them is spread over the range that it uses."""
-    if not image.mode.startswith("I") and image.mode != "F":
+    import cv2
+
+    if not image.mode.startswith("I"):
         return image.convert("L")
-    wide = np.asarray(image, np.float32)
-    spread = wide * (255.0 / max(float(wide.max()), 1.0))
-    return Image.fromarray(spread.clip(0, 255).astype(np.uint8))
+    wide = np.asarray(image)
+    return Image.fromarray(cv2.convertScaleAbs(wide, alpha=255.0 / max(int(wide.max()), 1)))
 
 
 def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:
@@ -168,42 +270,61 @@ def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:
 
     shown = np.asarray(image.convert("RGB"))
     height, width = shown.shape[:2]
-    sent = (frame.detach().cpu().numpy() * 255.0).round().astype(np.uint8)
+    sent = frame_pixels(frame)
     if sent.shape != shown.shape:
         sent = cv2.resize(sent, (width, height), interpolation=cv2.INTER_AREA)
-    change = np.abs(shown.astype(np.int16) - sent).max(axis=2)
-    changed = cv2.medianBlur((change > _CHANGE).astype(np.uint8), 5) > 0
+    red, green, blue = cv2.split(cv2.absdiff(shown, sent))
+    change = cv2.max(cv2.max(red, green), blue)
+    changed = cv2.medianBlur(cv2.compare(change, _CHANGE, cv2.CMP_GT), 5)
     if changed.all():
         raise _unclear("every pixel differs from the image that was sent")
-    if changed.any() and _is_plain(shown[changed]):
-        changed = ~changed
-    return np.where(changed, np.uint8(255), np.uint8(0))
+    is_turned = bool(changed.any()) and _is_plain(shown, changed)
+    return np.asarray(cv2.bitwise_not(changed) if is_turned else changed)
 
 
-def _is_plain(pixels: NDArray[np.uint8]) -> bool:
-    """Nearly all of [N, 3] pixels have one colour."""
-    away = np.abs(pixels - np.median(pixels, axis=0)).max(axis=1)
-    return bool(np.mean(away <= _PLAIN) >= _MASK_SHARE)
+def _is_plain(pixels: NDArray[np.uint8], where: NDArray[np.uint8]) -> bool:
+    """Nearly all pixels of [H, W, 3] have one colour, among those that are not 0 in [H, W]."""
+    import cv2
+
+    count = cv2.countNonZero(where)
+    counts = [cv2.calcHist([pixels], [each], where, [256], [0, 256]) for each in range(3)]
+    medians = [int(np.searchsorted(np.cumsum(each), count / 2)) for each in counts]
+    lowest = tuple(max(0, median - _PLAIN) for median in medians)
+    highest = tuple(min(255, median + _PLAIN) for median in medians)
+    alike = cv2.bitwise_and(cv2.inRange(pixels, lowest, highest), where)
+    return cv2.countNonZero(alike) >= _MASK_SHARE * count
 
 
-def _categories(image: Image.Image, is_jpeg: bool) -> list[NDArray[np.uint8]]:
+def _categories(image: Image.Image) -> Iterator[NDArray[np.uint8]]:
     """One mask per value of a categorical picture; 0, or else the commonest value, is ground."""
-    if is_jpeg:
-        return [_luma(image, is_jpeg)]
-    ids = np.asarray(image if image.mode in ("1", "L", "P") else image.convert("RGB"))
-    if image.mode.startswith("I"):
-        ids = np.asarray(image)
-    ids = ids.astype(np.int64)
-    if ids.ndim == 3:
-        ids = ids[..., 0] << 16 | ids[..., 1] << 8 | ids[..., 2]
+    ids = _category_ids(image)
     values, counts = np.unique(ids, return_counts=True)
     if values.size > _MANY_VALUES and _is_mask(image):
         # The many values are those of a soft edge.
-        return [_luma(image, is_jpeg)]
+        yield _luma(image, is_jpeg=False)
+        return
     if values.size > _MAX_CATEGORIES:
         raise _broken(f"its mask holds {values.size} different values")
     ground = 0 if 0 in values else values[counts.argmax()]
-    return [(ids == value).astype(np.uint8) * np.uint8(255) for value in values if value != ground]
+    for value in values:
+        if value != ground:
+            yield (ids == value).astype(np.uint8) * np.uint8(255)
+
+
+def _category_ids(image: Image.Image) -> NDArray:
+    """A number for each pixel: its value, or its colour."""
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode in ("1", "L", "P"):
+        return np.asarray(image, np.uint8)
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return red
+    colours = red.astype(np.uint32)
+    for channel in (green, blue):
+        colours <<= 8
+        colours |= channel
+    return colours
 
 
 def _place(array: NDArray[np.uint8], found: FoundMask) -> NDArray[np.uint8]:
@@ -221,9 +342,9 @@ def _place(array: NDArray[np.uint8], found: FoundMask) -> NDArray[np.uint8]:
 
 def _fit(array: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """Scale a mask to (H, W); one without soft edges stays without."""
-    mask = torch.from_numpy(np.array(array))
+    mask = torch.from_numpy(array if array.flags.writeable else array.copy())
     if mask.shape == size:
         return mask
-    scaled = resize_mask(mask[None].float(), size)[0]
     is_hard = bool(((mask == 0) | (mask == 255)).all())
+    scaled = resize_mask(mask[None].float(), size)[0]
     return (scaled >= INSIDE).byte() * 255 if is_hard else scaled.round().clamp(0, 255).byte()

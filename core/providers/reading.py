@@ -15,8 +15,7 @@ from ..results.segments import Instance
 from ..results.select import best_per_label
 from .batch import BatchRequest
 from .contract import SegmentRequest
-from .guard import guard
-from .masks import read_masks, read_picture
+from .masks import read_all, read_picture
 from .wire import FoundMask, ParsedAnswer, Reading
 
 
@@ -32,7 +31,6 @@ class ReadAnswer:
     picture: NDArray[np.uint8] | None = None
 
 
-@guard
 def read_answer(
     parsed: ParsedAnswer, request: SegmentRequest, frame: Tensor, index: int, asked: BatchRequest
 ) -> ReadAnswer:
@@ -42,21 +40,20 @@ def read_answer(
     """
     instances: list[Instance] = []
     first_free = 1 + max((each.number for each in request.objects), default=-1)
-    for found in parsed.masks:
-        for mask in read_masks(_as_asked(found, asked.read_as), frame):
-            shown = _shown_object(mask, request)
-            label = found.label or (shown.label if shown else request.label)
-            number = shown.number if shown else first_free + len(instances)
-            instances.append(Instance(compact(mask), found.score, label, index, number))
-    picture = read_picture(parsed.masks, (frame.shape[0], frame.shape[1]))
+    masks = [_as_asked(found, asked.read_as) for found in parsed.masks]
+    for found, mask in read_all(masks, frame):
+        shown = _shown_object(mask, request)
+        label = found.label or (shown.label if shown else request.label)
+        number = shown.number if shown else first_free + len(instances)
+        instances.append(Instance(compact(mask), found.score, label, index, number))
+    picture = read_picture(parsed.masks, frame)
     return ReadAnswer(instances, picture)
 
 
 def _as_asked(found: FoundMask, read_as: Reading) -> FoundMask:
     """The same mask, read as the user says where it is a picture."""
-    if read_as is Reading.AUTO or isinstance(found.content, np.ndarray):
-        return found
-    return replace(found, reading=read_as)
+    is_picture = isinstance(found.content, bytes)
+    return replace(found, reading=read_as) if is_picture and read_as is not Reading.AUTO else found
 
 
 def choose(wanted: list[Instance], unwanted: list[Instance], asked: BatchRequest) -> list[Instance]:

@@ -21,13 +21,14 @@ from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size, rgb_frame
 from .batch import BatchRequest, check_request
 from .contract import ProviderError
-from .guard import guarded
+from .guard import guard, guarded
 from .images import encode_picture, frame_pixels
 from .jobs import Fetched, Payment
 from .journal import Journal
 from .options import check_limits
 from .plan import PlannedCall, check_number, plan_frame, resumed
 from .reading import ReadAnswer, choose, read_answer
+from .redaction import Redactor
 from .reports import CallRecord, RunProgress, RunResult, Slot, explain_all
 from .transport import Limits, Transport
 from .wire import CallFailed, CallInfo, Failure, FailureKind, Picture
@@ -80,15 +81,17 @@ async def segment(
     batch, height, width = image_size(image)
     _check_packages()
     check_request(asked)
-    asked = replace(asked, provider=guarded(asked.provider))
+    redactor = Redactor(asked.profile)
+    asked = replace(asked, provider=guarded(asked.provider, redactor))
     progress = RunProgress(asked.title, batch)
     with journal.run():
         async with Transport(asked.provider, asked.profile, limits.transport) as transport:
-            run = _Run(image, asked, limits, transport, journal, progress)
+            run = _Run(image, asked, limits, transport, journal, progress, redactor)
             frames = await _watched(run, hooks)
     if run.failures:
         done = {call.frame for call in run.calls}
-        raise ProviderError(explain_all(asked, batch, run.failures, run.unsent, done))
+        told = explain_all(asked, batch, run.failures, run.unsent, done)
+        raise ProviderError(redactor.tell(told))
     instances = [instance for frame in frames for instance in frame]
     if not any(asked.objects):
         instances = numbered(instances, asked.phrases)
@@ -108,6 +111,7 @@ class _Run:
         transport: Transport,
         journal: Journal,
         progress: RunProgress,
+        redactor: Redactor,
     ):
         self.failures: dict[Slot, Failure] = {}
         self.unsent: set[int] = set()
@@ -119,6 +123,7 @@ class _Run:
         self._limits = limits
         self._transport = transport
         self._journal = journal
+        self._read_answer = guard(read_answer, redactor)
         self._is_stopped = False
         self._payments: dict[Slot, Payment] = {}
         # Frames in memory: those under way, and the next ones, which are encoded meanwhile.
@@ -228,7 +233,7 @@ class _Run:
 
     def _read(self, fetched: Fetched, index: int) -> ReadAnswer:
         frame = rgb_frame(self._image, index)
-        return read_answer(fetched.parsed, fetched.request, frame, index, self._asked)
+        return self._read_answer(fetched.parsed, fetched.request, frame, index, self._asked)
 
     async def _fetch(self, call: PlannedCall, encode: _Once) -> Fetched | None:
         """The call's answer, None for a job that is not waited for.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,7 +21,8 @@ from yarl import URL
 
 from .addresses import CheckedResolver, check_download, parse_url, reach_of, unsafe
 from .contract import Profile, Provider
-from .failures import HIDDEN, redact, status_failure
+from .failures import status_failure
+from .redaction import Redactor, shown_address
 from .wire import Answer, CallFailed, Failure, FailureKind, FormPart, HttpRequest, shorten
 
 if TYPE_CHECKING:
@@ -30,13 +32,14 @@ log = logging.getLogger(__name__)
 
 _USER_AGENT = "segment-anywhere"
 _CHUNK = 2**16
-_SHORTEST_SECRET = 6
 _MAX_REDIRECTS = 3
 _REDIRECTS = {301, 302, 303, 307, 308}
 _FREE_METHODS = {"GET"}
 _PAID_METHODS = {"POST"}
 # A question that costs nothing is asked again rather than waited for.
 _FREE_READ_SECONDS = 60.0
+# The second is not known everywhere.
+_UNKNOWN_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _Send = Callable[[HttpRequest, URL], Awaitable[Answer]]
 _FREE_STATUSES = {500, 502, 503, 504}
 
@@ -62,8 +65,8 @@ class Transport:
         self._origins = _key_origins(provider, profile)
         self._reach = reach_of(profile)
         self._headers = {**provider.auth_headers(profile), **profile.extra_headers}
-        self._secrets = _secrets(profile)
         self._stopped = asyncio.Event()
+        self._redactor = Redactor(profile)
 
     async def __aenter__(self) -> Transport:
         # No compression: a size limit must hold for what is unpacked as well. No cookies, no netrc.
@@ -166,13 +169,14 @@ class Transport:
             raise self._broken(error, may_repeat=False) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Nothing has been sent yet.
-            raise self._broken(error, may_repeat=True) from None
+            raise self._broken(error, may_repeat=not _is_unknown_host(error)) from None
         except asyncio.TimeoutError:
             raise self._timed_out(is_free) from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken(error, may_repeat=is_free, sent=not is_free) from None
-        log.debug("%s %s%s: %s", request.method, url.host, url.path, response.status)
-        return self._clean(response, received)
+        log.debug("%s %s: %s", request.method, shown_address(str(url)), response.status)
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return self._redactor.answer(Answer(response.status, named, received))
 
     def _timeout(self, read: float | None) -> aiohttp.ClientTimeout:
         """read: seconds to the next byte; None where the run says how long a call may take."""
@@ -234,17 +238,8 @@ class Transport:
         )
         return max(wait, 0.0)
 
-    def _clean(self, response: aiohttp.ClientResponse, data: bytes) -> Answer:
-        """The answer without the key, which some providers repeat in their errors."""
-        headers = {
-            name.lower(): redact(value, self._secrets) for name, value in response.headers.items()
-        }
-        for secret in self._secrets:
-            data = data.replace(secret.encode(), HIDDEN.encode())
-        return Answer(response.status, headers, data)
-
     def _broken(self, error: Exception, may_repeat: bool, sent: bool = False) -> CallFailed:
-        detail = shorten(redact(str(error) or type(error).__name__, self._secrets))
+        detail = shorten(self._redactor.tell(str(error) or type(error).__name__))
         if sent:
             detail += "; the request was sent and may have been billed, so it is not repeated"
         failure = Failure(FailureKind.NETWORK, detail, may_repeat=may_repeat)
@@ -261,19 +256,18 @@ def _may_repeat(failure: Failure, method: str, limits: Limits) -> bool:
     return failure.may_repeat or (method in _FREE_METHODS and failure.status in _FREE_STATUSES)
 
 
+def _is_unknown_host(error: Exception) -> bool:
+    """The name exists nowhere, which asking again does not change."""
+    cause = getattr(error, "os_error", None)
+    return isinstance(cause, socket.gaierror) and cause.errno in _UNKNOWN_HOST
+
+
 def _key_origins(provider: Provider, profile: Profile) -> set[URL]:
     """The origins that may see the key."""
     origins = {URL(profile.url).origin()}
     if URL(provider.url).origin() in origins:
         origins |= {URL(host).origin() for host in provider.key_hosts}
     return origins
-
-
-def _secrets(profile: Profile) -> list[str]:
-    """What must not appear in a message, the longest first; short words would only garble it."""
-    found = {profile.key, *profile.key.split(":"), *profile.extra_headers.values()}
-    long = [secret for secret in found if len(secret) >= _SHORTEST_SECRET]
-    return sorted(long, key=len, reverse=True)
 
 
 def _form(parts: tuple[FormPart, ...]) -> aiohttp.FormData:

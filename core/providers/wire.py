@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MAX_DETAIL = 300
+_FORMATS = {"PNG": rb"\x89PNG\r\n\x1a\n", "JPEG": rb"\xff\xd8\xff", "WEBP": rb"RIFF.{4}WEBP"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,17 @@ class Url:
     address: str
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A mask that is drawn only when it is read, for an answer may describe thousands.
+
+    size: (H, W). draw: makes [H, W] uint8, 0 or 255; raises CallFailed where it cannot.
+    """
+
+    size: tuple[int, int]
+    draw: Callable[[], NDArray[np.uint8]]
+
+
 class Reading(str, Enum):
     """How a picture shows a mask."""
 
@@ -120,11 +133,12 @@ READ_AS = (Reading.AUTO, Reading.ALPHA, Reading.LUMA, Reading.DIFFERENCE)
 class FoundMask:
     """One mask of an answer, not yet read.
 
-    content: an encoded picture, its address, or [h, w] uint8, 0..255. origin and canvas: where the
-    mask's top-left corner (x, y) lies in a picture of (H, W), for masks cut to their box.
+    content: an encoded picture, its address, what draws it, or [h, w] uint8, 0..255. origin and
+    canvas: where the mask's top-left corner (x, y) lies in a picture of (H, W), for masks cut to
+    their box.
     """
 
-    content: bytes | Url | NDArray[np.uint8]
+    content: bytes | Url | Drawn | NDArray[np.uint8]
     reading: Reading = Reading.LUMA
     label: str = ""
     score: float = 1.0
@@ -262,3 +276,8 @@ def shorten(text: str) -> str:
     """What others wrote, or sent, as one line of at most 300 characters."""
     text = " ".join(text.split())
     return text if len(text) <= _MAX_DETAIL else text[: _MAX_DETAIL - 3] + "..."
+
+
+def picture_format(data: bytes) -> str | None:
+    """PNG, JPEG or WEBP by the first bytes, None for anything else."""
+    return next((name for name, magic in _FORMATS.items() if re.match(magic, data, re.S)), None)

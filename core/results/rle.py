@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-# No mask that can be decoded here needs more text than this; a decompression bomb would.
-_MAX_TEXT = 64 * 2**20
+# No mask of any use needs more text or runs than this, which take up to twenty times as much memory
+# while they are read; a decompression bomb would.
+_MAX_TEXT = 8 * 2**20
+_MAX_RUNS = 2**21
 MAX_PIXELS = 2**26
 _GZIP_OR_ZLIB = 47
 # Runs of up to 2**45 pixels; a longer group can only be damage.
@@ -39,10 +41,11 @@ def decode(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> NDArra
             f"and up to {MAX_PIXELS:,} pixels. The answer is damaged: send the request again."
         )
     total = height * width
-    found = [runs for runs in _readings(counts) if runs.size]
-    for runs in found:
-        if (runs >= 0).all() and runs.sum() == total:
+    found = []
+    for runs in _readings(counts):
+        if (runs >= 0).all() and runs.sum() == total and runs.size <= _MAX_RUNS:
             return _fill(runs, size)
+        found += [runs] if runs.size else []
     raise InputError(_complaint(found, size))
 
 
@@ -70,6 +73,8 @@ def _readings(counts: str | bytes | Sequence[int]) -> Iterator[NDArray[np.int64]
         yield _integers(counts)
         return
     text = counts.encode("utf-8", "replace") if isinstance(counts, str) else counts
+    if len(text) > _MAX_TEXT:
+        return
     unwrapped = _unwrap(text)
     for candidate in (unwrapped, text):
         # "[" is a letter of COCO's alphabet too, so a failed reading proves nothing: try the next.
@@ -125,17 +130,20 @@ def _coco_runs(text: bytes) -> NDArray[np.int64]:
     fourth run on, the difference to the run two before is stored. pycocotools reads damaged strings
     without a word, so they are read here first.
     """
-    letters = np.frombuffer(text.strip(), np.uint8).astype(np.int64) - 48
-    if not letters.size or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
+    # What is below the alphabet ends up above it.
+    letters = np.frombuffer(text.strip(), np.uint8) - np.uint8(48)
+    if not letters.size or letters.max() > 63 or letters[-1] & 32:
         return _NONE
     last = np.flatnonzero((letters & 32) == 0)
     first = np.concatenate(([0], last[:-1] + 1))
     if (last - first).max() >= _MAX_GROUP:
         return _NONE
-    place = 5 * (np.arange(letters.size) - np.repeat(first, last - first + 1))
-    runs = np.add.reduceat((letters & 31) << place, first)
+    place = np.arange(letters.size, dtype=np.int32)
+    place -= np.repeat(first.astype(np.int32), last - first + 1)
+    place *= 5
+    runs = np.add.reduceat((letters & 31).astype(np.int64) << place, first)
     negative = (letters[last] & 16) != 0
-    runs[negative] -= np.int64(1) << (place[last][negative] + 5)
+    runs[negative] -= np.int64(1) << (place[last][negative].astype(np.int64) + 5)
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
@@ -145,6 +153,8 @@ def _complaint(found: list[NDArray[np.int64]], size: tuple[int, int]) -> str:
     wanted = f"{size[0]} x {size[1]} = {size[0] * size[1]:,} pixels"
     if not found:
         what = "text that is none of the known encodings"
+    elif any(runs.size > _MAX_RUNS for runs in found):
+        what = f"more than {_MAX_RUNS:,} runs"
     elif any((runs >= 0).all() for runs in found):
         totals = {int(runs.sum()) for runs in found if (runs >= 0).all()}
         what = f"runs that add up to {', '.join(f'{total:,}' for total in sorted(totals))}"

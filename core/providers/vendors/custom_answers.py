@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..answers import (
+    listed_mask,
     picture_content,
-    polygon_mask,
     read_score,
     read_text,
-    rows_mask,
     run_length_mask,
     unusable,
 )
@@ -106,11 +105,7 @@ def _mask(value: Any, request: SegmentRequest, label: str, score: float) -> Foun
     if isinstance(value, list):
         if not value:
             return FoundMask(np.zeros(size, np.uint8), label=label, score=score)
-        is_rows = (
-            isinstance(value[0], list) and len(value[0]) > 2 and not isinstance(value[0][0], list)
-        )
-        mask = rows_mask(value) if is_rows else polygon_mask(value, size)
-        return FoundMask(mask, label=label, score=score)
+        return FoundMask(listed_mask(value, size), label=label, score=score)
     return FoundMask(picture_content(value), label=label, score=score)
 
 

@@ -24,7 +24,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _read(pixels: np.ndarray, reading: Reading) -> list[torch.Tensor]:
     frame = torch.zeros(*pixels.shape[:2], 3)
-    return read_masks(FoundMask(_png(pixels), reading), frame)
+    return list(read_masks(FoundMask(_png(pixels), reading), frame))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def _read(pixels: np.ndarray, reading: Reading) -> list[torch.Tensor]:
     ids=["one ring", "two rings", "halves are rounded"],
 )
 def test_polygons_are_filled_with_their_outline(polygons, filled):
-    mask = polygon_mask(polygons, (5, 6))
+    mask = polygon_mask(polygons, (5, 6)).draw()
     assert mask.dtype == np.uint8 and mask.shape == (5, 6)
     assert {(int(x), int(y)) for y, x in np.argwhere(mask == 255)} == filled
     assert np.count_nonzero(mask) == len(filled)
