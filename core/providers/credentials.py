@@ -14,24 +14,29 @@ kept on disk:
     dialect = "roboflow"
     url = "http://192.168.1.20:9001"
     local = true
+
+No message shows a value of it, nor a name that this module does not know: it may be a key that was
+written in the wrong place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yarl import URL
-
-from .addresses import is_loopback
+from .addresses import is_loopback, parse_url
 from .contract import Profile, Provider, ProviderError
 from .failures import key_names
 from .journal import FILE_NAME as JOURNAL_FILE
+from .redaction import HIDDEN, is_token, shown_address
 from .registry import PROVIDERS
+from .wire import CallFailed
 
 FILE_NAME = "providers.toml"
 CUSTOM = "custom"
@@ -40,7 +45,8 @@ _URL_VARIABLE = "SEGMENT_ANYWHERE_{}_URL"
 # Tables that are merged under a custom profile of the same name, so that each dialect works with no
 # file at all.
 BUILT_IN_PROFILES: Mapping[str, Mapping[str, str]] = {
-    "openai": {"dialect": "openai", "url": "http://127.0.0.1:8091"},
+    # Its address is the provider's own, which a variable may move.
+    "openai": {"dialect": "openai"},
     "huggingface": {
         "dialect": "huggingface",
         "url": "https://router.huggingface.co/hf-inference",
@@ -53,6 +59,9 @@ BUILT_IN_PROFILES: Mapping[str, Mapping[str, str]] = {
         "key_variable": "ROBOFLOW_API_KEY",
     },
 }
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# All of a parser's message that is not from the file.
+_PLACE = re.compile(r"at (line \d+, column \d+|end of document)")
 # What each entry of a table is; text where nothing else is said.
 _KINDS: Mapping[str, type] = {"local": bool, "proxy": bool, "headers": dict, "body": dict}
 _ENTRIES = {"key", "url", "auth", "account", "model", "dialect", "key_variable", *_KINDS}
@@ -65,14 +74,17 @@ def load_profile(
 
     name: the profile of a custom server, "" for the others. folder: where providers.toml may lie.
     The environment goes before the file, the file before the vendor's own address; within the
-    environment our variable goes before the vendor's. Raises ProviderError where a key is missing,
-    the file is unreadable or readable by others, or an address is no https (http is for this
-    machine, and for profiles with local = true).
+    environment our variable goes before the vendor's. A profile of a custom server with an address
+    of its own keeps that: its key is for that address alone. Raises ProviderError where a key is
+    missing, the file is unreadable or readable by others, or an address is no https (http is for
+    this machine, and for profiles with local = true).
     """
     path = folder / FILE_NAME
     settings = _table(provider, name, _read_file(path), path)
-    own_url = settings.pop("url", "")
-    url = (_url_from(environment, provider) or own_url or provider.url).rstrip("/")
+    moved = _url_from(environment, provider)
+    own = settings.pop("url", "").strip()
+    url = own or moved if provider.key == CUSTOM else moved or own
+    url = (url or provider.url).rstrip("/")
     own_key = settings.pop("key", "")
     variable = settings.pop("key_variable", "")
     groups = ((variable,),) if variable else provider.key_variables
@@ -110,12 +122,13 @@ def has_key(provider: Provider, folder: Path, environment: Mapping[str, str] = o
 def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple:
     """Changes when calls may go elsewhere or ask for something else: addresses, and the file.
 
-    No key is in it, nor anything made from one.
+    No key is in it, nor anything made from one. The host shows it, so that addresses, which may
+    hold a password, are in it as their SHA-256.
     """
     prefix, suffix = _URL_VARIABLE.split("{}")
     vendors = {name for provider in PROVIDERS.values() for name in provider.url_variables}
     urls = sorted(
-        (name, value)
+        (name, hashlib.sha256(value.encode("utf-8", "replace")).hexdigest())
         for name, value in environment.items()
         if name in vendors or (name.startswith(prefix) and name.endswith(suffix))
     )
@@ -139,8 +152,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         content = _parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        # The parser's message has a place, but no text of the file.
-        raise ProviderError(f"{path}: cannot be read as TOML ({error}). Correct it.") from None
+        place = _PLACE.search(str(error))
+        where = f" ({place[0]})" if place else ""
+        raise ProviderError(f"{path}: cannot be read as TOML{where}. Correct it.") from None
     return content
 
 
@@ -157,14 +171,16 @@ def _table(provider: Provider, name: str, content: Mapping[str, Any], path: Path
     place = provider.key
     if provider.key == CUSTOM:
         own = table if isinstance(table, dict) else {}
-        names = sorted({*BUILT_IN_PROFILES, *own})
-        if name not in names:
+        if name not in {*BUILT_IN_PROFILES, *own}:
+            tables = {each for each, value in own.items() if isinstance(value, dict)}
+            names = sorted(each for each in {*BUILT_IN_PROFILES, *tables} if not is_token(each))
+            found = HIDDEN if is_token(name) else repr(name)
             raise ProviderError(
-                f"profile: found {name!r}; accepted are {', '.join(names)}. A server of your own "
+                f"profile: found {found}; accepted are {', '.join(names)}. A server of your own "
                 f"gets a table [custom.NAME] with url and dialect in {path}."
             )
         table = own.get(name, {})
-        place = f"custom.{name}"
+        place = f"custom.{HIDDEN if is_token(name) else name}"
     _check_table(table, place, path)
     built_in = BUILT_IN_PROFILES.get(name, {}) if provider.key == CUSTOM else {}
     return {**built_in, **table}
@@ -173,13 +189,26 @@ def _table(provider: Provider, name: str, content: Mapping[str, Any], path: Path
 def _check_table(table: Any, place: str, path: Path) -> None:
     if not isinstance(table, dict):
         raise ProviderError(f"{path}: [{place}] is no table. Write entries below [{place}].")
-    for entry, value in table.items():
-        kind = _KINDS.get(entry, str)
-        if entry not in _ENTRIES or not isinstance(value, kind):
+    for number, (entry, value) in enumerate(table.items(), 1):
+        is_known = entry in _ENTRIES
+        if not is_known or not isinstance(value, _KINDS.get(entry, str)):
+            shown = f"entry {entry}" if is_known else f"entry number {number}"
+            what = "of the wrong type" if is_known else "not known"
             raise ProviderError(
-                f"{path}: the entry {entry} of [{place}] is not known or of the wrong type; "
-                f"accepted are {', '.join(sorted(_ENTRIES))}, of which headers and body are tables "
-                "and local and proxy are true or false. Correct it."
+                f"{path}: the {shown} of [{place}] is {what}; accepted are "
+                f"{', '.join(sorted(_ENTRIES))}, of which headers and body are tables, and local "
+                "and proxy are true or false. Correct it."
+            )
+    _check_headers(table.get("headers", {}), place, path)
+
+
+def _check_headers(headers: Mapping[str, Any], place: str, path: Path) -> None:
+    for number, (name, value) in enumerate(headers.items(), 1):
+        is_text = isinstance(value, str | int | float) and str(value).isprintable()
+        if not is_text or not _HEADER_NAME.fullmatch(name):
+            raise ProviderError(
+                f"{path}: header number {number} of [{place}] cannot be sent; accepted are names "
+                "of letters, digits and hyphens, and a line of text each. Correct it."
             )
 
 
@@ -203,19 +232,20 @@ def _key_from(environment: Mapping[str, str], groups: tuple[tuple[str, ...], ...
 
 def _is_allowed(profile: Profile) -> bool:
     try:
-        url = URL(profile.url)
-        if url.scheme not in ("http", "https") or not url.host or url.user:
-            return False
-    except ValueError:
+        url = parse_url(profile.url)
+    except CallFailed:
         return False
-    return url.scheme == "https" or is_loopback(url) or profile.is_local
+    # Paths are put behind it.
+    is_complete = not url.query_string and not url.fragment
+    return is_complete and (url.scheme == "https" or is_loopback(url) or profile.is_local)
 
 
 def _check_url(profile: Profile, provider: Provider) -> None:
     if not _is_allowed(profile):
         raise ProviderError(
-            f"{provider.title}: found the URL {profile.url!r}; accepted is https://..., and http "
-            "for this machine or with local = true in the profile. Correct "
+            f"{provider.title}: found the URL {shown_address(profile.url)!r}; accepted is "
+            "https://..., without a user and without parameters, and http for this machine or with "
+            "local = true in the profile. Correct "
             f"{' or '.join(_url_variables(provider))} or providers.toml."
         )
 

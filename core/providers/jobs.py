@@ -269,9 +269,9 @@ class Payment:
         return parsed.with_files(kept.files)
 
     async def _file(self, address: str) -> bytes:
-        """Download a picture; one that is not there yet, or any more, is asked for again."""
+        """Download a picture; it is about it alone where the store does not have it any more."""
         try:
-            return await _patiently(partial(self._transport.download, address), _GONE)
+            return await self._transport.download(address)
         except CallFailed as error:
             failure = replace(error.failure, of_result=True)
             if failure.kind in _GONE:

@@ -170,13 +170,14 @@ def shown_address(text: str) -> str:
         # What follows could be the rest of a password with a slash in it.
         return f"{shown}:{HIDDEN}"
     shown += f":{port}" if port else ""
-    shown += "/".join(map(without_tokens, address[end:].split("/")))
+    parts = address[end:].split("/")
+    shown += "/".join(HIDDEN if is_token(part) else part for part in parts)
     return f"{shown}{question or mark}{HIDDEN}" if question or mark else shown
 
 
-def without_tokens(text: str) -> str:
-    """A name that others chose; hidden where it looks drawn at random, as tokens do."""
-    return HIDDEN if any(map(_RANDOM.fullmatch, _WORD.findall(text))) else text
+def is_token(text: str) -> bool:
+    """Whether a name, such as a part of an address, looks drawn at random."""
+    return any(map(_RANDOM.fullmatch, _WORD.findall(text)))
 
 
 def _secrets(profile: Profile) -> Iterator[str]:
@@ -193,7 +194,7 @@ def _secrets(profile: Profile) -> Iterator[str]:
         if isinstance(value, str) and _SECRET_NAME.search(name)
     ]
     path = profile.url.partition("//")[2].split("/")[1:]
-    candidates += [part for part in path if without_tokens(part) != part]
+    candidates += [part for part in path if is_token(part)]
     return (secret for secret in candidates if len(secret) >= _SHORTEST)
 
 

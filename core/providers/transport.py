@@ -12,7 +12,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ _FREE_READ_SECONDS = 60.0
 # The second is not known everywhere.
 _UNKNOWN_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _Send = Callable[[HttpRequest, URL], Awaitable[Answer]]
+# A store says so of a file that has not reached all its machines.
+_NOT_THERE_YET = {403, 404}
 _FREE_STATUSES = {500, 502, 503, 504}
 
 
@@ -116,7 +118,11 @@ class Transport:
             raise CallFailed(failure)
 
     async def download(self, address: str) -> bytes:
-        """Fetch a result without the key; redirects are followed, and each address is checked."""
+        """Fetch a result without the key; redirects are followed, and each address is checked.
+
+        Raises CallFailed, after some attempts also where a store says that the file is not there or
+        not to be read: it may be on its way. That is about the file alone, whatever its kind.
+        """
         for _ in range(_MAX_REDIRECTS + 1):
             url = check_download(address, self._reach)
             request = HttpRequest("GET", str(url))
@@ -142,7 +148,8 @@ class Transport:
         answer = await self._exchange(self._files, request, url, {})
         failure = None if answer.status in _REDIRECTS else status_failure(answer)
         if failure is not None:
-            raise CallFailed(failure)
+            is_settled = answer.status not in _NOT_THERE_YET
+            raise CallFailed(replace(failure, may_repeat=failure.may_repeat or not is_settled))
         return answer
 
     async def _exchange(

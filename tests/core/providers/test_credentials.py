@@ -89,13 +89,39 @@ def test_a_file_that_others_can_reach_is_refused(tmp_path, write, mode):
 FILES = {
     "no TOML": (f"[segmind\nkey = '{KEY}'", "cannot be read as TOML"),
     "no table": (f"segmind = '{KEY}'", r"\[segmind\] is no table"),
-    "unknown entry": (f"[segmind]\nkey = '{KEY}'\nkeey = '{KEY}'", "entry keey of .segmind."),
+    "unknown entry": (
+        f"[segmind]\nkey = '{KEY}'\nkeey = '{KEY}'",
+        "number 2 of .segmind. is not known",
+    ),
     "key of another type": ("[segmind]\nkey = 5", "entry key of .segmind."),
     "headers of another type": (f"[segmind]\nkey = '{KEY}'\nheaders = 'x'", "entry headers"),
     "http": (f"[segmind]\nkey = '{KEY}'\nurl = 'http://gateway.example'", "accepted is https://"),
     "proxy of another type": (f"[segmind]\nkey = '{KEY}'\nproxy = 'yes'", "entry proxy"),
     "no address": (f"[segmind]\nkey = '{KEY}'\nurl = 'gateway'", "accepted is https://"),
-    "user in it": (f"[segmind]\nkey = '{KEY}'\nurl = 'https://me:pw@x.example'", "https://"),
+    "a key for an entry": (f"[segmind]\n{KEY} = 1", "entry number 1 of .segmind. is not known"),
+    "a key twice": (f"[segmind]\n{KEY} = 1\n{KEY} = 1", r"TOML \(at "),
+    "a key as a table": (f"[{KEY}]\n[{KEY}]", r"TOML \(at line 2"),
+    "user in it": (
+        f"[segmind]\nkey = 'k'\nurl = 'https://me:{KEY}@x.example'",
+        "found the URL 'https://x.example'; accepted is https://",
+    ),
+    "key in its path": (
+        f"[segmind]\nkey = 'k'\nurl = 'http://x.example/{KEY}/v1'",
+        r"found the URL 'http://x.example/\[hidden\]/v1'",
+    ),
+    "parameters in it": (
+        f"[segmind]\nkey = 'k'\nurl = 'https://x.example/?key={KEY}'",
+        r"found the URL 'https://x.example/\?\[hidden\]'",
+    ),
+    "no host that can be": ("[segmind]\nkey = 'k'\nurl = 'https://a..b'", "found the URL"),
+    "header over lines": (
+        f'[segmind]\nkey = "k"\nheaders = {{ "X" = "{KEY}\\nX-Other: 1" }}',
+        "header number 1 of .segmind. cannot be sent",
+    ),
+    "key for a header": (
+        f'[segmind]\nkey = "k"\nheaders = {{ "{KEY}:" = "x" }}',
+        "header number 1 of .segmind. cannot be sent",
+    ),
     "key with a space": ("[segmind]\nkey = 'sk-01 23'", "spaces, line breaks"),
     "key with a line break": ('[segmind]\nkey = "sk-01\\nX-Other: 1"', "spaces, line breaks"),
 }
@@ -162,6 +188,34 @@ def test_profiles_of_own_servers(tmp_path, write):
         load_profile(custom, "nowhere", tmp_path, {})
 
 
+GATEWAY = "https://gateway.example"
+URLS = {
+    "openai": GATEWAY,
+    "bare": GATEWAY,
+    "huggingface": "https://router.huggingface.co/hf-inference",
+    "roboflow": "http://127.0.0.1:9001",
+    "box": "https://box.example",
+}
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_the_variable_moves_only_profiles_without_an_address_of_their_own(tmp_path, write, name):
+    """A workflow names the profile, so that it chooses the key: it must not get to the gateway."""
+    write('[custom.box]\nurl = "https://box.example"\n[custom.bare]\ndialect = "openai"\n')
+    environment = {"SEGMENT_ANYWHERE_CUSTOM_URL": GATEWAY, "HF_TOKEN": KEY}
+    profile = load_profile(PROVIDERS["custom"], name, tmp_path, environment)
+    assert profile.url == URLS[name]
+    assert load_profile(PROVIDERS["custom"], "openai", tmp_path, {}).url == "http://127.0.0.1:8091"
+
+
+def test_a_key_for_the_name_of_a_profile_is_not_shown(tmp_path, write):
+    write(f'[custom]\n{KEY} = "x"\n[custom.{KEY}x]\n[custom.box]\n')
+    with pytest.raises(ProviderError) as caught:
+        load_profile(PROVIDERS["custom"], f"{KEY}y", tmp_path, {})
+    assert KEY not in str(caught.value)
+    assert "found [hidden]; accepted are box, huggingface, openai, roboflow" in str(caught.value)
+
+
 def test_a_server_of_ones_own_that_is_no_table(tmp_path, write):
     write('[custom]\nbox = "x"\n')
     with pytest.raises(ProviderError, match=r"\[custom.box\] is no table"):
@@ -185,3 +239,7 @@ def test_the_fingerprint_follows_the_settings_and_not_the_key(tmp_path, write):
     assert settings_state(tmp_path, urls | {"FAL_KEY": "another"}) == states[-1]
     assert settings_state(tmp_path, urls | {"AIREFINERY_ADDRESS": "https://b"}) != states[-1]
     assert KEY not in repr(states)
+    # The host shows it to whoever may see a history.
+    assert KEY not in repr(
+        settings_state(tmp_path, {"SEGMENT_ANYWHERE_FAL_URL": f"https://{KEY}@x"})
+    )

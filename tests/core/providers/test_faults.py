@@ -384,3 +384,11 @@ def test_a_mask_file_that_is_gone_is_looked_for_again(serve, code):
         run(ask, square_image(3), limits=one, paid=paid)
     assert len(run(ask, square_image(3), paid=paid).segments) == 3
     assert server.billed == 4
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_a_file_that_is_not_there_yet_is_asked_for_again(serve, status):
+    server = serve("fal")
+    server.file_faults.extend([faults.status(status, "")] * (QUICK.transport.attempts - 1))
+    assert len(run(ask_for(server, "fal"), square_image(3)).segments) == 3
+    assert server.billed == 3
