@@ -43,7 +43,7 @@ _ROUNDED_SHARE = 0.05
 _EXTREME = 24
 _MASK_SHARE = 0.95
 _GREY_SPREAD = 8
-# JPEG alone moves a channel by up to about this much.
+# Lossy formats alone move a channel by up to about this much.
 _CHANGE = 24
 # The changed part of a cut-out on plain ground is one colour.
 _PLAIN = 12
@@ -104,7 +104,7 @@ def _arrays(found: FoundMask, frame: Tensor) -> Iterator[NDArray[np.uint8]]:
         image = _decode(content, frame)
         if found.canvas is None:
             _check_shape((image.height, image.width), frame)
-        yield from _read_picture(image, picture_format(content) == "JPEG", found.reading, frame)
+        yield from _read_picture(image, _is_lossy(content), found.reading, frame)
         return
     size = content.size if isinstance(content, Drawn) else content.shape
     _check_pixels((size[0], size[1]), frame)
@@ -158,18 +158,18 @@ def _own_picture(data: bytes, reading: Reading, frame: Tensor) -> NDArray[np.uin
 
 
 def _read_picture(
-    image: Image.Image, is_jpeg: bool, reading: Reading, frame: Tensor
+    image: Image.Image, is_lossy: bool, reading: Reading, frame: Tensor
 ) -> Iterator[NDArray[np.uint8]]:
     if reading is Reading.AUTO:
         reading = _guess(image)
-    if reading is Reading.CATEGORIES and not is_jpeg:
+    if reading is Reading.CATEGORIES and not is_lossy:
         yield from _categories(image)
     elif reading is Reading.ALPHA:
         yield _alpha(image)
     elif reading is Reading.DIFFERENCE:
         yield _difference(image, frame)
     else:
-        yield _luma(image, is_jpeg)
+        yield _luma(image, is_lossy)
 
 
 def _decode(data: bytes, frame: Tensor) -> Image.Image:
@@ -180,11 +180,12 @@ def _decode(data: bytes, frame: Tensor) -> Image.Image:
         raise _broken(f"a PNG, JPEG or WebP picture is expected, found {start!r}")
     try:
         with warnings.catch_warnings():
-            # The limit below is stricter than the one that Pillow warns about.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Of many pixels, of which fewer are taken here, and of damaged notes beside them.
+            warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=[name])
-        _check_pixels((image.height, image.width), frame)
-        image.load()
+            _check_pixels((image.height, image.width), frame)
+            image.load()
+            image = _upright(image)
         if image.mode == "P" and image.has_transparency_data:
             image = image.convert("RGBA")
     except CallFailed:
@@ -195,7 +196,13 @@ def _decode(data: bytes, frame: Tensor) -> Image.Image:
         # Pillow raises errors of any kind for damaged pictures.
         what = str(error) or type(error).__name__
         raise _broken(f"its {name} picture is damaged or was cut off ({what})") from error
-    return _upright(image)
+    return image
+
+
+def _is_lossy(data: bytes) -> bool:
+    """Its values are near those that were meant; WebP comes in both kinds."""
+    name = picture_format(data)
+    return name == "JPEG" or (name == "WEBP" and b"VP8L" not in data)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -242,10 +249,10 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray((image if has_channel else image.convert("RGBA")).getchannel("A"))
 
 
-def _luma(image: Image.Image, is_jpeg: bool) -> NDArray[np.uint8]:
+def _luma(image: Image.Image, is_lossy: bool) -> NDArray[np.uint8]:
     grey = _grey(image)
     pixels = np.asarray(grey)
-    if is_jpeg:
+    if is_lossy:
         return np.where(pixels > 127, np.uint8(255), np.uint8(0))
     # Some masks hold 0 and 1, or 0 and a class number.
     values = [value for value, count in enumerate(grey.histogram()) if count]
@@ -301,7 +308,7 @@ def _categories(image: Image.Image) -> Iterator[NDArray[np.uint8]]:
     values, counts = np.unique(ids, return_counts=True)
     if values.size > _MANY_VALUES and _is_mask(image):
         # The many values are those of a soft edge.
-        yield _luma(image, is_jpeg=False)
+        yield _luma(image, is_lossy=False)
         return
     if values.size > _MAX_CATEGORIES:
         raise _broken(f"its mask holds {values.size} different values")
