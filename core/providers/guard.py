@@ -37,7 +37,7 @@ def guarded(provider: Provider, redactor: Redactor) -> Provider:
         upload = replace(upload, read_place=guard(upload.read_place, redactor))
     return replace(
         provider,
-        parse_answer=guard(_few_masks(provider.parse_answer), redactor),
+        parse_answer=_bounded(guard(provider.parse_answer, redactor)),
         map_error=_guard_errors(provider.map_error, redactor),
         queue=queue,
         upload=upload,
@@ -63,17 +63,18 @@ def guard(read: Callable[_P, _T], redactor: Redactor) -> Callable[_P, _T]:
     return guarded_read
 
 
-def _few_masks(parse: Callable[_P, ParsedAnswer]) -> Callable[_P, ParsedAnswer]:
-    """Before any of them is fetched or drawn."""
+def _bounded(parse: Callable[_P, ParsedAnswer]) -> Callable[_P, ParsedAnswer]:
+    """Not too many masks, before any is fetched or drawn, and labels of a length for people."""
 
     @functools.wraps(parse)
-    def parse_few(*args: _P.args, **kwargs: _P.kwargs) -> ParsedAnswer:
+    def bounded_parse(*args: _P.args, **kwargs: _P.kwargs) -> ParsedAnswer:
         parsed = parse(*args, **kwargs)
         if len(parsed.masks) > MAX_MASKS:
             raise unusable(f"it has {len(parsed.masks):,} masks; up to {MAX_MASKS:,} are read")
-        return parsed
+        masks = (replace(mask, label=shorten(mask.label)) for mask in parsed.masks)
+        return replace(parsed, masks=tuple(masks))
 
-    return parse_few
+    return bounded_parse
 
 
 def _guard_errors(

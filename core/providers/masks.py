@@ -34,8 +34,10 @@ from .wire import (
 # many as a picture of 4096 x 4096.
 _TIMES = 4
 _ALWAYS_PIXELS = 2**24
-# The pixels of all masks of an answer together: 256 masks of 4096 x 4096, or 4,000 of one million.
-_PIXELS_IN_ALL = 2**32
+# The pixels of all masks of an answer together: so many times the image's, and 16 pictures of
+# 4096 x 4096 for a small one, 256 for a large one.
+_TIMES_IN_ALL = 1024
+_FEWEST_IN_ALL, _MOST_IN_ALL = 2**28, 2**32
 # Sides may be rounded, to multiples of 8 or by a twentieth; beyond, a mask has another shape.
 _ROUNDED_PIXELS = 8
 _ROUNDED_SHARE = 0.05
@@ -67,12 +69,13 @@ def read_all(masks: Sequence[FoundMask], frame: Tensor) -> Iterator[tuple[FoundM
 
     As `read_masks`; raises CallFailed also where they have too many pixels together.
     """
-    total = 0
+    wanted = _TIMES_IN_ALL * frame.shape[0] * frame.shape[1]
+    most, total = min(_MOST_IN_ALL, max(_FEWEST_IN_ALL, wanted)), 0
     for found in masks:
         for array in _arrays(found, frame):
             total += array.size
-            if total > _PIXELS_IN_ALL:
-                raise _broken(f"its {len(masks):,} masks have more than {_PIXELS_IN_ALL:,} pixels")
+            if total > most:
+                raise _broken(f"its {len(masks):,} masks have more than {most:,} pixels together")
             yield from ((found, mask) for mask in _finished(array, found, frame))
 
 
@@ -125,8 +128,10 @@ def _check_pixels(size: tuple[int, int], frame: Tensor) -> None:
 def _check_shape(size: tuple[int, int], frame: Tensor) -> None:
     """Refuse what would have to be stretched: its objects would not lie on those of the image."""
     height, width = frame.shape[0], frame.shape[1]
-    fitting = size[1] * height / width
-    if abs(size[0] - fitting) > max(_ROUNDED_PIXELS, _ROUNDED_SHARE * fitting):
+    scale = size[1] / width
+    fitting = height * scale
+    rounded = max(1.0, _ROUNDED_PIXELS * min(1.0, scale), _ROUNDED_SHARE * fitting)
+    if abs(size[0] - fitting) > rounded:
         raise _broken(
             f"its mask has {size[1]} x {size[0]} pixels, another shape than the image's "
             f"{width} x {height}"

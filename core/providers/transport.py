@@ -246,7 +246,7 @@ class Transport:
         return max(wait, 0.0)
 
     def _broken(self, error: Exception, may_repeat: bool, sent: bool = False) -> CallFailed:
-        detail = shorten(self._redactor.tell(str(error) or type(error).__name__))
+        detail = shorten(self._redactor.tell(_words_of(error)))
         if sent:
             detail += "; the request was sent and may have been billed, so it is not repeated"
         failure = Failure(FailureKind.NETWORK, detail, may_repeat=may_repeat)
@@ -261,6 +261,14 @@ def _may_repeat(failure: Failure, method: str, limits: Limits) -> bool:
     if failure.wait is not None and failure.wait > limits.longest_wait:
         return False
     return failure.may_repeat or (method in _FREE_METHODS and failure.status in _FREE_STATUSES)
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        # After the first line it quotes what came, whatever that is.
+        reason = error.message.partition("\n")[0].rstrip(":")
+        return f"what came is no HTTP answer ({reason})"
+    return str(error) or type(error).__name__
 
 
 def _is_unknown_host(error: Exception) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import socket
 from dataclasses import replace
 
 import aiohttp
@@ -20,7 +21,7 @@ from segment_anywhere.core.providers.addresses import (
 )
 from segment_anywhere.core.providers.contract import Profile, ProviderError
 from segment_anywhere.core.providers.registry import PROVIDERS
-from segment_anywhere.core.providers.transport import Transport
+from segment_anywhere.core.providers.transport import Limits, Transport
 from segment_anywhere.core.providers.wire import CallFailed, HttpRequest
 
 from tests.support.asks import ask_for, run
@@ -200,6 +201,32 @@ def test_a_result_at_an_address_that_is_none_is_refused_at_once(serve, caplog, a
     with pytest.raises(ProviderError, match="not safe to follow: the address"):
         run(ask_for(server, "fal"))
     assert "next attempt" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "attempts"),
+    [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 3), (socket.EAI_FAIL, 3)],
+    ids=["no such name", "ask again", "no answer"],
+)
+def test_a_host_that_does_not_exist_is_looked_up_once(monkeypatch, number, attempts):
+    """Where the name's servers are at fault, a hiccup may pass."""
+    asked = []
+
+    async def resolve(self, host, port=0, family=0):
+        asked.append(host)
+        raise socket.gaierror(number, "Name or service not known")
+
+    async def fetch() -> None:
+        provider = PROVIDERS["fal"]
+        limits = Limits(attempts=3, first_wait=0.01)
+        profile = Profile("fal", "", provider.url, KEY)
+        async with Transport(provider, profile, limits) as transport:
+            await transport.download("https://cdn.example.com/mask.png")
+
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", resolve)
+    with pytest.raises(CallFailed, match="cdn.example.com"):
+        asyncio.run(fetch())
+    assert asked == ["cdn.example.com"] * attempts
 
 
 def test_a_key_in_an_answer_is_hidden(serve):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
@@ -30,6 +31,11 @@ def answer(value: Any, code: int = 200) -> faults.Fault:
     return faults.status(code, text)
 
 
+def json_body(text: str) -> faults.Fault:
+    """Also with bytes that are no UTF-8, written as lone surrogates."""
+    return faults.body(text.encode("utf-8", "surrogateescape"), "application/json")
+
+
 def nested(depth: int, key: str = "error") -> str:
     return f'{{"{key}":' * depth + "1" + "}" * depth
 
@@ -49,6 +55,22 @@ def counts() -> dict[str, Any]:
     runs += [bottom - top, height - bottom + top] * (right - left)
     runs[-1] += (width - right) * height - top
     return {"size": list(SIZE), "counts": runs}
+
+
+RING = [[20, 10], [49, 10], [49, 34], [20, 34]]
+FLAT = [number for point in RING for number in point]
+POLYGONS = {
+    "a polygon": RING,
+    "a flat polygon": FLAT,
+    "COCO's flat polygons": [FLAT],
+    "nested polygons": [RING],
+    "polygons of two parts": [FLAT[:6], FLAT[4:] + FLAT[:2]],
+    "polygons of unequal parts": [FLAT, FLAT[:6]],
+    "shares of the sides": [[number / SIZE[1 - at % 2] for at, number in enumerate(FLAT)]],
+    "rows": square_mask().astype(int).tolist(),
+    "rows of truth values": square_mask().tolist(),
+    "rows of shares": (square_mask() * 0.9).tolist(),
+}
 
 
 def fails(key: str, odd: Any, words: str, **profile: Any) -> tuple:
@@ -90,6 +112,10 @@ READ = {
         "custom",
         answer({"data": [{"mask": b64(PNG), "score": float("nan")}]}),
     ),
+    **{
+        f"custom, {name}": ("custom", answer({"data": [{"segmentation": polygon}]}))
+        for name, polygon in POLYGONS.items()
+    },
     "an origin in numbers": ("custom", answer(cropped({"x": 20.0, "y": 10}))),
 }
 
@@ -145,6 +171,21 @@ def test_a_mask_that_lies_partly_outside_is_cut_there(serve, origin, box):
     assert [tuple(each.tolist()) for each in segments.boxes] == ([box] if box else [])
 
 
+# The providers whose answer to the paid request holds the masks.
+PAID = ("imagineo", "airefinery", "segmind", "moark", "custom")
+ODD_JSON = {
+    "10,000 deep": "[" * 10_000 + "]" * 10_000,
+    "objects 10,000 deep": nested(10_000, "data"),
+    "a JSON string": '"hello"',
+    "null": "null",
+    "NaN": "NaN",
+    "a huge number": str(HUGE),
+    "an empty object": "{}",
+    "an object in place of a list": '{"data": {}, "segments": {}, "image": {}}',
+    "half JSON": '{"data": [{"mask": "iVBOR',
+    "no UTF-8": '{"data": "\udcff"}',
+}
+
 KEPT = {
     **{
         f"{key}, {kind}": fails(key, faults.body(faults.odd_png(PNG, kind), "image/png"), "damaged")
@@ -174,6 +215,45 @@ KEPT = {
             {"x": 20, "y": float("inf")},
         )
     },
+    **{
+        f"{key}, {name}": fails(key, json_body(text), "answer cannot be used")
+        for key in PAID
+        for name, text in ODD_JSON.items()
+    },
+    "too many masks": fails("custom", answer({"data": ["AAAA"] * 10_001}), "it has 10,001 masks"),
+    "too many values": fails(
+        "custom", answer(json.dumps([0] * 9_000_000, separators=(",", ":"))), "8,999,999 values"
+    ),
+    "too many lists": fails(
+        "custom", answer(f"[{'[]' * 2_200_000}]"), "2,200,001 values is more than is read"
+    ),
+    **{
+        f"run lengths of {size}": fails(
+            "moark", answer({"segments": [{"mask": {"size": size, "counts": [0, 1]}}]}), words
+        )
+        for size, words in (
+            ([8000, 8000], "8000 x 8000 pixels; up to 16,777,216 are read"),
+            ([64, 64], "64 x 64 pixels, another shape than the image's 64 x 48"),
+            ([-48, 64], r"a mask's size is \[height, width\]"),
+            ([0, 64], r"a mask's size is \[height, width\]"),
+            ([48.0, 64], r"a mask's size is \[height, width\]"),
+            ("48x64", r"a mask's size is \[height, width\]"),
+        )
+    },
+    **{
+        f"a polygon {polygon!r}": fails("custom", answer({"data": [{"mask": polygon}]}), words)
+        for polygon, words in (
+            ([[1, 2, 3, 4]], "another shape"),
+            ([1, 2, 3], "polygons of"),
+            ([[1, 2, 3]], "another shape"),
+            ([[1, 2, 3], [4, 5]], "rows of numbers"),
+            ([["a", "b"]] * 3, "polygons of"),
+            ([[float("nan"), 1]] * 3, "polygons of"),
+            ([[1e300, 1]] * 3, "polygons of"),
+            ([None], "polygons of"),
+            ([{"x": 1, "y": 2}] * 3, "polygons of"),
+        )
+    },
     "no list of segments": fails("moark", answer({"segments": {}}), "a list named segments"),
     "no list of data": fails("airefinery", answer("[]"), "a list named data"),
 }
@@ -196,6 +276,66 @@ def test_an_answer_that_cannot_be_read_is_kept(serve, name):
         assert KEY not in message
         assert len(server.received) == 3
     assert len(paid.results()) == 3
+
+
+ODD_LABELS = ["\ud800 cat", "cat\n\0dog", "\u202ecat", "猫", "x" * 5000, "a..b", "xn--\xfc"]
+
+
+def test_labels_of_odd_letters_can_be_shown(serve):
+    """In a message, a file and the JSON of the results."""
+    server = serve("moark")
+    server.faults.append(
+        answer({"segments": [{"mask": counts(), "label": label} for label in ODD_LABELS]})
+    )
+    labels = run(ask_for(server, "moark")).segments.labels
+    assert len(labels) == len(ODD_LABELS)
+    assert all(label and label.isprintable() and label.encode() for label in labels)
+    assert labels[3] == "猫"
+    assert max(map(len, labels)) <= 300
+
+
+class RawAnswer:
+    """Bytes in place of an HTTP answer, after which the connection ends."""
+
+    def __init__(self, head: str, body: bytes = PNG):
+        self.data = f"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n{head}\r\n\r\n".encode() + body
+
+    async def __call__(self, request: web.Request, good: faults.Answering) -> web.Response:
+        assert request.transport is not None
+        request.transport.write(self.data)
+        request.transport.close()
+        return web.Response()
+
+
+LYING = {
+    "more than is sent": ("Content-Length: 100000", "the connection failed.*may have been billed"),
+    "less than is sent": ("Content-Length: 60", "the connection failed"),
+    "far too much": (f"Content-Length: {2**40}", "more than 96 MiB were sent"),
+    "a number of 400 digits": (f"Content-Length: {HUGE}", "the connection failed"),
+    "no number": ("Content-Length: many", "the connection failed"),
+    "less than nothing": ("Content-Length: -5", "the connection failed"),
+    "two lengths": ("Content-Length: 5\r\nContent-Length: 6", "the connection failed"),
+    "chunks that are none": ("Transfer-Encoding: chunked", "the connection failed"),
+    "packed data that is none": (
+        f"Content-Encoding: gzip\r\nContent-Length: {len(PNG)}",
+        "the connection failed",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", ["imagineo", "segmind"])
+@pytest.mark.parametrize("name", LYING)
+def test_a_length_that_lies(serve, key, name):
+    """It fails its image alone, and nothing is sent a second time by itself."""
+    head, words = LYING[name]
+    server = serve(key)
+    server.faults.append(RawAnswer(head))
+    match = f"1 of 3 images failed. Image [0-2]: .*{words}"
+    with pytest.raises(ProviderError, match=match) as caught:
+        run(ask_for(server, key), square_image(3), limits=ONE)
+    assert len(server.received) == 3
+    # Nothing of what came is in the sentence.
+    assert "IHDR" not in str(caught.value) and "000000" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["zTXt", "iCCP", "IHDR"])
