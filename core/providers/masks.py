@@ -141,7 +141,8 @@ def _check_shape(size: tuple[int, int], frame: Tensor) -> None:
 def read_picture(masks: Sequence[FoundMask], frame: Tensor) -> NDArray[np.uint8] | None:
     """The provider's own picture: a cut-out, or the image with a mark on it, at the image's size.
 
-    frame: as `read_masks` gets it. Returns [H, W, 3] uint8, None where there are masks alone. Raises CallFailed as `read_masks`.
+    frame: as `read_masks` gets it. Returns [H, W, 3] uint8, None where there are masks
+    alone. Raises CallFailed as `read_masks`.
     """
     for mask in masks:
         if isinstance(mask.content, bytes):

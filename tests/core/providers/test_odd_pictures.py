@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.paid import PaidAnswers
+from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
 
 from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
@@ -168,7 +168,7 @@ def test_a_picture_is_read(serve, key, name):
 def test_a_picture_is_refused_in_one_sentence(serve, key, name):
     """As the failure of its image alone, and kept, so that the next run sends nothing."""
     data, words = REFUSED[name]
-    server, paid = serve(key), PaidAnswers()
+    server, paid = serve(key), Journal()
     GIVEN[key](server, data)
     for _ in range(2):
         with pytest.raises(ProviderError, match=words) as caught:

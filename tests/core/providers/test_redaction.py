@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_anywhere.core.providers.contract import Profile, ProviderError
 from segment_anywhere.core.providers.redaction import HIDDEN, Redactor, shown_address
-from segment_anywhere.core.providers.runs import summary
+from segment_anywhere.core.providers.reports import summary
 from segment_anywhere.core.providers.wire import (
     Answer,
     CallInfo,
