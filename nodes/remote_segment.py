@@ -175,7 +175,7 @@ class RemoteProviderSegment(ShownNode):
         batch, height, width = image_size(image)
         options = dict(provider or {})
         inputs = PromptInputs(options.get("points") or "", positive_coords, negative_coords, bboxes)
-        has_words = bool(options.get("prompt"))
+        has_words = bool(str(options.get("prompt") or "").strip())
         objects = read_prompts(inputs, batch, (height, width), has_words)
         chosen, profile = _provider(options)
         asked = BatchRequest(
