@@ -1,4 +1,4 @@
-"""What the editor of Point Segment needs of the server: a run's traces, and the live-preview route.
+"""What the editor needs of the server: a run's traces, and the live-preview route.
 
 `POST /segment_anywhere/preview` decodes the editor's prompts on an image that a run has encoded, in
 a thread of its own and on the CPU. It reads nothing but its own JSON, opens no file and loads no
@@ -58,18 +58,37 @@ def editor_state(
     objects in it. The value holds the key for the route, image and mask as temp files, the points
     that the mask is of, and what the model can take.
     """
-    size = (frame.shape[0], frame.shape[1])
     key = model.start_previews().remember(image_key, sockets)
-    layers = [(each.id, each.mask) for each in found]
+    picture = folders.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame)))
     state = {
+        **_traces(frame, picture, points, found),
         "key": f"{model.key}-{key}",
-        "size": [size[1], size[0]],
-        "points": points,
-        "image": folders.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame))),
-        "mask": ui.save_picture(prompt_picture(layers, size, shrink_factor(size))),
         "negative_boxes": model.family.capabilities.negative_boxes,
     }
     return {"segment_anywhere": [state]}
+
+
+def remote_state(frame: Tensor, points: str, found: Sequence[Instance]) -> dict[str, Any]:
+    """The same of a run with a model elsewhere, of which nobody can ask for a preview.
+
+    The key is that of the picture alone.
+    """
+    picture = ui.save_picture(jpeg(small_frame(frame)))
+    state = _traces(frame, picture, points, found)
+    return {"segment_anywhere": [{**state, "key": picture["filename"], "negative_boxes": True}]}
+
+
+def _traces(
+    frame: Tensor, picture: dict[str, str], points: str, found: Sequence[Instance]
+) -> dict[str, Any]:
+    size = (frame.shape[0], frame.shape[1])
+    layers = [(each.id, each.mask) for each in found]
+    return {
+        "size": [size[1], size[0]],
+        "points": points,
+        "image": picture,
+        "mask": ui.save_picture(prompt_picture(layers, size, shrink_factor(size))),
+    }
 
 
 class _Refusal(Exception):

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..core.providers.contract import Provider
 from ..core.providers.credentials import has_key
-from ..core.providers.fields import ChoiceField, Field, NumberField, SwitchField, TextField
+from ..core.providers.fields import (
+    POINTS,
+    ChoiceField,
+    Field,
+    NumberField,
+    SwitchField,
+    TextField,
+)
 from ..core.providers.registry import PROVIDERS
 from .host import folders
+from .remote_editor import editor_facts
 
 
 def provider_input() -> io.DynamicCombo.Input:
@@ -16,8 +26,7 @@ def provider_input() -> io.DynamicCombo.Input:
     return io.DynamicCombo.Input(
         "provider",
         options=[
-            io.DynamicCombo.Option(provider.key, [widget(field) for field in provider.fields])
-            for provider in _listed()
+            io.DynamicCombo.Option(provider.key, _widgets(provider)) for provider in _listed()
         ],
         tooltip="Who segments. Each has its own inputs below. Keys come from the environment or "
         "from providers.toml in ComfyUI's user folder, never from the workflow.",
@@ -31,13 +40,27 @@ def _listed() -> list[Provider]:
     return [first, *(each for each in providers if each is not first)]
 
 
-def widget(field: Field) -> io.Input:
-    """The widget for a provider's input."""
+def _widgets(provider: Provider) -> list[io.Input]:
+    facts = editor_facts(provider, folders.user_folder())
+    return [
+        widget(field, facts if field.name == POINTS.name else None) for field in provider.fields
+    ]
+
+
+def widget(field: Field, extra: dict[str, Any] | None = None) -> io.Input:
+    """The widget for a provider's input.
+
+    extra: options of a text for the frontend, besides those that ComfyUI knows.
+    """
     shared = {"optional": field.is_optional, "tooltip": field.tooltip}
     match field:
         case TextField():
             return io.String.Input(
-                field.name, default=field.default, multiline=field.is_multiline, **shared
+                field.name,
+                default=field.default,
+                multiline=field.is_multiline,
+                extra_dict=extra,
+                **shared,
             )
         case ChoiceField():
             choices = list(field.choices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from comfy_api.latest import io
@@ -17,14 +17,17 @@ from ..core.prompts.phrases import split_phrases
 from ..core.providers.batch import BatchRequest
 from ..core.providers.contract import Profile, Provider
 from ..core.providers.credentials import journal_path, load_profile, settings_state
+from ..core.providers.fields import POINTS
 from ..core.providers.images import own_pictures
 from ..core.providers.journal import open_journal
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.reports import RunResult, summary
 from ..core.providers.runs import RunLimits, segment
 from ..core.providers.wire import READ_AS, Reading
-from ..core.tensors import image_size
+from ..core.results.segments import Segments
+from ..core.tensors import image_size, rgb_frame
 from .host import folders, progress, ui
+from .live_preview import remote_state
 from .remote_inputs import provider_input
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
@@ -199,7 +202,19 @@ class RemoteProviderSegment(ShownNode):
         info = json.dumps(summary(asked, result), ensure_ascii=False)
         shown = result_pictures(image, result.segments)
         outputs = [info, own_pictures(image, result.pictures)]
-        return segment_result(cls, result.segments, _text(asked, result), shown, outputs)
+        editor = _editor_state(asked, image, result.segments, shown)
+        return segment_result(cls, result.segments, _text(asked, result), shown, outputs, editor)
+
+
+def _editor_state(
+    asked: BatchRequest, image: Tensor, segments: Segments, pictures: Iterable[bytes]
+) -> dict[str, Any] | None:
+    """What the editor shows, where the provider has one; it has the first image of a batch alone."""
+    if not ui.has_viewer() or POINTS.name not in {field.name for field in asked.provider.fields}:
+        return None
+    first = [each for each in segments if each.frame == 0]
+    state = remote_state(rgb_frame(image, 0), asked.options.get(POINTS.name) or "", first)
+    return state if segments.batch == 1 else {**ui.preview(pictures), **state}
 
 
 def _provider(options: Mapping[str, Any]) -> tuple[Provider, Profile]:

@@ -43,7 +43,7 @@ _FOREIGN = (
     "https://huggingface.co/",
 )
 
-_BUILD = """({ zoom, model, file }) => {
+_BUILD = """({ zoom, type, model, file, values }) => {
   const graph = app.graph;
   // The frontend remembers values by the node's id: no id is used twice.
   const last = graph.last_node_id;
@@ -56,15 +56,21 @@ _BUILD = """({ zoom, model, file }) => {
     return node;
   };
   const image = add("LoadImage", 20, 80);
-  const sam = add("SegmentAnywhereLoadSAM", 20, 480);
-  const segment = add("SegmentAnywherePoint", 380, 80);
+  const segment = add(type, 380, 80);
   image.connect(0, segment, "image");
-  sam.connect(0, segment, "model");
+  for (const [name, value] of Object.entries(values)) {
+    const widget = segment.widgets.find((one) => one.name === name);
+    widget.value = value;
+    widget.callback(value);
+  }
+  if (type === "SegmentAnywherePoint") {
+    const sam = add("SegmentAnywhereLoadSAM", 20, 480);
+    sam.connect(0, segment, "model");
+    }
   if (file) {
     image.widgets[0].value = file;
     image.widgets[0].callback(file);
   }
-  if (model) sam.widgets[0].value = model;
   app.canvas.ds.scale = zoom;
   app.canvas.ds.offset[0] = 60;
   app.canvas.ds.offset[1] = 60;
@@ -82,8 +88,12 @@ _COLOURS = """({ pixels, size: [width, height] }) => {
     return [...all.subarray(at, at + 3)];
   });
 }"""
-_POINT = 'app.canvas.graph.nodes.find((node) => node.type === "SegmentAnywherePoint")'
-_EDITOR = f"{_POINT}?.widgets.at(-1).element"
+# The node with the editor.
+_NODE = """app.canvas.graph.nodes.find(
+  (node) => ["SegmentAnywherePoint", "SegmentAnywhereRemote"].includes(node.type)
+)"""
+_EDITOR = f'{_NODE}?.widgets.find((widget) => widget.name === "editor").element'
+_TEXT = f"""{_NODE}.widgets.find((widget) => /(^|[.])points$/.test(widget.name))?.value ?? null"""
 _TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 _CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
 
@@ -144,9 +154,26 @@ class ComfyPage:
         self, model: str = "", file: str = "", image_size: tuple[int, int] = IMAGE_SIZE
     ) -> None:
         """A graph of Load Image, Load SAM and Point Segment alone; waits for the image."""
+        self._build("SegmentAnywherePoint", image_size, model=model, file=file)
+
+    def build_remote(self, provider: str, **inputs: str) -> None:
+        """A graph of Load Image and Remote Provider Segment, with values below the provider."""
+        values = {"provider": provider}
+        values |= {f"provider.{name}": value for name, value in inputs.items()}
+        self._build("SegmentAnywhereRemote", IMAGE_SIZE, values=values)
+
+    def _build(
+        self,
+        kind: str,
+        image_size: tuple[int, int],
+        model: str = "",
+        file: str = "",
+        values: dict[str, str] | None = None,
+    ) -> None:
         self.image_size = image_size
         self.errors.clear()
-        self.page.evaluate(_BUILD, {"zoom": self.look.zoom, "model": model, "file": file})
+        asked = {"zoom": self.look.zoom, "type": kind, "model": model, "file": file}
+        self.page.evaluate(_BUILD, asked | {"values": values or {}})
         self.wait(lambda: self.drawn, "image")
         self._settle()
         self.page.evaluate(_CAPTURE)
@@ -162,8 +189,8 @@ class ComfyPage:
 
     @property
     def text(self) -> str:
-        """The value of the `points` widget."""
-        return self.page.evaluate(f'{_POINT}.widgets.find((w) => w.name === "points").value')
+        """The value of the `points` widget, "" where there is none."""
+        return self.page.evaluate(_TEXT) or ""
 
     @property
     def value(self) -> dict:
@@ -184,9 +211,21 @@ class ComfyPage:
         status = self.page.locator(".sa-status")
         return status.inner_text() if status.count() else "(no editor)"
 
+    @property
+    def limits(self) -> str:
+        """The line that names what is there and would be refused."""
+        return self.page.locator(".sa-limits").inner_text()
+
     def node(self, expression: str) -> Any:
-        """Evaluate an expression on the Point Segment node, called `node`."""
-        return self.page.evaluate(f"((node) => {expression})({_POINT})")
+        """Evaluate an expression on the node with the editor, called `node`."""
+        return self.page.evaluate(f"((node) => {expression})({_NODE})")
+
+    def set(self, name: str, value: str) -> None:
+        """Choose a value of the node, as a hand does."""
+        self.node(
+            "{ const one = node.widgets.find((w) => w.name === %s);"
+            " one.value = %s; one.callback(one.value); }" % (json.dumps(name), json.dumps(value))
+        )
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where on the page an image pixel is, with the whole image in view."""

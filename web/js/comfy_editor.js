@@ -1,8 +1,10 @@
 // @ts-check
-/** Ties an editor to a Point Segment node: its `points` text, its image, its runs. */
+/** Ties an editor to a node: the text of its points, its image, its model or provider, its runs. */
 
-import { executionId, isLinked } from "./comfy_graph.js";
+import { executionId } from "./comfy_graph.js";
+import { limitsOf, variantInput } from "./comfy_limits.js";
 import { noteOf, noteRun, runOf, sourcesOf } from "./comfy_sources.js";
+import { PointsText, setHidden, widgetOf } from "./comfy_text.js";
 import { Editor } from "./editor.js";
 import { say } from "./texts.js";
 
@@ -36,24 +38,27 @@ let hasRoute = true;
 
 export class NodeEditor {
   #isTextShown = false;
+  /** The node's while it shows the editor. */
+  #height = NODE_SIZE[1];
+  /** @type {WeakSet<ComfyWidget>} */
+  #watched = new WeakSet();
   /** @type {ReturnType<typeof setTimeout>[]} */
   #timers = [];
 
-  /** @param {Host} host @param {ComfyNode} node */
-  constructor(host, node) {
+  /** @param {Host} host @param {ComfyNode} node @param {import("./comfy_places.js").Place} place */
+  constructor(host, node, place) {
     this.host = host;
     this.node = node;
+    this.place = place;
     const { options } = host.settings();
     this.editor = new Editor(host.texts, options, this.#events(), (query, signal) =>
       requestMask(host.api, query, signal),
     );
-    this.points = /** @type {ComfyWidget} */ (widgetOf(node, "points"));
+    this.text = new PointsText(node, place.points);
     this.widget = addWidget(node, this.editor.root);
     this.#chain();
-    this.#showText(false);
-    if (!node.size || node.size[1] < NODE_SIZE[1]) {
-      node.setSize([Math.max(node.size?.[0] ?? 0, NODE_SIZE[0]), NODE_SIZE[1]]);
-    }
+    this.#show();
+    this.#grow();
     this.editor.root.addEventListener("pointerenter", () => this.refresh());
     this.applySettings();
     this.refreshSoon();
@@ -82,11 +87,13 @@ export class NodeEditor {
     const { node } = this;
     if (!node.graph) return;
     this.#heal();
-    const linked = isLinked(node, "points");
-    this.#showText(this.#isTextShown);
-    this.editor.setLinked(linked);
+    this.text.follow();
+    this.#watch();
+    this.#show();
+    this.editor.setLinked(this.text.isLinked);
+    this.editor.setLimits(limitsOf(app, node, this.place));
     this.editor.setChoice(widgetOf(node, "mask_choice")?.value ?? "best");
-    this.editor.setText(linked ? (runOf(app, node)?.points ?? "") : String(this.points.value ?? ""));
+    this.editor.setText(this.text.isLinked ? (runOf(app, node)?.points ?? "") : this.text.value);
     this.editor.setSources(sourcesOf(app, api, node));
   }
 
@@ -98,13 +105,12 @@ export class NodeEditor {
 
   applySettings() {
     const { options, isLive } = this.host.settings();
-    this.editor.setOptions(options, isLive && hasRoute);
+    this.editor.setOptions(options, this.place.hasPreview && isLive && hasRoute);
   }
 
   /** @param {string} text one undo step */
   commit(text) {
-    this.points.value = text;
-    this.points.callback?.(text);
+    this.text.write(text);
     this.node.setDirtyCanvas?.(true, true);
     const tracker = this.host.app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
     if (tracker?.captureCanvasState) tracker.captureCanvasState();
@@ -126,23 +132,44 @@ export class NodeEditor {
   }
 
   #chain() {
-    const { node, points } = this;
-    chain(node, "onConfigure", () => {
+    const { node } = this;
+    chain(node, "onConfigure", (saved) => {
+      this.text.adopt();
       this.#restore();
+      this.#show();
+      // Some frontends fit the node anew for each provider, in the middle of loading one.
+      if (this.place.chooser) this.#resize(saved?.size);
       this.refresh();
+    });
+    chain(node, "onResize", () => {
+      if (this.text.isThere) this.#height = node.size[1];
     });
     chain(node, "onConnectionsChange", () => this.refreshSoon());
     chain(node, "onExecuted", () => {
       noteRun(this.host.app, node);
       this.refresh();
-      this.editor.notify(this.editor.text ? noteOf(this.host.app, node) : "");
+      this.editor.notify(noteOf(this.host.app, node));
     });
     chain(node, "onRemoved", () => {
       this.#keep();
       this.#timers.forEach(clearTimeout);
       this.editor.dispose();
     });
-    chain(points, "callback", () => this.refresh());
+    this.#watch();
+  }
+
+  /** Hears of every change to what the editor depends on, at once. */
+  #watch() {
+    const { node, place } = this;
+    for (const name of [place.points, place.chooser, variantInput(node, place)]) {
+      const widget = widgetOf(node, name);
+      if (!widget || this.#watched.has(widget)) continue;
+      this.#watched.add(widget);
+      chain(widget, "callback", () => {
+        this.refresh();
+        if (name === place.chooser) this.#grow();
+      });
+    }
   }
 
   get #place() {
@@ -163,19 +190,30 @@ export class NodeEditor {
 
   #toggleText() {
     this.#isTextShown = !this.#isTextShown;
-    this.#showText(this.#isTextShown);
+    this.#show();
     this.#keep();
   }
 
-  /** A linked text is always shown, for the link ends there. @param {boolean} isShown */
-  #showText(isShown) {
-    const { node, points } = this;
-    const isHidden = !isShown && !isLinked(node, "points");
-    if (points.hidden === isHidden && points.options.hidden === isHidden) return;
-    points.hidden = isHidden;
-    points.options.hidden = isHidden;
-    relist(node);
-    node.setDirtyCanvas?.(true, true);
+  /** The editor where there is a text for it, the text itself where it is asked for. */
+  #show() {
+    this.text.show(this.#isTextShown);
+    const isShown = this.text.isThere;
+    if (setHidden(this.node, this.widget, !isShown) && !isShown) this.#resize([this.node.size[0], 0]);
+  }
+
+  /** As large as the editor needs, and as it was before the frontend fitted the node anew. */
+  #grow() {
+    if (!this.text.isThere) return;
+    const [width, height] = this.node.size ?? [0, 0];
+    this.#resize([Math.max(width, NODE_SIZE[0]), Math.max(height, this.#height)]);
+  }
+
+  /** @param {number[] | undefined} size the least height is the widgets' */
+  #resize(size) {
+    const { node } = this;
+    if (!size) return;
+    const height = Math.max(size[1], node.computeSize()[1]);
+    if (node.size?.[0] !== size[0] || node.size[1] !== height) node.setSize([size[0], height]);
   }
 
   /** Runs this node and what it needs; the rest of the graph keeps what it has. */
@@ -197,11 +235,6 @@ export class NodeEditor {
   }
 }
 
-/** @param {ComfyNode} node @param {string} name */
-function widgetOf(node, name) {
-  return node.widgets?.find((widget) => widget.name === name);
-}
-
 /** Last, and without a value: the `points` text is the only one. @param {ComfyNode} node
  * @param {HTMLElement} element */
 function addWidget(node, element) {
@@ -217,22 +250,13 @@ function addWidget(node, element) {
   return widget;
 }
 
-/** Nodes 2.0 looks at a widget's options only where the list of widgets changes.
- * @param {ComfyNode} node */
-function relist(node) {
-  const all = [...(node.widgets ?? [])];
-  if (!node.graph) return;
-  node.widgets = [];
-  node.widgets = all;
-}
-
 /** Calls `then` after what is there.
- * @param {any} object @param {string} name @param {() => unknown} then */
+ * @param {any} object @param {string} name @param {(...values: any[]) => unknown} then */
 export function chain(object, name, then) {
   const first = object[name];
   object[name] = function (/** @type {any[]} */ ...values) {
     const result = first?.apply(this, values);
-    then();
+    then(...values);
     return result;
   };
 }

@@ -2,6 +2,7 @@
 /** Decides which image a node's editor shows: that of its last run, or the one before it. */
 
 import { isLoader, originOf, outputOf, pictureBefore } from "./comfy_graph.js";
+import { PLACES } from "./comfy_places.js";
 
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
 /** @typedef {import("./types.d.ts").FileRef} FileRef */
@@ -27,9 +28,20 @@ export function runOf(app, node) {
   return outputOf(app, node)?.segment_anywhere?.[0];
 }
 
-/** What the last run of a node says of itself. @param {any} app @param {ComfyNode} node */
+/** What the last run of a node says of itself; "" where it had only points to go by, and none.
+ * @param {any} app @param {ComfyNode} node */
 export function noteOf(app, node) {
-  return String(outputOf(app, node)?.text?.[0] ?? "");
+  const hasWords = !PLACES[node.comfyClass ?? ""]?.hasPreview;
+  return runOf(app, node)?.points || hasWords ? String(outputOf(app, node)?.text?.[0] ?? "") : "";
+}
+
+/** Whether the model takes boxes for what is not wanted, as far as a run has told.
+ * @param {any} app @param {ComfyNode} node */
+export function takesNegativeBoxes(app, node) {
+  const run = runOf(app, node);
+  const then = run && runs.get(run.key);
+  const isSameModel = !then || then.model === before(app, node).model;
+  return !run || !isSameModel || run.negative_boxes;
 }
 
 /** @param {any} app @param {any} api @param {ComfyNode} node @returns {Source[]} best first */
@@ -46,7 +58,6 @@ export function sourcesOf(app, api, node) {
       size: null,
       key: "",
       mask: null,
-      negativeBoxes: true,
       note: "",
       isExact: found.hops === 0 && isLoader(found.node),
     });
@@ -64,8 +75,7 @@ function ofRun(api, run, isSameModel, note) {
     size: run.size,
     key: isSameModel ? run.key : "",
     mask: isSameModel ? { url: fileUrl(api, run.mask), text: run.points } : null,
-    negativeBoxes: !isSameModel || run.negative_boxes,
-    note: run.points ? note : "",
+    note,
     isExact: true,
   };
 }

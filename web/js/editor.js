@@ -4,31 +4,29 @@
  * in and goes out, an image and masks come in, and the rest is told through events.
  */
 
-import { hitTest } from "./drawing.js";
-import { addBox, addPoint, itemOf, moveCorner, moveItem, objectNumbers, removeItem } from "./edits.js";
+import { addBox, addPoint, itemOf, objectNumbers } from "./edits.js";
 import { Gestures } from "./gestures.js";
+import { gestureTarget } from "./hand.js";
 import { handleKey } from "./keys.js";
-import { LivePreview } from "./live_preview.js";
+import { drawn, NO_LIMITS, refusal, takes } from "./limits.js";
+import { Masks } from "./masks.js";
 import { noPrompts, parsePoints, PointsError, serialisePoints } from "./points.js";
 import { Stage } from "./stage.js";
-import { describe, describePreview, Status } from "./status.js";
+import { describe, describeAnswer, Status } from "./status.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
 import { toImage } from "./view.js";
 
+/** @typedef {import("./types.d.ts").Drawn} Drawn */
 /** @typedef {import("./types.d.ts").EditorEvents} EditorEvents */
 /** @typedef {import("./types.d.ts").EditorOptions} EditorOptions */
 /** @typedef {import("./types.d.ts").EditorState} EditorState */
-/** @typedef {import("./types.d.ts").Hit} Hit */
-/** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
-/** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
+/** @typedef {import("./types.d.ts").Limits} Limits */
 /** @typedef {import("./types.d.ts").Prompts} Prompts */
 /** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./types.d.ts").Source} Source */
 /** @typedef {import("./types.d.ts").Texts} Texts */
 /** @typedef {import("./types.d.ts").XY} XY */
-
-/** @typedef {(query: PreviewQuery, signal: AbortSignal) => Promise<PreviewAnswer>} Send */
 
 export class Editor {
   /** The committed text. */
@@ -46,17 +44,26 @@ export class Editor {
   #choice = "best";
   /** What the last answer or action says, until the next edit. */
   #notice = "";
+  /** Whether that says that something cannot be done. */
+  #isRefusal = false;
+  /** @type {Limits} */
+  #limits = NO_LIMITS;
   /** @type {Ref | null} */
   selected = null;
 
-  /** @param {Texts} texts @param {EditorOptions} options @param {EditorEvents} events @param {Send} send */
+  /**
+   * @param {Texts} texts @param {EditorOptions} options @param {EditorEvents} events
+   * @param {import("./masks.js").Send} send asks for a mask
+   */
   constructor(texts, options, events, send) {
     this.texts = texts;
     this.options = options;
     this.events = events;
     this.stage = new Stage(texts, () => this.#showSource());
-    this.gestures = new Gestures(this.stage.canvas, this.#gestureTarget());
-    this.preview = new LivePreview(send, (query, answer) => this.#showAnswer(query, answer));
+    this.gestures = new Gestures(this.stage.canvas, gestureTarget(this));
+    this.masks = new Masks(this.stage, send, (answer) => {
+      this.notify(describeAnswer(texts, answer) || this.#notice);
+    });
     this.toolbar = new Toolbar(texts, {
       sign: (positive) => this.#setSign(positive),
       object: (object) => this.setObject(object),
@@ -77,6 +84,16 @@ export class Editor {
   /** The prompts as they are on screen. */
   get prompts() {
     return this.#draft ?? this.#committed;
+  }
+
+  /** The same without what a gesture in its middle has changed. */
+  get committed() {
+    return this.#committed;
+  }
+
+  /** That new prompts belong to. */
+  get object() {
+    return this.#object;
   }
 
   /** Of the image that the prompts refer to, null before there is one. */
@@ -116,7 +133,7 @@ export class Editor {
   setText(text) {
     if (text === this.#text) return;
     this.#text = text;
-    this.#notice = "";
+    this.#note("");
     this.#read();
     this.#ask();
   }
@@ -141,19 +158,31 @@ export class Editor {
     this.#ask();
   }
 
+  /** @param {Limits} limits of the model that the prompts are for */
+  setLimits(limits) {
+    if (JSON.stringify(limits) === JSON.stringify(this.#limits)) return;
+    this.#limits = limits;
+    this.notify("");
+  }
+
   /** @param {EditorOptions} options @param {boolean} isLive whether to ask for masks */
   setOptions(options, isLive) {
     this.options = options;
     this.#isLive = isLive;
-    if (!isLive) this.preview.stop();
     this.#ask();
     this.#refresh();
   }
 
   /** @param {string} message shown until the next edit */
   notify(message) {
-    this.#notice = message;
+    this.#note(message);
     this.#refresh();
+  }
+
+  /** @param {string} message @param {boolean} [isRefusal] */
+  #note(message, isRefusal = false) {
+    this.#notice = message;
+    this.#isRefusal = isRefusal;
   }
 
   /** Removes all prompts, and a text that cannot be read. */
@@ -167,9 +196,8 @@ export class Editor {
   /** @param {number} object that new prompts belong to */
   setObject(object) {
     this.#object = object;
-    this.#notice = say(this.texts, "object", object + 1);
     this.events.state(this.state);
-    this.#refresh();
+    this.notify(say(this.texts, "object", object + 1));
   }
 
   /** @param {Ref | null} ref */
@@ -177,8 +205,12 @@ export class Editor {
     this.selected = ref;
     const item = ref && itemOf(this.prompts, ref);
     if (item) this.#object = item.object;
-    this.#notice = item ? describe(this.texts, item) : "";
-    this.#refresh();
+    this.notify(item ? describe(this.texts, item) : "");
+  }
+
+  /** Whether a new prompt is of what is wanted. @param {boolean} isNegative the right button's */
+  signOf(isNegative) {
+    return this.#positive !== isNegative;
   }
 
   /** A click on no item. @param {XY} at in the area @param {boolean} isNegative */
@@ -187,7 +219,8 @@ export class Editor {
     const { x, y } = toImage(this.stage.frame, at);
     // The border beside the image belongs to nothing.
     if (x < 0 || y < 0 || x >= this.size[0] || y >= this.size[1]) return;
-    const positive = this.#positive !== isNegative;
+    const positive = this.signOf(isNegative);
+    if (!this.mayDraw(drawn("point", positive))) return;
     const point = { x, y, positive, object: this.#object };
     const prompts = addPoint(this.prompts, point, this.size);
     this.selected = { kind: "point", index: prompts.points.length - 1 };
@@ -202,12 +235,18 @@ export class Editor {
     this.#refresh();
   }
 
+  /** @param {import("./types.d.ts").Box} box that is being drawn */
+  showBox(box) {
+    this.stage.draft = box;
+    this.#refresh();
+  }
+
   /** Keeps prompts: one undo step. @param {Prompts} prompts @param {"removed"} [what] */
   change(prompts, what) {
     this.#draft = null;
     this.#committed = prompts;
     if (what) this.selected = null;
-    this.#notice = what ? say(this.texts, what) : "";
+    this.#note(what ? say(this.texts, what) : "");
     const text = this.size ? serialisePoints(prompts, this.size) : "";
     const isNew = text !== this.#text;
     this.#text = text;
@@ -244,14 +283,22 @@ export class Editor {
     this.stage.pan(dx, dy);
   }
 
+  /** Whether the model takes it; says so where it does not. @param {Drawn} one */
+  mayDraw(one) {
+    if (takes(this.#limits, one)) return true;
+    this.#note(refusal(this.texts, this.#limits, one), true);
+    this.#refresh();
+    return false;
+  }
+
   /** Whether the model takes this item with the other sign; says so where not.
    * @param {any} item @param {Ref} ref */
   mayFlip(item, ref) {
-    return ref.kind === "point" || this.#mayDrawBox(!item.positive);
+    return this.mayDraw(drawn(ref.kind, !item.positive));
   }
 
   dispose() {
-    this.preview.stop();
+    this.masks.stop();
     this.stage.dispose();
   }
 
@@ -276,54 +323,10 @@ export class Editor {
     });
   }
 
-  /** @returns {import("./gestures.js").GestureTarget} */
-  #gestureTarget() {
-    return {
-      hit: (at) =>
-        this.stage.frame && hitTest(this.stage.frame, this.prompts, at, this.options, this.selected),
-      select: (hit) => this.select(hit),
-      click: (at, isNegative) => this.click(at, isNegative),
-      remove: (hit) => this.change(removeItem(this.prompts, hit), "removed"),
-      drawBox: (from, to, isNegative) => this.#drawBox(from, to, isNegative),
-      move: (hit, from, to) => this.#move(hit, from, to),
-      finish: () => this.finish(),
-      cancel: () => this.cancel(),
-      pan: (dx, dy) => this.pan(dx, dy),
-      zoom: (at, factor) => this.stage.zoom(at, factor),
-      canEdit: () => this.canEdit,
-    };
-  }
-
-  /** @param {XY} from @param {XY} to @param {boolean} isNegative */
-  #drawBox(from, to, isNegative) {
-    const positive = this.#positive !== isNegative;
-    if (!this.size || !this.stage.frame || !this.#mayDrawBox(positive)) return;
-    const [one, other] = [toImage(this.stage.frame, from), toImage(this.stage.frame, to)];
-    const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object: this.#object };
-    this.stage.draft = addBox(noPrompts(), box, this.size).boxes[0];
-    this.#refresh();
-  }
-
-  /** @param {boolean} positive */
-  #mayDrawBox(positive) {
-    if (positive || this.stage.source?.negativeBoxes !== false) return true;
-    this.notify(say(this.texts, "noNegativeBoxes"));
-    return false;
-  }
-
-  /** @param {Hit} hit @param {XY} from @param {XY} to */
-  #move(hit, from, to) {
-    if (!this.size || !this.stage.frame) return;
-    const [one, other] = [toImage(this.stage.frame, from), toImage(this.stage.frame, to)];
-    const [dx, dy] = [other.x - one.x, other.y - one.y];
-    const moved = hit.corner
-      ? moveCorner(this.#committed, hit, hit.corner, dx, dy, this.size)
-      : moveItem(this.#committed, hit, dx, dy, this.size);
-    this.setDraft(moved);
-  }
-
   /** @param {boolean} positive */
   #setSign(positive) {
+    const { lacks } = this.#limits;
+    if (!positive && lacks.negative_boxes && !this.mayDraw("negative_points")) return;
     this.#positive = positive;
     this.events.state(this.state);
     this.#refresh();
@@ -331,11 +334,9 @@ export class Editor {
 
   /** Another image is there: its size decides where the prompts are. */
   #showSource() {
-    this.preview.stop();
-    this.#notice = this.stage.source?.note ?? "";
+    this.#note(this.stage.source?.note ?? "");
     this.#read();
-    const mask = this.stage.source?.mask;
-    if (mask && mask.text === this.#text) this.stage.loadMask(mask.url);
+    if (this.stage.source?.mask?.text === this.#text) this.masks.showRun(this.#text);
     else this.#ask();
   }
 
@@ -358,37 +359,13 @@ export class Editor {
 
   /** Asks for the mask of what is on screen. */
   #ask() {
-    const { source } = this.stage;
     const { prompts } = this;
     const isEmpty = !prompts.points.length && !prompts.boxes.length;
-    if (isEmpty || !this.#isLive || !source?.key || !this.size || this.#unreadable) {
-      this.preview.stop();
-      const ofRun = source?.mask && source.mask.text === this.#text ? source.mask.url : null;
-      if (ofRun) this.stage.loadMask(ofRun);
-      else this.stage.clearMask();
-      return;
-    }
-    this.preview.request({
-      key: source.key,
-      points: serialisePoints(prompts, this.size),
-      mask_choice: this.#choice,
-      side: this.stage.maskSide,
-    });
-  }
-
-  /** @param {PreviewQuery} query @param {PreviewAnswer} answer */
-  #showAnswer(query, answer) {
-    if (query.key !== this.stage.source?.key) return;
-    if (answer.kind === "mask") {
-      this.#notice = describePreview(this.texts, answer) || this.#notice;
-      this.stage.showMask(answer.blob);
+    if (isEmpty || !this.#isLive || !this.stage.source?.key || !this.size || this.#unreadable) {
+      this.masks.showRun(this.#text);
     } else {
-      this.stage.clearMask();
-      if (answer.kind === "refused") this.#notice = answer.message;
-      if (answer.kind === "missing") this.#notice = say(this.texts, "noPreview");
-      if (answer.kind === "absent") this.stage.forgetKey();
+      this.masks.ask(serialisePoints(prompts, this.size), this.#choice);
     }
-    this.#refresh();
   }
 
   #refresh() {
@@ -412,6 +389,8 @@ export class Editor {
       isLinked: this.#isLinked,
       isLive: this.#isLive,
       notice: this.#notice,
+      isRefusal: this.#isRefusal,
+      limits: this.#limits,
     });
   }
 }

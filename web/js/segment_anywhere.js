@@ -6,6 +6,8 @@ import { api } from "../../../scripts/api.js";
 // @ts-ignore: served by ComfyUI
 import { app } from "../../../scripts/app.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
+import { noteDefinition } from "./comfy_limits.js";
+import { PLACES } from "./comfy_places.js";
 import { keepNames } from "./comfy_saved_values.js";
 import { parsePoints } from "./points.js";
 import { say, TEXTS } from "./texts.js";
@@ -13,8 +15,6 @@ import { say, TEXTS } from "./texts.js";
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
 
 const NAME = "SegmentAnywhere";
-const POINT_NODE = "SegmentAnywherePoint";
-const REMOTE_NODE = "SegmentAnywhereRemote";
 const SETTINGS = {
   live: `${NAME}.Editor.LivePreview`,
   opacity: `${NAME}.Editor.MaskOpacity`,
@@ -86,11 +86,18 @@ app.registerExtension({
     app.canvas.canvas.addEventListener("litegraph:set-graph", refresh);
   },
 
+  /** @param {unknown} _type @param {{ name: string }} definition */
+  beforeRegisterNodeDef(_type, definition) {
+    const place = PLACES[definition.name];
+    if (place) noteDefinition(place, definition);
+  },
+
   /** @param {ComfyNode} node */
   nodeCreated(node) {
-    if (node.comfyClass === REMOTE_NODE) keepNames(node);
-    if (node.comfyClass !== POINT_NODE) return;
-    const editor = new NodeEditor(host, node);
+    const place = PLACES[node.comfyClass ?? ""];
+    if (!place) return;
+    if (place.chooser) keepNames(node);
+    const editor = new NodeEditor(host, node, place);
     // A copy in the clipboard is made as a node too, and never added or removed.
     chain(node, "onAdded", () => editors.set(node, editor));
     chain(node, "onRemoved", () => editors.delete(node));
@@ -103,7 +110,7 @@ app.registerExtension({
   /** @param {ComfyNode} node */
   getNodeMenuItems(node) {
     const editor = editors.get(node);
-    if (!editor) return [];
+    if (!editor?.text.isThere) return [];
     return [
       null,
       { content: say(texts, "menuClear"), callback: () => editor.editor.clear() },

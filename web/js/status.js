@@ -1,6 +1,7 @@
 // @ts-check
-/** The line below the image: what can be done, what was done, what is wrong. Read out as it changes. */
+/** The lines below the image: what can be done, what was done, what is wrong. Read out as they change. */
 
+import { callsOf, hint, leftOver } from "./limits.js";
 import { say } from "./texts.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
@@ -15,6 +16,8 @@ import { say } from "./texts.js";
  * @property {boolean} isLinked
  * @property {boolean} isLive
  * @property {string} notice what the last answer or action says
+ * @property {boolean} isRefusal whether that is why something cannot be done
+ * @property {import("./types.d.ts").Limits} limits
  */
 
 export class Status {
@@ -22,18 +25,33 @@ export class Status {
   constructor(texts) {
     this.texts = texts;
     this.root = document.createElement("div");
-    this.root.className = "sa-status";
-    this.root.setAttribute("aria-live", "polite");
+    this.line = addLine(this.root, "sa-status");
+    this.limits = addLine(this.root, "sa-limits sa-warning");
   }
 
   /** @param {StatusState} state */
   update(state) {
-    const line = statusLine(this.texts, state);
-    // The same line again would be read out again.
-    if (this.root.textContent !== line) this.root.textContent = line;
-    this.root.title = line;
-    this.root.classList.toggle("sa-warning", Boolean(state.unreadable));
+    const { prompts, source, limits, unreadable, isRefusal } = state;
+    setLine(this.line, statusLine(this.texts, state));
+    this.line.classList.toggle("sa-warning", Boolean(unreadable) || isRefusal);
+    setLine(this.limits, source ? leftOver(this.texts, limits, prompts) : "");
   }
+}
+
+/** @param {HTMLElement} root @param {string} className */
+function addLine(root, className) {
+  const line = document.createElement("div");
+  line.className = className;
+  line.setAttribute("aria-live", "polite");
+  root.append(line);
+  return line;
+}
+
+/** @param {HTMLElement} line @param {string} text */
+function setLine(line, text) {
+  // The same line again would be read out again.
+  if (line.textContent !== text) line.textContent = text;
+  line.title = text;
 }
 
 /** A point or a box in words. @param {Texts} texts @param {Point | Box} item */
@@ -54,17 +72,27 @@ export function describePreview(texts, { found, tried, asked }) {
   return found < asked ? say(texts, "foundSome", found, asked) : "";
 }
 
+/** What the answer to a request for a preview says. @param {Texts} texts
+ * @param {import("./types.d.ts").PreviewAnswer} answer */
+export function describeAnswer(texts, answer) {
+  if (answer.kind === "mask") return describePreview(texts, answer);
+  if (answer.kind === "refused") return answer.message;
+  return answer.kind === "missing" ? say(texts, "noPreview") : "";
+}
+
 /** @param {Texts} texts @param {StatusState} state */
-function statusLine(texts, { prompts: { points, boxes }, source, unreadable, isLinked, isLive, notice }) {
+function statusLine(texts, { prompts, source, unreadable, isLinked, isLive, notice, limits }) {
+  const { points, boxes } = prompts;
   if (!source) return "";
   if (unreadable) return say(texts, "unreadable", unreadable);
   if (isLinked) return say(texts, "linked");
   if (notice) return notice;
   if (!source.isExact) return say(texts, "sourceOnly");
-  if (!points.length && !boxes.length) return say(texts, "hint");
+  if (!points.length && !boxes.length) return hint(texts, limits);
   if (isLive && !source.key) return say(texts, "needsRun");
   const counts = [];
   if (points.length) counts.push(say(texts, "points", points.length));
   if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
-  return counts.join(", ");
+  const further = [callsOf(texts, limits, prompts), isLive ? "" : say(texts, "withRun")];
+  return [counts.join(", "), ...further].filter(Boolean).join(". ");
 }

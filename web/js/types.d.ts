@@ -27,6 +27,20 @@ export interface Prompts {
   boxes: Box[];
 }
 
+/** What can be drawn; by the names in core/providers/contract.py. */
+export type Drawn = "points" | "negative_points" | "boxes" | "negative_boxes";
+
+/** What a model does not take of it. */
+export interface Limits {
+  /** The model's name in messages, "" for the one that is linked. */
+  title: string;
+  /** Each kind that it does not take, with what could be chosen in its place. */
+  lacks: Partial<Record<Drawn, string[]>>;
+  wordsOnly: boolean;
+  /** Whether each object is a call to somebody who may charge for it. */
+  isCallEach: boolean;
+}
+
 export interface Ref {
   kind: "point" | "box";
   index: number;
@@ -85,7 +99,6 @@ export interface Source {
   key: string;
   /** The mask of the last run, as a URL, and the text it was made from. */
   mask: { url: string; text: string } | null;
-  negativeBoxes: boolean;
   /** What the run said of itself, "" where this is of no run. */
   note: string;
   /** Whether this is the very image that the node gets. */
@@ -117,6 +130,19 @@ export interface RunState {
   negative_boxes: boolean;
 }
 
+/** `segment_anywhere` of a provider's points in the node's definition; see nodes/remote_editor.py. */
+export interface EditorFacts {
+  by: string;
+  variants: Record<string, VariantFacts>;
+}
+
+export interface VariantFacts {
+  title: string;
+  takes: Drawn[];
+  text: boolean;
+  joins_objects: boolean;
+}
+
 export interface FileRef {
   filename: string;
   subfolder: string;
@@ -144,10 +170,12 @@ export interface ComfyNode {
   flags?: { collapsed?: boolean };
   imgs?: HTMLImageElement[];
   inputs?: { name: string; link: number | null }[];
+  properties?: Record<string, any>;
   widgets?: ComfyWidget[];
   mode?: number;
   isSubgraphNode?: () => boolean;
   setSize(size: number[]): void;
+  computeSize(): number[];
   setDirtyCanvas(foreground: boolean, background?: boolean): void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): ComfyWidget;
   onConfigure?: (...values: any[]) => any;
