@@ -94,6 +94,11 @@ _NODE = """app.canvas.graph.nodes.find(
 )"""
 _EDITOR = f'{_NODE}?.widgets.find((widget) => widget.name === "editor").element'
 _TEXT = f"""{_NODE}.widgets.find((widget) => /(^|[.])points$/.test(widget.name))?.value ?? null"""
+_SET = f"""([name, value]) => {{
+  const one = {_NODE}.widgets.find((widget) => widget.name === name);
+  one.value = value;
+  one.callback(value);
+}}"""
 _TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 _CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
 
@@ -222,10 +227,7 @@ class ComfyPage:
 
     def set(self, name: str, value: str) -> None:
         """Choose a value of the node, as a hand does."""
-        self.node(
-            "{ const one = node.widgets.find((w) => w.name === %s);"
-            " one.value = %s; one.callback(one.value); }" % (json.dumps(name), json.dumps(value))
-        )
+        self.page.evaluate(_SET, [name, value])
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where on the page an image pixel is, with the whole image in view."""

@@ -1,7 +1,7 @@
 """A server that a real frontend of ComfyUI boots from: its few routes, and this pack run for real.
 
-What a queued prompt does is limited to Load Image, Load SAM and Point Segment; those run with the
-pack's own nodes, and the live-preview route is the pack's own.
+What a queued prompt does is limited to Load Image, Load SAM, Point Segment and Remote Provider
+Segment; those run with the pack's own nodes, and the live-preview route is the pack's own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes import live_preview as preview
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
+from segment_anywhere.nodes.remote_segment import RemoteProviderSegment
 
 from tests.support.loopback import running
 from tests.support.paths import ROOT
@@ -101,6 +102,10 @@ class StubComfy:
         self._sockets: set[web.WebSocketResponse] = set()
         self._route = preview.PreviewRoute()
         self._models: dict[tuple[str, str], Any] = {}
+        self._runners = {
+            "SegmentAnywherePoint": self._run_point,
+            "SegmentAnywhereRemote": self._run_remote,
+        }
 
     def forget(self) -> None:
         """As after a restart: no model, no embedding."""
@@ -207,12 +212,13 @@ class StubComfy:
     async def _execute(self, prompt_id: str, prompt: dict[str, Any]) -> None:
         await self._send("execution_start", {"prompt_id": prompt_id})
         for node_id, node in prompt.items():
-            if node["class_type"] != "SegmentAnywherePoint":
+            if node["class_type"] not in self._runners:
                 continue
             self.ran.append(node_id)
             place = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
             await self._send("executing", place)
-            output = await asyncio.to_thread(self._run, prompt, node["inputs"])
+            run = self._runners[node["class_type"]]
+            output = await asyncio.to_thread(run, prompt, node["inputs"])
             await self._send("executed", {**place, "output": output})
         await self._send("executing", {"node": None, "prompt_id": prompt_id})
         await self._send("execution_success", {"prompt_id": prompt_id, "timestamp": 0})
@@ -221,25 +227,41 @@ class StubComfy:
         for socket in list(self._sockets):
             await socket.send_json({"type": kind, "data": data})
 
-    def _run(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    def _run_point(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
         """Execute Load SAM and Point Segment on what the prompt's Load Image names."""
         load = prompt[inputs["model"][0]]["inputs"]
         choice = (load["model"], load["precision"])
         # As ComfyUI's cache does, this keeps the model in use.
         self._models.setdefault(choice, LoadSAM.execute(*choice).args[0])
-        source = prompt[inputs["image"][0]]
-        while source["class_type"] != "LoadImage":
-            source = prompt[source["inputs"]["image"][0]]
-        pixels = np.asarray(picture(source["inputs"]["image"])).astype(np.float32) / 255
         points = inputs["points"]
         if isinstance(points, list):
             points = prompt[points[0]]["inputs"]["value"]
+        image = _load_image(prompt, inputs)
         with torch.inference_mode():
             output = PointSegment.execute(
-                self._models[choice], torch.from_numpy(pixels)[None], points, inputs["mask_choice"]
+                self._models[choice], image, points, inputs["mask_choice"]
             )
+        return self._shown(output)
+
+    def _run_remote(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+        """Execute Remote Provider Segment, whose provider is where the environment says."""
+        names = [name for name in inputs if name.startswith("provider.")]
+        options = {name.removeprefix("provider."): inputs[name] for name in names}
+        options["provider"] = inputs["provider"]
+        image = _load_image(prompt, inputs)
+        return self._shown(asyncio.run(RemoteProviderSegment.execute(image, options)))
+
+    def _shown(self, output: Any) -> dict[str, Any]:
         self.last_mask = output.args[0][0].numpy() > 0.5
         return json.loads(json.dumps(output.ui))
+
+
+def _load_image(prompt: dict[str, Any], inputs: dict[str, Any]) -> torch.Tensor:
+    source = prompt[inputs["image"][0]]
+    while source["class_type"] != "LoadImage":
+        source = prompt[source["inputs"]["image"][0]]
+    pixels = np.asarray(picture(source["inputs"]["image"])).astype(np.float32) / 255
+    return torch.from_numpy(pixels)[None]
 
 
 @contextmanager

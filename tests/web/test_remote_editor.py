@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.support.servers import KEY, SERVERS, serving
+
 from .test_editor import near
 
 WITH_POINTS = ("airefinery", "segmind", "fal", "custom")
@@ -23,9 +25,24 @@ def visible(editor):
     return editor.page.locator(".sa-editor:visible").count()
 
 
-def heights(editor):
-    """Of the node, and what its widgets need at least."""
-    return editor.node("[node.size[1], node.computeSize()[1]]")
+def height(editor):
+    return editor.node("node.size[1]")
+
+
+def fresh_height(editor, provider):
+    """Of a node that has never had an editor."""
+    editor.page.evaluate(
+        """(provider) => {
+          window.fresh = LiteGraph.createNode("SegmentAnywhereRemote");
+          fresh.pos = [900, 80];
+          app.graph.add(fresh);
+          fresh.widgets[0].value = provider;
+          fresh.widgets[0].callback(provider);
+        }""",
+        provider,
+    )
+    editor.page.wait_for_timeout(500)
+    return editor.page.evaluate("(app.graph.remove(fresh), fresh.size[1])")
 
 
 def test_click_box_and_a_second_object(editor):
@@ -50,15 +67,37 @@ def test_there_is_no_preview(editor, stub):
     assert (stub.previews, stub.prompts) == (0, [])
 
 
+def test_the_mask_comes_with_the_run(editor, stub, monkeypatch):
+    editor.set("provider", "segmind")
+    editor.click(160, 120)
+    with serving(SERVERS["segmind"](mode="png")) as server:
+        monkeypatch.setenv("SEGMENT_ANYWHERE_SEGMIND_URL", server.url)
+        monkeypatch.setenv("SEGMIND_API_KEY", KEY)
+        editor.page.evaluate("app.queuePrompt(0)")
+        editor.wait(lambda: editor.masked(130, 90), seconds=30)
+        assert not editor.masked(40, 40)
+        editor.wait(lambda: editor.status.startswith("1 object, Segmind, "))
+        assert server.billed <= 1
+    # It is of these points alone.
+    editor.click(30, 30)
+    editor.wait(lambda: editor.drawn, "image")
+    editor.press("Delete")
+    editor.wait(lambda: editor.drawn, "mask")
+    assert (stub.previews, len(stub.prompts)) == (0, 1)
+
+
 def test_every_provider_with_points_keeps_them(editor):
     editor.click(160, 120)
     saved = editor.text
     for provider in (*WITH_POINTS, *reversed(WITH_POINTS)):
         editor.set("provider", provider)
         editor.wait(lambda: (visible(editor), editor.text), (1, saved))
-        assert editor.page.locator("textarea:visible").evaluate_all(
-            "(areas, text) => areas.some((area) => area.value === text)", saved
-        ) is False
+        assert (
+            editor.page.locator("textarea:visible").evaluate_all(
+                "(areas, text) => areas.some((area) => area.value === text)", saved
+            )
+            is False
+        )
     # The newest text counts, not the one that a provider had when it was left.
     editor.set("provider", "segmind")
     editor.click(30, 30)
@@ -74,11 +113,10 @@ def test_every_provider_with_points_keeps_them(editor):
 def test_a_provider_without_points_has_no_editor_and_keeps_them(editor, provider):
     editor.click(160, 120)
     saved = editor.text
-    before = heights(editor)[0]
+    before = height(editor)
     editor.set("provider", provider)
     editor.wait(lambda: visible(editor), 0)
-    height, needed = heights(editor)
-    assert height == pytest.approx(needed, abs=2)
+    assert height(editor) == pytest.approx(fresh_height(editor, provider), abs=2)
     assert editor.node("JSON.stringify(node.serialize())").count("160") == 1
     # It waits in the workflow for the next provider that takes points.
     graph = editor.page.evaluate("JSON.stringify(app.graph.serialize())")
@@ -87,7 +125,7 @@ def test_a_provider_without_points_has_no_editor_and_keeps_them(editor, provider
     assert visible(editor) == 0
     editor.set("provider", "segmind")
     editor.wait(lambda: (visible(editor), editor.drawn, editor.text), (1, "image", saved))
-    assert heights(editor)[0] >= min(before, 640)
+    assert height(editor) >= min(before, 640)
     assert "segment_anywhere_points" not in editor.node("JSON.stringify(node.properties)")
     editor.click(30, 30)
     near(editor.points, [(160, 120, 1), (30, 30, 1)], editor)
@@ -146,28 +184,6 @@ def test_a_copy_has_an_editor_of_its_own(editor):
            .map((n) => n.widgets.find((w) => w.name === "provider.points").value)"""
     )
     assert sorted(len(json.loads(value)["points"]) for value in values) == [1, 2]
-
-
-def test_in_a_subgraph(editor):
-    editor.page.evaluate(
-        """() => {
-          const graph = app.graph;
-          const inner = graph.nodes.filter((n) => n.type.startsWith("SegmentAnywhere"));
-          const { subgraph } = graph.convertToSubgraph(new Set(inner));
-          app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
-        }"""
-    )
-    editor.page.locator(".sa-canvas").wait_for(state="visible")
-    editor.wait(lambda: editor.drawn, "image")
-    try:
-        editor.click(160, 120)
-        editor.set("provider", "segmind")
-        editor.wait(lambda: editor.drawn, "image")
-        editor.click(30, 30)
-        near(editor.points, [(160, 120, 1), (30, 30, 1)], editor)
-    finally:
-        editor.page.evaluate("app.canvas.setGraph(app.graph)")
-        editor.page.wait_for_timeout(200)
 
 
 def test_a_linked_text_is_read_only(editor):
@@ -231,3 +247,25 @@ def test_what_is_there_already_stays_and_is_named(editor):
     # Nobody here knows what a server takes that stands in no file.
     editor.set("provider.profile", "my-server")
     editor.wait(lambda: editor.limits, "")
+
+
+def test_in_a_subgraph(editor):
+    editor.page.evaluate(
+        """() => {
+          const graph = app.graph;
+          const inner = graph.nodes.filter((n) => n.type.startsWith("SegmentAnywhere"));
+          const { subgraph } = graph.convertToSubgraph(new Set(inner));
+          app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
+        }"""
+    )
+    editor.page.locator(".sa-canvas").wait_for(state="visible")
+    editor.wait(lambda: editor.drawn, "image")
+    try:
+        editor.click(160, 120)
+        editor.set("provider", "segmind")
+        editor.wait(lambda: editor.drawn, "image")
+        editor.click(30, 30)
+        near(editor.points, [(160, 120, 1), (30, 30, 1)], editor)
+    finally:
+        editor.page.evaluate("app.canvas.setGraph(app.graph)")
+        editor.page.wait_for_timeout(200)
