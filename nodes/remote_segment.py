@@ -209,7 +209,7 @@ class RemoteProviderSegment(ShownNode):
 def _editor_state(
     asked: BatchRequest, image: Tensor, segments: Segments, pictures: Iterable[bytes]
 ) -> dict[str, Any] | None:
-    """What the editor shows, where the provider has one; it has the first image of a batch alone."""
+    """What the editor shows of a batch's first image, where the provider has points; else None."""
     if not ui.has_viewer() or POINTS.name not in {field.name for field in asked.provider.fields}:
         return None
     first = [each for each in segments if each.frame == 0]

@@ -119,21 +119,6 @@ def has_key(provider: Provider, folder: Path, environment: Mapping[str, str] = o
         return False
 
 
-def custom_dialects(folder: Path) -> dict[str, str]:
-    """The dialect of each server of your own by its profile's name; nothing else of the file.
-
-    Of a file that cannot be read, or that others can read, none are known but the built-in ones.
-    """
-    try:
-        own = _read_file(folder / FILE_NAME).get(CUSTOM, {})
-    except ProviderError:
-        own = {}
-    tables: dict[str, Any] = dict(BUILT_IN_PROFILES)
-    for name, table in own.items() if isinstance(own, dict) else ():
-        tables[name] = {**tables.get(name, {}), **(table if isinstance(table, dict) else {})}
-    return {name: str(table.get("dialect", "")) for name, table in tables.items()}
-
-
 def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple:
     """Changes when calls may go elsewhere or ask for something else: addresses, and the file.
 
@@ -152,6 +137,21 @@ def settings_state(folder: Path, environment: Mapping[str, str] = os.environ) ->
     except OSError:
         return (urls, None)
     return (urls, (status.st_mtime_ns, status.st_size))
+
+
+def custom_dialects(folder: Path) -> dict[str, str]:
+    """The dialect of each server of your own by its profile's name; nothing else of the file.
+
+    Of a file that cannot be read, or that others can read, none are known but the built-in ones.
+    """
+    try:
+        own = _read_file(folder / FILE_NAME).get(CUSTOM, {})
+    except ProviderError:
+        own = {}
+    tables: dict[str, Any] = dict(BUILT_IN_PROFILES)
+    for name, table in own.items() if isinstance(own, dict) else ():
+        tables[name] = {**tables.get(name, {}), **(table if isinstance(table, dict) else {})}
+    return {name: str(table.get("dialect", "")) for name, table in tables.items()}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def test_click_box_and_a_second_object(editor):
     assert [box["label"] for box in editor.value["boxes"]] == [1]
     assert editor.value["size"] == [320, 240]
     editor.press("Escape")
-    editor.wait(lambda: "2 objects: a call each" in editor.status)
-    assert editor.status.endswith("The mask comes with the run")
+    wanted = "Points: 3, Boxes: 1, Calls: 2. The mask comes with the run"
+    editor.wait(lambda: editor.status, wanted)
     assert editor.limits == ""
 
 
@@ -84,6 +84,34 @@ def test_the_mask_comes_with_the_run(editor, stub, monkeypatch):
     editor.press("Delete")
     editor.wait(lambda: editor.drawn, "mask")
     assert (stub.previews, len(stub.prompts)) == (0, 1)
+
+
+def choose_provider(editor, provider):
+    """By hand, in the list that opens."""
+    page = editor.page
+    if editor.look.vue:
+        page.locator(".lg-node", has=page.locator(".sa-editor")).get_by_role(
+            "combobox"
+        ).first.click()
+        page.get_by_role("option", name=provider, exact=True).click()
+        return
+    page.mouse.click(
+        *editor.node(
+            "app.canvas.ds.convertOffsetToCanvas("
+            "[node.pos[0] + node.size[0] / 2, node.pos[1] + node.widgets[0].last_y + 10])"
+        )
+    )
+    page.locator(".litemenu-entry", has_text=provider).click()
+
+
+def test_a_hand_changes_the_provider(editor):
+    editor.click(160, 120)
+    saved = editor.text
+    choose_provider(editor, "airefinery")
+    editor.wait(lambda: editor.node("node.widgets[0].value"), "airefinery")
+    editor.wait(lambda: (editor.drawn, editor.text), ("image", saved))
+    editor.click(30, 30)
+    near(editor.points, [(160, 120, 1), (30, 30, 1)], editor)
 
 
 def test_every_provider_with_points_keeps_them(editor):

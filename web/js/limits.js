@@ -55,11 +55,11 @@ export function hint(texts, limits) {
   return sentences(texts, limits, ["points"], say(texts, "kind_points"), []);
 }
 
-/** That several objects are as many calls. @param {Texts} texts @param {Limits} limits
- * @param {Prompts} prompts */
+/** How many calls an image is where several objects are as many; "" where they are one.
+ * @param {Texts} texts @param {Limits} limits @param {Prompts} prompts */
 export function callsOf(texts, limits, prompts) {
   const count = objectNumbers(prompts).length;
-  return limits.isCallEach && count > 1 ? say(texts, "callEach", count) : "";
+  return limits.isCallEach && count > 1 ? say(texts, "calls", count) : "";
 }
 
 /**

@@ -93,6 +93,8 @@ function statusLine(texts, { prompts, source, unreadable, isLinked, isLive, noti
   const counts = [];
   if (points.length) counts.push(say(texts, "points", points.length));
   if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
-  const further = [callsOf(texts, limits, prompts), isLive ? "" : say(texts, "withRun")];
-  return [counts.join(", "), ...further].filter(Boolean).join(". ");
+  const calls = callsOf(texts, limits, prompts);
+  if (calls) counts.push(calls);
+  const line = counts.join(", ");
+  return isLive ? line : `${line}. ${say(texts, "withRun")}`;
 }

@@ -31,7 +31,7 @@ export const TEXTS = {
   hintNegative: "Right click: not wanted.",
   hintBox: "Drag: box.",
   withRun: "The mask comes with the run",
-  callEach: "{0} objects: a call each",
+  calls: "Calls: {0}",
   linked: "The points come from a link: read only.",
   unreadable: "{0}. Mend the text with the button on the right, or clear it.",
   points: "Points: {0}",
