@@ -66,7 +66,8 @@ _BUILD = """({ zoom, type, model, file, values }) => {
   if (type === "SegmentAnywherePoint") {
     const sam = add("SegmentAnywhereLoadSAM", 20, 480);
     sam.connect(0, segment, "model");
-    }
+    if (model) sam.widgets[0].value = model;
+  }
   if (file) {
     image.widgets[0].value = file;
     image.widgets[0].callback(file);

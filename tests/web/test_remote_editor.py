@@ -232,17 +232,17 @@ def test_a_linked_text_is_read_only(editor):
 def test_what_a_provider_lacks_is_refused_in_words(editor):
     editor.drag((20, 20), (80, 80), button="right")
     assert editor.status == (
-        "fal (fal-ai/sam2/image) does not take boxes for what is not wanted. "
+        "fal (fal-ai/sam2/image) takes no boxes for what is not wanted. "
         "Choose: custom (openai)."
     )
     editor.set("provider", "airefinery")
     editor.page.locator(".sa-subtract").click()
     assert editor.page.locator(".sa-add").get_attribute("aria-pressed") == "true"
     editor.click(40, 200, button="right")
-    assert editor.status.startswith("AI Refinery does not take points for what is not wanted.")
+    assert editor.status.startswith("AI Refinery takes no points for what is not wanted.")
     assert "segmind" in editor.status
     editor.drag((20, 20), (80, 80))
-    assert editor.status.startswith("AI Refinery does not take boxes.")
+    assert editor.status.startswith("AI Refinery takes no boxes.")
     assert editor.text == ""
     editor.click(160, 120)
     editor.press("x")
@@ -266,7 +266,7 @@ def test_what_is_there_already_stays_and_is_named(editor):
     editor.set("provider.endpoint", SAM2)
     editor.wait(lambda: editor.limits, "")
     editor.set("provider", "segmind")
-    editor.wait(lambda: editor.limits.startswith("Segmind does not take boxes (1)."))
+    editor.wait(lambda: editor.limits.startswith("Segmind takes no boxes (1)."))
     editor.set("provider", "custom")
     editor.set("provider.profile", "roboflow")
     editor.wait(lambda: editor.limits, "")

@@ -46,7 +46,7 @@ export const TEXTS = {
   kind_boxes: "boxes",
   kind_negative_boxes: "boxes for what is not wanted",
   thisModel: "This model",
-  notTaken: "{0} does not take {1}.",
+  notTaken: "{0} takes no {1}.",
   wordsOnly: "{0} takes words only.",
   runRefused: "A run with {0} would be refused.",
   choose: "Choose: {0}.",

@@ -1,0 +1,50 @@
+// What a model takes of what can be drawn, in words.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { callsOf, DRAWN, hint, leftOver, NO_LIMITS, refusal, takes } from "../../web/js/limits.js";
+import { TEXTS } from "../../web/js/texts.js";
+
+const boxesOnly = {
+  title: "Acme",
+  lacks: { points: ["one", "two"], negative_points: ["two"], negative_boxes: [] },
+  wordsOnly: false,
+  isCallEach: true,
+};
+const point = (positive, object = 0) => ({ x: 1, y: 1, positive, object });
+const box = (positive) => ({ x1: 0, y1: 0, x2: 9, y2: 9, positive, object: 0 });
+
+test("a model without limits takes everything, and says nothing", () => {
+  assert.ok(DRAWN.every((one) => takes(NO_LIMITS, one)));
+  assert.equal(leftOver(TEXTS, NO_LIMITS, { points: [point(false)], boxes: [box(false)] }), "");
+  assert.equal(hint(TEXTS, NO_LIMITS), "Click an object. Right click: not wanted. Drag: box.");
+});
+
+test("a refusal names the model, and who else can", () => {
+  assert.equal(refusal(TEXTS, boxesOnly, "points"), "Acme takes no points. Choose: one, two.");
+  assert.equal(refusal(TEXTS, boxesOnly, "negative_boxes"), "Acme takes no boxes for what is not wanted.");
+  assert.equal(hint(TEXTS, boxesOnly), "Drag: box.");
+});
+
+test("what is left over is counted, and only who takes all of it is named", () => {
+  const prompts = { points: [point(true), point(true), point(false)], boxes: [box(true)] };
+  const names = "points (2), points for what is not wanted (1)";
+  assert.equal(
+    leftOver(TEXTS, boxesOnly, prompts),
+    `Acme takes no ${names}. A run with ${names} would be refused. Choose: two.`,
+  );
+});
+
+test("a model that takes words alone says so", () => {
+  const lacks = Object.fromEntries(DRAWN.map((one) => [one, ["other"]]));
+  const limits = { ...boxesOnly, lacks, wordsOnly: true };
+  assert.equal(hint(TEXTS, limits), "Acme takes words only. Choose: other.");
+});
+
+test("several objects are counted where each is a call", () => {
+  const prompts = { points: [point(true), point(true, 3)], boxes: [] };
+  assert.equal(callsOf(TEXTS, boxesOnly, prompts), "Calls: 2");
+  assert.equal(callsOf(TEXTS, { ...boxesOnly, isCallEach: false }, prompts), "");
+  assert.equal(callsOf(TEXTS, boxesOnly, { points: [point(true)], boxes: [] }), "");
+});
