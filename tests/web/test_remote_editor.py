@@ -232,8 +232,7 @@ def test_a_linked_text_is_read_only(editor):
 def test_what_a_provider_lacks_is_refused_in_words(editor):
     editor.drag((20, 20), (80, 80), button="right")
     assert editor.status == (
-        "fal (fal-ai/sam2/image) takes no boxes for what is not wanted. "
-        "Choose: custom (openai)."
+        "fal (fal-ai/sam2/image) takes no boxes for what is not wanted. Choose: custom (openai)."
     )
     editor.set("provider", "airefinery")
     editor.page.locator(".sa-subtract").click()
