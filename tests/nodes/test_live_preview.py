@@ -29,6 +29,7 @@ from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 
 from tests.support.loopback import running
+from tests.support.nodes import BUILT_IN, SAM2
 from tests.support.paths import FIXTURES
 
 CLICK = "[[30, 20]]"
@@ -44,7 +45,7 @@ def viewer(monkeypatch):
     monkeypatch.setattr(ui, "has_viewer", lambda: True)
 
 
-@pytest.fixture(params=["grabcut (built in)", "sam2/random.pt"])
+@pytest.fixture(params=[BUILT_IN, SAM2])
 def model(request) -> SegmentModel:
     return LoadSAM.execute(request.param, "fp32").args[0]
 
@@ -334,7 +335,7 @@ def test_only_the_servers_own_pages_may_ask(headers, is_refused):
 
 
 def test_a_model_that_nobody_holds_is_gone():
-    model = LoadSAM.execute("sam2/random.pt", "fp32").args[0]
+    model = LoadSAM.execute(SAM2, "fp32").args[0]
     key = _run(model)["key"]
     del model
     gc.collect()

