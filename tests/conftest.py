@@ -57,6 +57,12 @@ def models(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The names of tests go between processes; a value that fills pages is named by its size."""
+    is_long = isinstance(val, str | bytes) and len(val) > 200
+    return f"{argname} of {len(val)}" if is_long else None
+
+
 def pytest_collection_finish() -> None:
     """What there is by now stays: the garbage collector need not look at it again.
 

@@ -62,6 +62,7 @@ def test_a_cut_connection_keeps_what_came(hub, tmp_path):
         (CONTENT + b"more", "not the published file"),
         (b"short", "after 5 of"),
     ],
+    ids=["a page", "another file", "too long", "too short"],
 )
 def test_wrong_content_never_gets_the_files_name(content, message, hub, tmp_path):
     hub.content = content
