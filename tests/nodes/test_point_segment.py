@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import comfy.model_management
+import comfy.utils
 import pytest
 import torch
 from segment_anywhere.core.engines.base import Candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import comfy.model_management
+import comfy.utils
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
