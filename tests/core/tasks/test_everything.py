@@ -17,6 +17,7 @@ from segment_anywhere.core.tasks.everything import (
 )
 from segment_anywhere.core.tasks.segmenter import Segmenter
 
+from tests.support.engines import MODELS, engine_of
 from tests.support.paths import FIXTURES
 from tests.support.scenes import draw_scene
 
@@ -89,11 +90,10 @@ def test_the_shapes_are_found_without_a_prompt(engine):
     assert np.mean(ious) > 0.75
 
 
-@pytest.mark.parametrize("family", ["sam", "sam_hq", "edgetam", "sam3"])
+@pytest.mark.parametrize("family", [each for each in MODELS if each != "sam2"])
 def test_every_family_serves(family):
     """The other models of the tests have random weights, so nothing but the wiring can be seen."""
-    (path,) = (FIXTURES / f"{family}_parity").glob("checkpoint.*")
-    segmenter = Segmenter(load_engine(path, torch.float32))
+    segmenter = Segmenter(engine_of(family))
     settings = GridSettings(points_per_side=3, score_threshold=0.0, stability_threshold=0.0)
     frame = _frame()[:100]
     found = segment_everything(segmenter, frame, settings)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.engines.files.checkpoints import load_engine
-from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import EmbeddingGone, InputError
 from segment_anywhere.core.pictures.render import PALETTE
 from segment_anywhere.core.prompts.formats import parse_points
@@ -24,19 +23,12 @@ from segment_anywhere.core.prompts.inputs import (
 from segment_anywhere.core.tasks.live_preview import Previewer
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
+from tests.support.engines import MODELS, engine_of
 from tests.support.paths import FIXTURES
 
 SIZE = (48, 64)
 CLICK = "[[20, 30]]"
 BEST = MaskChoice.BEST
-
-
-CHECKPOINTS = {
-    family: next((FIXTURES / f"{family}_parity").glob("checkpoint.*"))
-    for family in ("sam", "sam_hq", "sam2", "edgetam", "sam3")
-}
-MODELS = {name: load_engine(path, torch.float32) for name, path in CHECKPOINTS.items()}
-ENGINES = {"grabcut": GrabCutEngine(), **MODELS}
 
 
 def _frame(seed: int = 0) -> torch.Tensor:
@@ -58,9 +50,9 @@ def _indices(png: bytes) -> np.ndarray:
     return np.asarray(picture)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["grabcut", *MODELS])
 def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
-    segmenter = Segmenter(ENGINES[name])
+    segmenter = Segmenter(engine_of(name))
     previewer, key = _prepare(segmenter)
     prompts = read_prompts(PromptInputs(CLICK), 1, SIZE)[0]
     for choice in MaskChoice:
@@ -72,7 +64,7 @@ def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
 
 
 def test_a_preview_works_on_the_kept_embedding():
-    segmenter = Segmenter(ENGINES["sam2"])
+    segmenter = Segmenter(engine_of("sam2"))
     previewer, key = _prepare(segmenter)
     for _ in range(3):
         previewer.preview(key, CLICK, BEST, 64)
@@ -81,7 +73,7 @@ def test_a_preview_works_on_the_kept_embedding():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_copy_has_no_encoder_and_shares_the_weights_on_the_cpu(name):
-    engine = MODELS[name]
+    engine = engine_of(name)
     copy = engine.cpu_decoder()
     assert copy.module is not engine.module
     ours = dict(copy.module.named_parameters())
@@ -100,7 +92,7 @@ def test_the_copy_of_a_model_on_a_gpu_is_on_the_cpu():
 
 
 def test_a_smaller_picture_shows_the_same():
-    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    previewer, key = _prepare(Segmenter(engine_of("grabcut")))
     whole = _indices(previewer.preview(key, CLICK, BEST, 64).png) > 0
     half = _indices(previewer.preview(key, CLICK, BEST, 32).png) > 0
     assert half.shape == (24, 32)
@@ -109,19 +101,19 @@ def test_a_smaller_picture_shows_the_same():
 
 
 def test_a_picture_is_never_larger_than_the_image():
-    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    previewer, key = _prepare(Segmenter(engine_of("grabcut")))
     assert _indices(previewer.preview(key, CLICK, BEST, 2048).png).shape == SIZE
 
 
 def test_objects_have_the_colours_of_their_numbers():
-    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    previewer, key = _prepare(Segmenter(engine_of("grabcut")))
     points = [{"x": 20, "y": 30, "object": 2}, {"x": 60, "y": 2, "object": 7}]
     shown = previewer.preview(key, json.dumps(points), BEST, 64)
     assert set(np.unique(_indices(shown.png))) - {0} == {1 + 2, 1 + 7 % len(PALETTE)}
 
 
 def test_prompts_of_the_sockets_count_too():
-    segmenter = Segmenter(ENGINES["sam2"])
+    segmenter = Segmenter(engine_of("sam2"))
     box = [{"x": 30, "y": 5, "width": 20, "height": 20}]
     inputs = PromptInputs(positive_coords='[{"x": 3, "y": 3}]', bboxes=[box])
     previewer, key = _prepare(segmenter, inputs)
@@ -134,7 +126,7 @@ def test_prompts_of_the_sockets_count_too():
 
 
 def test_the_key_goes_with_image_and_sockets():
-    segmenter = Segmenter(ENGINES["grabcut"])
+    segmenter = Segmenter(engine_of("grabcut"))
     previewer, key = _prepare(segmenter)
     image = segmenter.embed(_frame()).key
     plain = read_sockets(PromptInputs(), 1, SIZE)[0]
@@ -150,7 +142,7 @@ def test_the_key_goes_with_image_and_sockets():
 
 
 def test_what_is_not_kept_is_gone():
-    segmenter = Segmenter(ENGINES["sam2"], cache_bytes=1)
+    segmenter = Segmenter(engine_of("sam2"), cache_bytes=1)
     previewer, key = _prepare(segmenter)
     with pytest.raises(EmbeddingGone, match="Run the node once"):
         previewer.preview("unknown", CLICK, BEST, 64)
@@ -169,7 +161,7 @@ def test_what_is_not_kept_is_gone():
     ],
 )
 def test_prompts_that_are_refused(points, message):
-    previewer, key = _prepare(Segmenter(ENGINES["sam2"]))
+    previewer, key = _prepare(Segmenter(engine_of("sam2")))
     with pytest.raises(InputError, match=message):
         previewer.preview(key, points, BEST, 64)
 
@@ -177,7 +169,7 @@ def test_prompts_that_are_refused(points, message):
 @pytest.mark.parametrize(("name", "tried"), [("grabcut", 3), ("sam2", 64)])
 def test_a_stopped_preview_is_of_the_first_objects(name, tried):
     """An engine without weights is stopped between objects, a model between groups of them."""
-    previewer, key = _prepare(Segmenter(ENGINES[name]))
+    previewer, key = _prepare(Segmenter(engine_of(name)))
     objects = [[[5 * number % 64, 3 * number % 48]] for number in range(70)]
     asked = []
 
@@ -194,7 +186,7 @@ def test_a_stopped_preview_is_of_the_first_objects(name, tried):
 
 def test_core_needs_no_file(monkeypatch):
     """A preview opens nothing: whatever it shows comes from memory."""
-    previewer, key = _prepare(Segmenter(ENGINES["grabcut"]))
+    previewer, key = _prepare(Segmenter(engine_of("grabcut")))
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a file was opened"))
     monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("a file was opened"))
     assert previewer.preview(key, CLICK, BEST, 64).found == 1

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from segment_anywhere.core.engines.base import Candidates
-from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter, _choose
 
-from tests.support.paths import FIXTURES
+from tests.support.engines import engine_of
 
 CLICK = ObjectPrompt("click", (Point(20, 30),))
 PAIR = ObjectPrompt("pair", (Point(20, 30), Point(50, 10, positive=False)))
@@ -22,7 +21,7 @@ MASK = ObjectPrompt("mask", mask=torch.ones(48, 64))
 
 @pytest.fixture(scope="module")
 def engine():
-    return load_engine(FIXTURES / "sam2_parity" / "checkpoint.pt", torch.float32)
+    return engine_of("sam2")
 
 
 @pytest.fixture

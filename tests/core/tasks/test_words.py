@@ -9,7 +9,6 @@ import pytest
 import torch
 from segment_anywhere.core.engines.base import Detections, MaskDetail
 from segment_anywhere.core.engines.families import FAMILIES, family_named
-from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.phrases import read_query
@@ -27,7 +26,7 @@ from segment_anywhere.core.tasks.words import (
     misses,
 )
 
-from tests.support.paths import FIXTURES
+from tests.support.engines import engine_of
 
 SIZE = (40, 60)
 FRAME = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
@@ -143,7 +142,7 @@ def test_an_empty_mask_is_no_instance():
 
 
 def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
-    segmenter = Segmenter(load_engine(FIXTURES / "sam2_parity" / "checkpoint.pt", torch.float32))
+    segmenter = Segmenter(engine_of("sam2"))
     dogs = replace(_found((0, 0, 20, 20), (30, 10, 50, 30), scores=(0.9, 0.8)), logits=None)
     cats = replace(_found((0, 0, 20, 20), scores=(0.7,)), logits=None)
     drawn = draw_from_boxes(segmenter, [dogs, cats], ("dog", "cat"), FRAME, 2)
