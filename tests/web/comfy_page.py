@@ -128,7 +128,7 @@ class ComfyPage:
             lambda address: not address.startswith((url, "data:", "blob:")),
             lambda route: route.abort(),
         )
-        self.page.set_default_timeout(8_000)
+        self.page.set_default_timeout(30_000)
         self.page.goto(url, timeout=60_000)
         self.start()
 
@@ -184,7 +184,7 @@ class ComfyPage:
         self._settle()
         self.page.evaluate(_CAPTURE)
 
-    def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 10.0) -> None:
+    def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 30.0) -> None:
         """Wait until a value is as wanted."""
         deadline = time.monotonic() + seconds
         found = value()

@@ -31,6 +31,7 @@ CASES = {
     "newest-nodes2": (NEWEST, Look(vue=True)),
 }
 OWN_CASE = "newest-nodes2"
+_FAILED = pytest.StashKey[bool]()
 
 
 def frontend(version: str) -> Path:
@@ -79,15 +80,32 @@ def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
 
 
 @pytest.fixture
-def editor(request, stub: StubComfy, tab: ComfyPage) -> Iterator[ComfyPage]:
+def model() -> str:
+    """What the graph's Load SAM has chosen; "" leaves its default."""
+    return ""
+
+
+@pytest.fixture
+def editor(
+    request: pytest.FixtureRequest, stub: StubComfy, tab: ComfyPage, model: str
+) -> Iterator[ComfyPage]:
     """The tab with a fresh graph; a test must leave no error of the page behind."""
-    tab.build()
+    tab.build(model)
     # After the graph of the last test has gone, which may have asked for one more preview.
     stub.reset()
     yield tab
-    name = f"{request.node.name}.png".replace("/", "-")
-    tab.screenshot(ARTIFACTS / name)
+    if tab.errors or _FAILED in request.node.stash:
+        tab.screenshot(ARTIFACTS / f"{request.node.name}.png".replace("/", "-"))
     assert not tab.errors
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test leaves a picture of the page, which takes as long as a test."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

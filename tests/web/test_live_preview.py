@@ -13,9 +13,8 @@ BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"
 
 
 @pytest.fixture
-def editor(editor):
-    editor.build(MODEL)
-    return editor
+def model() -> str:
+    return MODEL
 
 
 def shows_the_square(editor):
