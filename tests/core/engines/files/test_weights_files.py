@@ -22,6 +22,9 @@ from tests.support.paths import FIXTURES, ROOT
 from tests.support.sam3_layouts import write_folder
 from tests.support.word_models import MAKERS
 
+# The library is made once, and the probe runs once.
+pytestmark = pytest.mark.xdist_group("weights files")
+
 # In a process of its own: whoever reads a map of a file that has become shorter is killed.
 PROBE = """
 import sys
@@ -30,6 +33,9 @@ import torch
 from core.engines.files.checkpoints import load_engine
 from core.engines.detectors.base import load_detector
 from core.prompts.prompts import ObjectPrompt, Point
+
+def keep(file):
+    pass
 
 def truncate(file):
     file.open("wb").close()
@@ -53,21 +59,26 @@ def use(engine):
     found = engine.decode(embedding, prompts, True)
     return [*embedding.features, *(each.logits for each in found)]
 
-spoil = {each.__name__: each for each in (truncate, overwrite, remove)}[sys.argv[2]]
-for path in sorted(Path(sys.argv[1]).iterdir()):
+def use_spoilt(path, dtype, spoil):
     load = load_detector if path.name.startswith("detector") else load_engine
+    engine = load(path, dtype)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    contents = [file.read_bytes() for file in files]
+    for file in files:
+        spoil(file)
+    found = use(engine)
+    for file, content in zip(files, contents):
+        file.unlink(missing_ok=True)
+        file.write_bytes(content)
+    return found
+
+for path in sorted(Path(sys.argv[1]).iterdir()):
     for dtype in (torch.float32, torch.float16)[: 1 + ("half" in path.name)]:
-        engine = load(path, dtype)
-        wanted = use(load(path, dtype))
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        contents = [file.read_bytes() for file in files]
-        for file in files:
-            spoil(file)
-        torch.testing.assert_close(use(engine), wanted, rtol=0, atol=0, equal_nan=True)
-        for file, content in zip(files, contents):
-            file.unlink(missing_ok=True)
-            file.write_bytes(content)
-        print(path.name, dtype, flush=True)
+        wanted = use_spoilt(path, dtype, keep)
+        for spoil in (truncate, overwrite, remove):
+            found = use_spoilt(path, dtype, spoil)
+            torch.testing.assert_close(found, wanted, rtol=0, atol=0, equal_nan=True)
+            print(spoil.__name__, path.name, dtype, flush=True)
 """
 
 
@@ -109,14 +120,18 @@ def library(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def probe(library) -> subprocess.CompletedProcess[str]:
+    """What the probe printed of all models and all ways to spoil a file."""
+    command = [sys.executable, "-c", PROBE, str(library)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("spoil", ["truncate", "overwrite", "remove"])
-def test_a_loaded_model_outlives_its_file(spoil, library, tmp_path):
-    shelf = shutil.copytree(library, tmp_path / "shelf")
-    command = [sys.executable, "-c", PROBE, str(shelf), spoil]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, (done.returncode, done.stdout[-200:], done.stderr[-2000:])
+def test_a_loaded_model_outlives_its_file(spoil, library, probe):
+    assert probe.returncode == 0, (probe.returncode, probe.stdout[-200:], probe.stderr[-2000:])
     runs = sum(1 + ("half" in path.name) for path in library.iterdir())
-    assert len(done.stdout.splitlines()) == runs
+    assert sum(line.startswith(spoil) for line in probe.stdout.splitlines()) == runs
 
 
 def _as_pickle(state: dict[str, torch.Tensor], folder: Path) -> Path:
