@@ -295,6 +295,8 @@ def test_an_answer_that_is_no_http_is_one_line(answer):
 
 def _answer_once(server: socket.socket, answer: bytes) -> None:
     connection, _ = server.accept()
+    # Who gets no answer tries once more, and would wait for it.
+    server.close()
     with connection:
         connection.recv(65536)
         connection.sendall(answer)
