@@ -100,6 +100,7 @@ _SET = f"""([name, value]) => {{
   one.value = value;
   one.callback(value);
 }}"""
+_GRAPH = "JSON.stringify(app.graph.serialize())"
 _TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 _CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
 
@@ -282,24 +283,27 @@ class ComfyPage:
         self.page.keyboard.press(key)
 
     def undo(self) -> None:
-        self._remake("Control+z")
+        with self.remaking():
+            self.press("Control+z")
 
     def redo(self) -> None:
-        self._remake("Control+y")
+        with self.remaking():
+            self.press("Control+y")
 
-    def _remake(self, key: str) -> None:
-        """Press a key that makes the whole graph anew; waits until its editor is there."""
+    @contextmanager
+    def remaking(self) -> Iterator[None]:
+        """For what makes the whole graph anew; waits until its editor is there and lies still."""
         self.page.evaluate(f"window.before = {_EDITOR}")
-        self.press(key)
+        yield
         is_new = f"{_EDITOR} && {_EDITOR} !== window.before && {_EDITOR}.isConnected"
         self.page.wait_for_function(is_new)
         self.page.wait_for_function(f"{_EDITOR}.querySelector('.sa-canvas').dataset.drawn")
         self._settle()
 
     def _settle(self) -> None:
-        """Wait until the graph stays as it is: sizes follow once images have loaded."""
-        graph, before = "JSON.stringify(app.graph.serialize())", None
-        while (now := self.page.evaluate(graph)) != before:
+        """Wait until graph and editor stay as they are: sizes follow once images have loaded."""
+        canvas, before = self.page.locator(".sa-canvas").first, None
+        while (now := (self.page.evaluate(_GRAPH), canvas.bounding_box())) != before:
             before = now
             self.page.wait_for_timeout(150)
 

@@ -220,16 +220,16 @@ def test_another_tab_and_back(editor):
 def test_app_mode(editor):
     """There the editor stands in a narrow panel beside the results."""
     editor.click(160, 120)
-    editor.page.evaluate(
-        """() => {
-          const graph = JSON.parse(JSON.stringify(app.graph.serialize()));
-          const { id } = graph.nodes.find((node) => node.type === "SegmentAnywherePoint");
-          const linearData = { inputs: [[id, "editor"]], outputs: [id] };
-          graph.extra = { ...graph.extra, linearMode: true, linearData };
-          return app.loadGraphData(graph);
-        }"""
-    )
-    editor.page.wait_for_timeout(1000)
+    with editor.remaking():
+        editor.page.evaluate(
+            """() => {
+              const graph = JSON.parse(JSON.stringify(app.graph.serialize()));
+              const { id } = graph.nodes.find((node) => node.type === "SegmentAnywherePoint");
+              const linearData = { inputs: [[id, "editor"]], outputs: [id] };
+              graph.extra = { ...graph.extra, linearMode: true, linearData };
+              return app.loadGraphData(graph);
+            }"""
+        )
     editor.skip_welcome()
     editor.click(40, 200)
     near(editor.points, [(160, 120, 1), (40, 200, 1)], editor)
