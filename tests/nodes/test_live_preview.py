@@ -277,7 +277,7 @@ def test_numbers_of_any_size_are_refused_with_a_sentence(points):
         ({"points": [[1, 1]]}, 400, "fields"),
         ({"mask_choice": "nicest"}, 400, "fields"),
         ({"side": 0}, 400, "fields"),
-        ({"side": 5000}, 400, "fields"),
+        ({"side": preview.MAX_SIDE + 1}, 400, "fields"),
         ({"side": True}, 400, "fields"),
         ({"side": 64.0}, 400, "fields"),
         ({"image": "cat.png"}, 400, "fields"),
@@ -290,6 +290,12 @@ def test_what_is_refused(change, status, kind):
     body = _body(_run(model)["key"]) | change
     found, _, content = _post(body)
     assert (found, kind in content.decode()) == (status, True), content
+
+
+@pytest.mark.parametrize("side", [1, preview.MAX_SIDE])
+def test_every_size_of_a_canvas_gets_a_picture(side):
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    assert _post(_body(_run(model)["key"], side=side))[0] == 200
 
 
 @pytest.mark.parametrize(

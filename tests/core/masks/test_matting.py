@@ -6,7 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.masks.matting import follow_edges, foreground_colours, window_radius
+from segment_anywhere.core.masks.matting import (
+    _FLATNESS,
+    _solve_symmetric,
+    follow_edges,
+    foreground_colours,
+    window_radius,
+)
 from segment_anywhere.core.tensors import FrameArea
 
 SIZE = 160
@@ -109,3 +115,17 @@ def test_every_size_and_plain_masks(size, value):
     if value == 1.0:
         assert torch.allclose(colours, image[0], atol=1e-5)
     assert torch.isfinite(follow_edges(torch.full(size, value), _whole(image), 12)).all()
+
+
+def test_the_symmetric_systems_are_solved():
+    """Each pixel's own, as a general solver does it; the diagonal is raised a little."""
+    generator = torch.Generator().manual_seed(0)
+    root = torch.rand(5, 7, 3, 3, generator=generator)
+    whole, right = root @ root.mT, torch.rand(5, 7, 3, generator=generator)
+    matrix = [whole[..., row, column] for row in range(3) for column in range(row, 3)]
+    found = torch.stack(_solve_symmetric(matrix, list(right.unbind(-1))), dim=-1)
+    raised = whole.double() + _FLATNESS * torch.eye(3, dtype=torch.float64)
+    expected = torch.linalg.solve(raised, right.double()[..., None])[..., 0]
+    residue = (raised @ found.double()[..., None])[..., 0] - right
+    assert residue.abs().max() < 0.02
+    assert torch.allclose(found.double(), expected, rtol=0.02, atol=0.02)

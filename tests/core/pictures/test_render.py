@@ -123,3 +123,10 @@ def test_an_empty_mask_and_a_one_pixel_image():
     empty = Instance(compact(torch.zeros((1, 1), dtype=torch.uint8)), 0.5, "dog", 0)
     drawn = _draw(torch.full((1, 1, 1, 3), 0.5), Segments.from_instances([empty], (1, 1), 1))
     assert drawn.shape == (1, 1, 1, 3)
+
+
+@pytest.mark.parametrize("left", [0, 20, 60])
+def test_the_label_begins_where_its_box_does(left):
+    drawn = _draw(torch.full((2, *SIZE, 3), 0.5), _segments((60, left, 0)), boxes=False)
+    (letters,) = ((drawn[0, :60] < 0.3).all(dim=-1).any(dim=0).nonzero()[:1]).tolist()
+    assert left <= letters[0] < left + 10

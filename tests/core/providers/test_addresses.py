@@ -18,6 +18,7 @@ from segment_anywhere.core.providers.addresses import (
     check_download,
     check_ip,
     parse_url,
+    reach_of,
 )
 from segment_anywhere.core.providers.contract import Profile, ProviderError
 from segment_anywhere.core.providers.registry import PROVIDERS
@@ -241,3 +242,34 @@ def test_a_key_in_an_answer_is_hidden(serve):
             return await transport.call(HttpRequest("GET", f"{server.url}/files/x"))
 
     assert asyncio.run(ask()).body == b"[hidden] [hidden] [hidden]"
+
+
+@pytest.mark.parametrize(
+    ("url", "reach", "host"),
+    [
+        ("https://cdn.example.com/m.png", Reach.PUBLIC, "cdn.example.com"),
+        ("https://93.184.216.34/x", Reach.PUBLIC, "93.184.216.34"),
+        ("https://localhost/x", Reach.LOOPBACK, "localhost"),
+        ("http://LOCALHOST./x", Reach.LOOPBACK, "localhost."),
+        ("http://127.0.0.1:9000/x", Reach.LOOPBACK, "127.0.0.1"),
+        ("https://cdn.example.com/x", Reach.LOOPBACK, "cdn.example.com"),
+        ("http://192.168.1.20/x", Reach.PRIVATE, "192.168.1.20"),
+        ("http://box.lan/x", Reach.PRIVATE, "box.lan"),
+    ],
+)
+def test_downloads_that_are_let_through(url, reach, host):
+    assert check_download(url, reach).host == host
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "reach"),
+    [
+        ("https://queue.fal.run", {}, Reach.PUBLIC),
+        ("http://127.0.0.1:9000", {}, Reach.LOOPBACK),
+        ("http://localhost:9000", {}, Reach.LOOPBACK),
+        ("http://192.168.1.20:9001", {"local": True}, Reach.PRIVATE),
+        ("https://queue.fal.run", {"local": True}, Reach.PRIVATE),
+    ],
+)
+def test_results_lie_no_nearer_than_their_server(url, settings, reach):
+    assert reach_of(Profile("custom", "", url, "", settings)) is reach

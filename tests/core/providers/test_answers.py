@@ -185,3 +185,27 @@ def test_a_picture_by_its_address(serve, key):
     segments = run(ask_for(server, key, {"prompt": "a", "image_url": url})).segments
     assert iou(segments.mask(0), square_mask()) > 0.95
     assert url in json.dumps(server.received[0].fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "options", "profile", "score"),
+    [
+        ("airefinery", {"mode": "score_str"}, {}, {}, 0.87),
+        ("airefinery", {"mode": "multi"}, {}, {}, 0.5),
+        ("airefinery", {}, {}, {}, 1.0),
+        ("moark", {}, {"prompt": "a"}, {}, 0.95),
+        ("segmind", {}, {"prompt": "a"}, {}, 1.0),
+        ("imagineo", {}, {"prompt": "a"}, {}, 1.0),
+        ("fal", {}, {"prompt": "a"}, {}, 1.0),
+        ("fal", {}, {"endpoint": "fal-ai/sam-3/image", "prompt": "a"}, {}, 0.9),
+        ("custom", {}, CUSTOM, {}, 0.9),
+        ("custom", {"mode": "cropped"}, CUSTOM, {}, 0.9),
+        ("custom", {}, CUSTOM, HF, 1.0),
+        ("custom", {}, {"prompt": "a"}, ROBOFLOW, 0.8),
+    ],
+)
+def test_the_score_is_the_providers_own(serve, key, state, options, profile, score):
+    """1 where it gives none."""
+    server = serve(key, **state)
+    segments = run(ask_for(server, key, options, **profile)).segments
+    assert segments.scores.tolist() == pytest.approx([score])

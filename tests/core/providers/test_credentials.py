@@ -243,3 +243,10 @@ def test_the_fingerprint_follows_the_settings_and_not_the_key(tmp_path, write):
     assert KEY not in repr(
         settings_state(tmp_path, {"SEGMENT_ANYWHERE_FAL_URL": f"https://{KEY}@x"})
     )
+
+
+@pytest.mark.parametrize("key", ["sk-01\nX-Other:1", "sk\t01", "sk-\x7f01", "sk-ü01", "sk-01 23"])
+def test_keys_that_no_header_can_carry(tmp_path, key):
+    with pytest.raises(ProviderError, match="spaces, line breaks or letters") as caught:
+        load_profile(PROVIDERS["segmind"], "", tmp_path, {"SEGMIND_API_KEY": key})
+    assert key not in str(caught.value)

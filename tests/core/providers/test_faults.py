@@ -392,3 +392,27 @@ def test_a_file_that_is_not_there_yet_is_asked_for_again(serve, status):
     server.file_faults.extend([faults.status(status, "")] * (QUICK.transport.attempts - 1))
     assert len(run(ask_for(server, "fal"), square_image(3)).segments) == 3
     assert server.billed == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"detail": "Forbidden"}', r"the key was refused \(403\).*Forbidden"),
+        ('{"detail": "User is locked. Reason: Exhausted balance"}', "no credits left.*Exhausted"),
+        ('{"detail": "Top up your account"}', "no credits left.*Top up"),
+    ],
+)
+def test_fals_403_is_not_only_about_credits(serve, body, words):
+    server = serve("fal")
+    server.faults.append(faults.status(403, body))
+    with pytest.raises(ProviderError, match=words):
+        run(ask_for(server, "fal"))
+
+
+def test_what_was_never_sent_was_not_billed(serve):
+    """Beside a connection that broke when the request was out, see `reset` above."""
+    ask = ask_for(serve("custom"), "custom")
+    away = replace(ask.profile, url="http://127.0.0.1:9")
+    with pytest.raises(ProviderError, match="the connection failed") as caught:
+        run(replace(ask, profile=away))
+    assert "billed" not in str(caught.value)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from aiohttp import web
 from segment_anywhere.core.providers.contract import ProviderError
+from segment_anywhere.core.providers.failures import error_text
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.wire import Answer
 
 from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 from tests.support.servers import KEY, faults
@@ -410,3 +412,31 @@ def test_a_model_that_loads_for_no_number_of_seconds(serve, seconds):
     ask = ask_for(server, "custom", {}, **HF)
     assert len(run(ask, square_image(3)).segments) == 3
     assert len(server.received) == 4
+
+
+@pytest.mark.parametrize("body", ["{}", "5", "null", '{"other": []}', '{"data": 5}', "true"])
+def test_json_without_masks_says_what_is_expected(serve, body):
+    server = serve("custom")
+    server.faults.append(answer(body))
+    with pytest.raises(ProviderError, match="a list of masks is expected, or one under data"):
+        run(ask_for(server, "custom"))
+
+
+@pytest.mark.parametrize("key", ["moark", "airefinery"])
+def test_an_empty_body_is_said_to_be_empty(serve, key):
+    server = serve(key)
+    server.faults.append(faults.body(b"", "application/json"))
+    with pytest.raises(ProviderError, match="cannot be used: it is empty"):
+        run(ask_for(server, key))
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("<html><title>Down</title></html>", "a web page (Down)"),
+        ("<HTML><TITLE lang=en>\n 502 &amp; more\n</TITLE></HTML>", "a web page (502 & more)"),
+        ("<html>no title</html>", "a web page"),
+    ],
+)
+def test_what_a_web_page_is_called(page, title):
+    assert error_text(Answer(502, {}, page.encode())) == title

@@ -204,3 +204,33 @@ def test_a_miss_names_threshold_and_best_score():
         'nothing >= 0.40 for "dog"; best 0.31',
         'nothing >= 0.40 for "cow"; best 0.39',
     ]
+
+
+class _Recording:
+    """A segmenter that notes what it is asked, and finds nothing."""
+
+    def __init__(self):
+        self.prompts = []
+
+    def segment(self, frame, prompts, choice=None, index=0):
+        self.prompts += prompts
+        return []
+
+    def embed(self, frame):
+        return SimpleNamespace(size=tuple(frame.shape[:2]))
+
+    def find(self, embedding, prompts, choice, index=0, size=None):
+        self.prompts += prompts
+        return [[] for _ in prompts]
+
+
+@pytest.mark.parametrize(("place", "click"), [((10, 15), (31, 21)), ((0, 0), (1, 1))])
+def test_the_click_lies_in_the_middle_of_the_highest_place(place, click):
+    """Of a heat map of 30x20 for an image of 60x40."""
+    found = _found((0, 0, 40, 32), scores=(0.9,))
+    found.logits[0][place] = 9.0
+    segmenter = _Recording()
+    draw_from_boxes(segmenter, [found], ("square",), FRAME, 0)
+    (prompt,) = segmenter.prompts
+    assert [(point.x, point.y, point.positive) for point in prompt.points] == [(*click, True)]
+    assert (prompt.box.x1, prompt.box.y1, prompt.box.x2, prompt.box.y2) == (0, 0, 40, 32)

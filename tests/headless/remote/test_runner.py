@@ -226,6 +226,7 @@ def test_somebody_else_is_there(comfy, answer):
         "http://host:port",
         "http://host:99999",
         "http://host/?q=1",
+        "http://host/#a",
         "",
     ],
 )

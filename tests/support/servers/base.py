@@ -17,6 +17,7 @@ from .faults import Fault
 
 KEY = "sk-loopback-0123456789abcdef"
 MAX_UPLOAD = 64 * 2**20
+_PICTURES = ("image/png", "image/jpeg", "image/webp")
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,27 @@ async def read_fields(request: web.Request) -> tuple[Any, str, dict[str, str]]:
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.post()
         files = {k: each.filename for k, each in form.items() if isinstance(each, web.FileField)}
-        return {name: _content(value) for name, value in form.items()}, kind, files
+        return {name: _content(name, value) for name, value in form.items()}, kind, files
     return await request.read(), kind, {}
 
 
-def _content(value: str | bytes | web.FileField) -> str | bytes:
-    if not isinstance(value, web.FileField):
+def _content(name: str, value: str | bytearray | web.FileField) -> str | bytes:
+    """Text, or the bytes of a picture that came as a file with its type."""
+    if isinstance(value, str):
         return value
+    if not isinstance(value, web.FileField) or value.content_type not in _PICTURES:
+        raise unreadable(name, "Expected a picture as a file")
     with value.file as file:
         return file.read()
 
 
 def rejected(status: int, body: Any) -> Rejected:
     return Rejected(web.json_response(body, status=status))
+
+
+def unreadable(name: str, text: str) -> Rejected:
+    """A field that the service cannot read."""
+    return rejected(422, {"detail": [{"loc": ["body", name], "msg": text, "type": "value_error"}]})
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from aiohttp import web
 from PIL import Image
 from pycocotools import mask as coco
 
-from .base import KEY, ProviderServer, rejected
+from .base import KEY, ProviderServer, rejected, unreadable
 from .vision import b64, find_objects, object_at, object_in, open_image, picture
 
 
@@ -37,11 +37,16 @@ class CustomServer(ProviderServer):
         """vLLM-Omni's: image, prompt, boxes and box_labels as JSON, mask_format."""
         if not isinstance(fields, dict) or not isinstance(fields.get("image"), bytes):
             raise _openai_error("image is required")
-        image = open_image(fields["image"])
-        boxes = json.loads(fields.get("boxes", "[]"))
-        labels = json.loads(fields.get("box_labels", "[]")) or [1] * len(boxes)
+        try:
+            image = open_image(fields["image"])
+            boxes = json.loads(fields.get("boxes", "[]"))
+            labels = json.loads(fields.get("box_labels", "[]")) or [1] * len(boxes)
+        except ValueError as error:
+            raise _openai_error(str(error)) from error
         if not fields.get("prompt") and not boxes:
             raise _openai_error("prompt or boxes is required")
+        if len(labels) != len(boxes) or any(len(box) != 4 for box in boxes):
+            raise _openai_error("boxes are [x0, y0, x1, y1], with a label each")
         masks = [
             object_in(image, box) for box, label in zip(boxes, labels, strict=True) if label
         ] or find_objects(image)
@@ -87,8 +92,9 @@ class CustomServer(ProviderServer):
         image = _roboflow_image(fields)
         prompts = fields.get("prompts") or []
         if not 1 <= len(prompts) <= 16:
-            detail = [{"loc": ["body", "prompts"], "msg": "1 to 16 prompts", "type": "value_error"}]
-            raise rejected(422, {"detail": detail})
+            raise unreadable("prompts", "1 to 16 prompts")
+        if not all(each.get("type") == "text" and each.get("text") for each in prompts):
+            raise unreadable("prompts", "text is required")
         masks = find_objects(image)
         form = fields.get("format", "polygon")
         results = [
@@ -107,6 +113,8 @@ class CustomServer(ProviderServer):
         predictions = []
         for prompt in fields.get("prompts", {}).get("prompts", []):
             points = prompt.get("points", [])
+            if not all(isinstance(point.get("positive"), bool) for point in points):
+                raise unreadable("prompts", "positive is required")
             wanted = [(p["x"], p["y"]) for p in points if p["positive"]]
             mask = object_at(image, wanted)
             if prompt.get("box"):

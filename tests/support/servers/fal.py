@@ -31,7 +31,15 @@ _TYPES = {
     "blur_mask": int,
     "expand_mask": int,
     "fill_holes": bool,
+    "apply_mask": bool,
+    "return_multiple_masks": bool,
+    "include_scores": bool,
+    "max_masks": int,
+    "output_format": str,
 }
+_POINT = {"x", "y", "label"}
+_BOX = {"x_min", "y_min", "x_max", "y_max"}
+_SHAPES = {"prompts": _POINT, "point_prompts": _POINT, "box_prompts": _BOX}
 
 LOG = [
     {"message": text, "level": "INFO", "source": "USER", "timestamp": "2026-11-24T00:00:00Z"}
@@ -288,13 +296,20 @@ def _check_input(endpoint: str, fields: dict[str, Any]) -> None:
     for name in required:
         if name not in fields:
             raise _invalid(name, "Field required", "missing")
-    if endpoint != EVF_SAM:
-        return
     for name, value in fields.items():
         if name in _TYPES and type(value) is not _TYPES[name]:
             raise _invalid(name, f"Input should be a valid {_TYPES[name].__name__}", "type_error")
+        if name in _SHAPES and not all(_is_shape(each, _SHAPES[name]) for each in value):
+            raise _invalid(name, "Input should be a valid integer", "int_type")
     if fields.get("blur_mask", 1) % 2 == 0:
         raise _invalid("blur_mask", "Value must be odd", "value_error")
+
+
+def _is_shape(value: dict[str, Any], names: set[str]) -> bool:
+    """Whole numbers; the JavaScript client has a label as text, 0 or 1."""
+    return value.keys() >= names and all(
+        type(value[name]) is int or value[name] in ("0", "1") for name in names
+    )
 
 
 def _evf_mask(image: Image.Image, fields: dict[str, Any]) -> np.ndarray:

@@ -36,7 +36,10 @@ class ImagineoServer(ProviderServer):
         fields = fields if isinstance(fields, dict) else {}
         if not fields.get("prompt"):
             raise _invalid("prompt is required")
-        image = open_image(self._source(fields))
+        try:
+            image = open_image(self._source(fields))
+        except ValueError as error:
+            raise _invalid("image cannot be read") from error
         masks = find_objects(image)
         mask = masks[0] if masks else np.zeros((image.height, image.width), bool)
         run_id = f"run-{len(self.received)}"
@@ -51,9 +54,9 @@ class ImagineoServer(ProviderServer):
         if isinstance(fields.get("image"), bytes):
             self.associated += [fields["run_id"]] if fields.get("run_id") else []
             return fields["image"]
-        url = fields.get("imageUrl") or fields.get("image_url")
-        if url:
-            return self.files[url.rpartition("/")[2]]
+        name = (fields.get("imageUrl") or fields.get("image_url") or "").rpartition("/")[2]
+        if name in self.files:
+            return self.files[name]
         if fields.get("run_id") in self.runs:
             return self.runs[fields["run_id"]]
         raise _invalid("one of imageUrl or run_id is required")

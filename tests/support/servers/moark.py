@@ -45,7 +45,11 @@ class MoarkServer(ProviderServer):
                 raise rejected(400, {"error": {"code": "400", "message": f"必传参数: {name}"}})
         if self.mode == "200_with_error":
             return web.json_response({"error": 500, "message": "Service Temporarily Unavailable"})
-        image = open_image(self._source(fields["image"]))
+        try:
+            image = open_image(self._source(fields["image"]))
+        except (ValueError, KeyError):
+            text = "图片无法读取: image"
+            raise rejected(400, {"error": {"code": "400", "message": text}}) from None
         names = [name.strip() for name in fields.get("prompt", "").split(",") if name.strip()]
         masks = find_objects(image)
         # Nobody here knows what a dog is; a class gets the object of its place.
@@ -59,6 +63,7 @@ class MoarkServer(ProviderServer):
         return web.json_response({"num_segments": count, "segments": segments})
 
     def _source(self, value: bytes | str) -> bytes:
+        """Text is an address; raises KeyError where there is no file."""
         return value if isinstance(value, bytes) else self.files[value.rpartition("/")[2]]
 
     def _segment(self, number: int, mask: np.ndarray, label: str) -> dict[str, Any]:

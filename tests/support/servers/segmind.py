@@ -47,8 +47,8 @@ class SegmindServer(ProviderServer):
     def segment(self, fields: Any) -> web.Response:
         fields = fields if isinstance(fields, dict) else {}
         image = _image(fields)
-        points = _coordinates(fields, "coordinates")
-        removed = _coordinates(fields, "remove_coordinates")
+        points = _coordinates(fields, "coordinates", image.size)
+        removed = _coordinates(fields, "remove_coordinates", image.size)
         if bool(fields.get("prompt")) == bool(points):
             raise rejected(400, {"error": "Provide either prompt or coordinates"})
         if fields.get("prompt"):
@@ -94,8 +94,11 @@ def _image(fields: dict[str, Any]) -> Any:
         raise rejected(500, {"error": "Image could not be read"}) from error
 
 
-def _coordinates(fields: dict[str, Any], name: str) -> list[list[float]]:
-    """Text such as [834,74] or [[839,74],[844,20]]; a list is an error on their side."""
+def _coordinates(fields: dict[str, Any], name: str, size: tuple[int, int]) -> list[list[float]]:
+    """Text such as [834,74] or [[839,74],[844,20]]; a list is an error on their side.
+
+    size: (W, H), in which they must lie.
+    """
     if name not in fields:
         return []
     text = fields[name]
@@ -105,4 +108,9 @@ def _coordinates(fields: dict[str, Any], name: str) -> list[list[float]]:
         value = json.loads(text)
     except ValueError as error:
         raise rejected(500, {"error": f"{name}: {error}"}) from error
-    return value if value and isinstance(value[0], list) else [value]
+    points = value if value and isinstance(value[0], list) else [value]
+    if not all(len(point) == 2 and 0 <= point[0] < size[0] for point in points):
+        raise rejected(500, {"error": f"{name}: list index out of range"})
+    if not all(0 <= point[1] < size[1] for point in points):
+        raise rejected(500, {"error": f"{name}: list index out of range"})
+    return points

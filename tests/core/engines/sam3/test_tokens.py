@@ -82,3 +82,11 @@ def test_a_vocabulary_of_another_kind(tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(CheckpointError, match="no <|startoftext|>".replace("|", r"\|")):
         load_tokenizer([tmp_path])
+
+
+@pytest.mark.parametrize("mark", ["<|startoftext|>", "<|endoftext|>"])
+def test_a_vocabulary_with_one_of_the_two_marks(mark, tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, mark: 1}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(CheckpointError, match="no <.startoftext.> and <.endoftext.>"):
+        load_tokenizer([tmp_path])
