@@ -10,6 +10,8 @@ import pytest
 import torch
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.errors import CheckpointError, InputError
+from segment_anywhere.nodes import live_preview
+from segment_anywhere.nodes.host import ui
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
 
 from tests.support.nodes import BUILT_IN, CLICK, SAM2, load, noise, segment_points
@@ -18,6 +20,11 @@ NEGATIVE_BOX = (
     '{"points": [{"x": 1, "y": 2}], '
     '"boxes": [{"x": 30, "y": 9, "width": 9, "height": 9, "label": 0}]}'
 )
+
+POINT = {"x": 30, "y": 20}
+OFF = {"x": 5, "y": 40}
+BOX = {"x": 20, "y": 10, "width": 30, "height": 25}
+OFF_BOX = {"x": 1, "y": 1, "width": 9, "height": 9}
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -178,3 +185,40 @@ def test_a_broken_file_is_named_when_it_is_used(models):
     (models / "sam2" / "page.pt").write_text("<html>")
     with pytest.raises(CheckpointError, match="page.pt: this is a web page"):
         segment_points(load("sam2/page.pt"), noise())
+
+
+@pytest.mark.parametrize(
+    ("points", "boxes", "positive", "negative", "drawn"),
+    [
+        ([POINT], [], [POINT], [], []),
+        ([POINT, OFF | {"label": 0}], [], [POINT], [OFF], []),
+        ([POINT], [BOX, OFF_BOX | {"label": 0}], [POINT], [], [BOX]),
+        ([], [BOX], [], [], [BOX]),
+        ([POINT, OFF | {"object": 1}], [], [POINT, OFF], [], []),
+    ],
+    ids=["a click", "one off", "a box off", "a box", "two objects"],
+)
+def test_the_prompts_for_other_nodes(points, boxes, positive, negative, drawn):
+    """What is on an object and what is off it never mix: others would click on the ground."""
+    model = load(BUILT_IN)
+    image = torch.rand(1, 48, 64, 3, generator=torch.Generator().manual_seed(0))
+    text = json.dumps({"points": points, "boxes": boxes})
+    on, off, around = PointSegment.execute(model, image, text, "best").args[4:]
+    assert (json.loads(on), json.loads(off)) == (positive, negative)
+    assert [{name: box[name] for name in BOX} for box in around] == drawn
+
+
+def test_the_route_is_added_to_the_hosts_server(monkeypatch):
+    added = {}
+
+    class Routes:
+        def post(self, path):
+            return lambda handler: added.setdefault(path, handler)
+
+    class Server:
+        routes = Routes()
+
+    monkeypatch.setattr(ui.PromptServer, "instance", Server())
+    live_preview.register()
+    assert list(added) == [live_preview.PATH]
+    assert added[live_preview.PATH].__func__ is live_preview.PreviewRoute.answer

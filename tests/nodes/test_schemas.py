@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
+from comfy_api.latest import io
+from comfy_api.latest._io import WidgetInput
 from segment_anywhere.nodes import NODES
+from segment_anywhere.nodes.remote_inputs import provider_input
 
 from tests.support.paths import ROOT
 
@@ -82,3 +86,44 @@ def test_no_widget_refuses_its_own_default(node):
             assert default in options, each.id
         elif isinstance(default, int | float) and not isinstance(default, bool):
             assert each.min <= default <= each.max, each.id
+
+
+def _settings(inputs) -> dict[str, dict]:
+    """What each input's widget starts from and accepts."""
+    return {
+        each.id: {
+            name: getattr(each, name)
+            for name in ("default", "min", "max", "step")
+            if getattr(each, name, None) is not None
+        }
+        | {
+            name: True
+            for name in ("multiline", "advanced", "force_input")
+            if getattr(each, name, None)
+        }
+        for each in inputs
+        if isinstance(each, WidgetInput) and not isinstance(each, io.DynamicCombo.Input)
+    }
+
+
+def test_what_the_widgets_start_from_and_accept():
+    """A default that moves changes what a script gets that leaves it out; a range that shrinks
+    makes ComfyUI refuse saved workflows."""
+    shown = {schema.node_id: _settings(schema.inputs) for schema in (n.GET_SCHEMA() for n in NODES)}
+    for option in provider_input().options:
+        own = _settings(option.inputs)
+        shown["SegmentAnywhereRemote"] |= {f"{option.key}.{name}": own[name] for name in own}
+    expected = json.loads((ROOT / "tests" / "vectors" / "widgets.json").read_text())
+    # As JSON: a choice is an enum here and a word there.
+    assert json.loads(json.dumps(shown)) == expected
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_a_call_without_an_input_means_the_widgets_default(node):
+    widgets = _settings(node.GET_SCHEMA().inputs)
+    for name, parameter in inspect.signature(node.execute).parameters.items():
+        if parameter.default in (parameter.empty, None):
+            continue
+        settings = widgets[name]
+        default = "" if "force_input" in settings else settings["default"]
+        assert parameter.default == default, name

@@ -312,3 +312,16 @@ def test_with_local_models_no_socket_is_opened(monkeypatch):
     for model in (BUILT_IN, SAM2):
         for detector in ("auto", "clipseg/trained", "owlv2/random-owlv2"):
             segment_words(load(model), noise(), "dog, cat", detector)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_line_says_what_was_found_beside_what_was_not():
+    scene, _ = _scene_with("red circle", "blue square")
+    prompt = "red circle, blue square"
+    segments = segment_words(load(), _image(scene), prompt, max_objects=1).args[1]
+    best, next_best = segments.scores.tolist()
+    between = (best + next_best) / 2
+    text = segment_words(load(), _image(scene), prompt, threshold=between, max_objects=1).ui["text"][0]
+    found, miss = text.split("\n")
+    assert found == "1 object"
+    assert miss.startswith(f'nothing >= {between:.2f} for "{segments.labels[1]}"; best 0.')

@@ -76,12 +76,26 @@ if __package__:
             mask = (image[..., 0] > threshold).float()
             return io.NodeOutput(mask, f"{model} {sorted(provider.items())} {points}")
 
+    class Any(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(
+                node_id="T_Any",
+                inputs=[io.Int.Input("number", default=1)],
+                outputs=[io.String.Output("info")],
+                accept_all_inputs=True,
+            )
+
+        @classmethod
+        def execute(cls, number, **others):
+            return io.NodeOutput(f"{number!r} {sorted(others.items())}")
+
     class Pack(ComfyExtension):
         async def on_load(self):
             note("on_load")
 
         async def get_node_list(self):
-            return [Load, Segment]
+            return [Load, Segment, Any]
 
     async def comfy_entrypoint():
         return Pack()

@@ -226,3 +226,13 @@ def _circular() -> list:
 def test_boxes_that_no_json_can_show(value, found):
     with pytest.raises(InputError, match=rf"^bboxes.*: found {found}, .*Accepted"):
         parse_boxes(value, 1, SIZE)
+
+
+def test_kjnodes_coordinates_are_all_of_one_object():
+    """Whatever number another editor wrote beside them: the sockets add to the first object."""
+    on, off = parse_coords(
+        '[{"x": 10, "y": 20}, {"x": 1, "y": 2, "object": 3}]',
+        '[{"x": 5, "y": 6, "object": 1}]',
+        SIZE,
+    )
+    assert [point.object for point in (*on, *off)] == [0, 0, 0]

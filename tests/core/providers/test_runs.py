@@ -291,3 +291,21 @@ def test_the_summary_tells_what_a_user_wants_to_know_and_no_secret(serve):
     assert {call["credits_left"] for call in told["calls"]} == {"99.5", "99"}
     assert all(call["request_id"].startswith("seg-") and call["sent"] for call in told["calls"])
     assert KEY not in json.dumps(told)
+
+
+def test_the_summary_has_seconds_to_the_millisecond(serve):
+    server = serve("segmind")
+    ask = ask_for(server, "segmind")
+    result = run(ask)
+    timed = replace(result, seconds=1.23456, calls=(replace(result.calls[0], seconds=0.98765),))
+    told = summary(ask, timed)
+    assert told["seconds"] == 1.235
+    assert [call["seconds"] for call in told["calls"]] == [0.988]
+    assert set(told["calls"][0]) == {
+        "frame",
+        "seconds",
+        "sent",
+        "request_id",
+        "credits_left",
+        "cost",
+    }

@@ -124,3 +124,17 @@ def test_a_gzip_stream_that_was_cut_off_is_refused():
 def test_the_transposed_size_is_not_mistaken_for_the_size():
     """Both add up; which one is meant, only the caller knows."""
     assert decode(RUNS, (5, 4)).shape == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "what"),
+    [
+        ([0, 21], "runs that add up to 21 for"),
+        ([0, 5, 0, 5], "runs that add up to 10 for"),
+        ([25, -5], "negative runs for"),
+    ],
+)
+def test_what_is_wrong_with_the_runs(counts, what):
+    """A run of nothing is none that is negative: every mask that begins inside has one."""
+    with pytest.raises(InputError, match=f"mask: found {what} a size of 4 x 5"):
+        decode(counts, (4, 5))

@@ -167,3 +167,8 @@ def test_fields_that_do_not_fit_are_named(field, value, message):
     good = Segments.from_instances([_instance(0, 0, 2, 2), _instance(1, 1, 3, 3)], SIZE, 1)
     with pytest.raises(InputError, match=f"segments: {message}"):
         replace(good, **{field: value})
+
+
+def test_masks_are_bytes_also_where_there_are_none():
+    for objects in ([], [_instance(0, 0, 2, 2)]):
+        assert Segments.from_instances(objects, SIZE, 1).full_masks().dtype == torch.uint8

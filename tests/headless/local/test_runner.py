@@ -37,3 +37,17 @@ def test_the_runner_works_while_no_event_loop_is_left_behind(runner, tmp_path):
     runner.run(graph(), "1", photo(tmp_path / "a.png"))
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+def test_a_node_that_takes_whatever_it_is_given(runner):
+    """What its schema names becomes what it should be, the rest stays as it was written."""
+    inputs = {"number": "7", "text": "5", "flag": True}
+    made = parse_graph(
+        {
+            "1": {"class_type": "T_Any", "inputs": inputs},
+            "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+        },
+        "test",
+    )
+    (info,) = runner.run(made, None, None)
+    assert info.texts == ["7 [('flag', True), ('text', '5')]"]

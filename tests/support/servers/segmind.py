@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class SegmindServer(ProviderServer):
 
     mode: str = "jpeg"
     credits: float = 100.0
+    till: threading.Lock = field(default_factory=threading.Lock)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/v1/sam-v2-image", self.paid(self.segment))
@@ -56,17 +58,23 @@ class SegmindServer(ProviderServer):
         else:
             mask = object_at(image, points)
         mask &= ~(object_at(image, removed) if removed else np.zeros_like(mask))
-        self.credits -= 0.5
+        left = self._pay(0.5)
         pixels = np.asarray(image)
         tinted = np.where(mask[..., None], pixels // 2 + 120, pixels)
         shown = tinted if fields.get("overlay_mask", True) else mask
-        return self._answer(shown, bool(fields.get("base64", True)))
+        return self._answer(shown, bool(fields.get("base64", True)), left)
 
-    def _answer(self, shown: np.ndarray, wants_base64: bool) -> web.Response:
+    def _pay(self, cost: float) -> float:
+        """What is left after this call: others are paid at the same time, in other threads."""
+        with self.till:
+            self.credits -= cost
+            return self.credits
+
+    def _answer(self, shown: np.ndarray, wants_base64: bool, left: float) -> web.Response:
         kind = "PNG" if self.mode == "png" else "JPEG"
         data = picture(shown, kind)
         headers = {
-            "x-remaining-credits": f"{self.credits:g}",
+            "x-remaining-credits": f"{left:g}",
             "x-request-id": f"seg-{len(self.received)}",
             "x-cost": "0.5",
         }
