@@ -81,3 +81,13 @@ def test_what_lies_within_a_frame_belongs_to_it():
     mask[12:388, 12:688] = 0
     mask[200, 350] = 1
     assert separate_areas(mask, 0.0) == [(slice(10, 390), slice(10, 690))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((70, 70), (70, 200)), ((70, 70), (200, 70)), ((200, 200), (70, 70))],
+)
+def test_what_has_an_empty_cell_between_has_rectangles_of_its_own(first, second):
+    """Cells are of 64 pixels: one mask of two small objects is no work on all that lies between."""
+    assert len(separate_areas(_mask([first, second]), 0.0)) == 2
+    assert len(separate_areas(_mask([first, second]), 1.0)) == 1

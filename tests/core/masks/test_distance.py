@@ -189,3 +189,13 @@ def test_a_disc_has_antialiased_edges_about_a_pixel_wide():
     disc = (0.5 - _disc_distance(30)).clamp(0, 1)
     assert edge_width(disc) == pytest.approx(1.0, abs=0.25)
     assert not is_soft(disc)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8])
+def test_antialiased_pixels_draw_a_feathered_contour_to_where_it_runs(part):
+    """It ends nearer there than the contour of whole pixels does."""
+    edge = (48.0 + part + 0.5 - CENTRES).clamp(0, 1).expand(SIZE, SIZE).contiguous()
+    truth = ((48.0 + part - CENTRES) / 4.0 + 0.5).clamp(0, 1).sum()
+    hard = (edge >= 0.5).float()
+    off, hard_off = (abs(move_contour(each, 0.0, 4.0)[50].sum() - truth) for each in (edge, hard))
+    assert off < 0.9 * hard_off

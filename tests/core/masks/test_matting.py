@@ -129,3 +129,11 @@ def test_the_symmetric_systems_are_solved():
     residue = (raised @ found.double()[..., None])[..., 0] - right
     assert residue.abs().max() < 0.02
     assert torch.allclose(found.double(), expected, rtol=0.02, atol=0.02)
+
+
+def test_where_the_image_is_flat_only_the_raised_diagonal_is_left():
+    """In each of the three colours."""
+    nothing = torch.zeros(2, 2)
+    right = [torch.full((2, 2), _FLATNESS * number) for number in (1, 2, 3)]
+    for number, solved in enumerate(_solve_symmetric([nothing] * 6, right), 1):
+        assert torch.allclose(solved, torch.full((2, 2), float(number)), rtol=1e-3)
