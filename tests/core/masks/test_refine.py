@@ -13,10 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from segment_anywhere.core import tensors
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.masks import distance, filters, refine
+from segment_anywhere.core.masks import distance, filters, parts, refine
+from segment_anywhere.core.masks.matting import follow_edges, window_radius
 from segment_anywhere.core.masks.refine import Edge, Refinement
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments, compact_soft
+from segment_anywhere.core.tensors import FrameArea
 
 from tests.support.storages import NewStorages
 
@@ -294,3 +296,36 @@ def test_an_object_takes_the_image_of_its_frame():
     mask = _segments().mask(1).float()[None] / 255
     alone = refine.refine(mask, ALL, image[1:])
     assert (both[1].mask.pixels() / 255 - alone[0]).abs().max() < 1 / 255
+
+
+def _follow(mask: torch.Tensor) -> torch.Tensor:
+    height, width = mask.shape
+    whole = FrameArea(_image(), 0, (slice(0, height), slice(0, width)))
+    return follow_edges(mask, whole, window_radius((height, width)))
+
+
+ALONE = {
+    "threshold": lambda mask, soft: (mask >= 0.4).float(),
+    "fill_holes": lambda mask, soft: parts.fill_holes(mask, -1),
+    "remove_islands": lambda mask, soft: parts.remove_islands(mask, 30),
+    "expand": lambda mask, soft: _moved(mask, soft, 4.5),
+    "shrink": lambda mask, soft: _moved(mask, soft, -3.0),
+    "smooth": lambda mask, soft: refine.smooth(mask, 4.0, soft),
+    "feather": lambda mask, soft: _moved(mask, soft, 0.0, 6.0),
+    "guided": lambda mask, soft: _follow(mask),
+    "invert": lambda mask, soft: 1.0 - mask,
+}
+
+
+def _moved(mask: torch.Tensor, soft: bool, *amounts: float) -> torch.Tensor:
+    move = distance.move_levels if soft else distance.move_contour
+    return move(mask, *amounts)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("name", ALONE)
+def test_each_stage_alone_is_what_its_name_says(name, soft):
+    mask = _mask(soft=soft)
+    assert distance.is_soft(mask) is soft
+    refined = refine.refine(mask[None], STAGES[name], _image())[0]
+    assert torch.allclose(refined, ALONE[name](mask, soft), atol=1e-5)

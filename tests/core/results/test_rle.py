@@ -138,3 +138,10 @@ def test_what_is_wrong_with_the_runs(counts, what):
     """A run of nothing is none that is negative: every mask that begins inside has one."""
     with pytest.raises(InputError, match=f"mask: found {what} a size of 4 x 5"):
         decode(counts, (4, 5))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_no_picture_has_a_side_of_nothing(size):
+    """Not even for runs that add up to it."""
+    with pytest.raises(InputError, match="accepted are sides from 1"):
+        decode([0], size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 
 import comfy.model_management
 import pytest
@@ -11,6 +12,7 @@ from segment_anywhere.core.engines.precision import Precision
 from segment_anywhere.core.errors import CheckpointError
 from segment_anywhere.nodes.host import models as host_models
 
+from tests.support.needs import needs_sam3
 from tests.support.nodes import load, noise, segment_points
 from tests.support.paths import FIXTURES
 
@@ -77,3 +79,12 @@ def test_a_model_without_a_text_head_says_what_has_one(path, title):
     model = host_models.segment_model(path, Precision.FP32)
     with pytest.raises(CheckpointError, match=f"detector: {title} understands no words by itself"):
         model.finder(None)
+
+
+@needs_sam3
+def test_a_vocabulary_lies_beside_a_file_as_it_lies_in_a_folder(tmp_path, monkeypatch):
+    for name in ("checkpoint.pt", "vocab.json", "merges.txt"):
+        shutil.copy(FIXTURES / "sam3_parity" / name, tmp_path)
+    monkeypatch.setattr(host_models.comfy.model_management, "__file__", str(tmp_path / "x" / "y"))
+    model = host_models.segment_model(tmp_path / "checkpoint.pt", Precision.FP32)
+    assert model.finder(None).embedder is model.segmenter()
