@@ -260,7 +260,11 @@ def _placed(corner: tuple[int, int], blob: torch.Tensor) -> torch.Tensor:
 @given(st.lists(st.tuples(corners, masks), max_size=3), st.sampled_from(sorted(STAGES)))
 @hypothesis_settings(max_examples=150, deadline=None)
 def test_an_object_in_its_surroundings_is_the_one_in_the_whole_frame(parts, name):
-    """Of one or several parts, in the middle, at the border and in a corner."""
+    """Of one or several parts, in the middle, at the border and in a corner.
+
+    PyTorch's last bit depends on how memory happens to be aligned, so that what lies between two of
+    the 255 steps is rounded to either.
+    """
     frame = torch.zeros(LARGE)
     for corner, blob in parts:
         frame = torch.maximum(frame, _placed(corner, blob))
@@ -269,7 +273,8 @@ def test_an_object_in_its_surroundings_is_the_one_in_the_whole_frame(parts, name
     segments = Segments.from_instances([Instance(mask, 1.0, "cat", 1)], LARGE, 2)
     (alone,) = refine.refined_instances(segments, STAGES[name], image)
     whole = refine.refine(mask.pixels()[None] / 255.0, STAGES[name], image[1:])
-    assert torch.equal(alone.mask.pixels(), compact_soft(whole[0]).pixels())
+    difference = alone.mask.pixels().int() - compact_soft(whole[0]).pixels().int()
+    assert difference.abs().max() <= 1
 
 
 def test_an_object_costs_what_its_rectangle_costs():
