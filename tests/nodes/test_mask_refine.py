@@ -6,6 +6,7 @@ import comfy.model_management
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.masks.refine import Edge, Refinement, refine
 from segment_anywhere.nodes.mask_refine import MaskRefine
 
 from tests.support.nodes import SIZE, box_mask, noise, two_objects
@@ -164,3 +165,25 @@ def test_an_interrupt_stops_a_batch(monkeypatch):
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         _refine(mask=box_mask(50), image=noise(50))
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold", 0.3),
+        ("fill_holes", -1),
+        ("remove_islands", 30),
+        ("expand", 2.5),
+        ("smooth", 4.0),
+        ("feather", 6.0),
+        ("edge", Edge.GUIDED),
+        ("invert", True),
+    ],
+)
+def test_each_widget_is_the_setting_of_its_name(name, value):
+    mask = box_mask()
+    mask[0, 15:20, 15:20] = 0
+    mask[0, 40:43, 50:53] = 0.6
+    found = _refine(mask=mask, image=noise(), **{name: value}).args[0]
+    assert torch.equal(found, refine(mask, Refinement(**{name: value}), noise()))
+    assert not torch.equal(found, mask)

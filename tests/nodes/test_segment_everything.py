@@ -7,6 +7,9 @@ import comfy.utils
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
+from segment_anywhere.core.results.segments import Segments
+from segment_anywhere.core.tasks.everything import GridSettings
+from segment_anywhere.nodes import segment_everything
 from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.segment_everything import SegmentEverything
@@ -101,3 +104,25 @@ def test_settings_are_checked_before_anything_is_loaded():
     model = LoadSAM.execute("grabcut (built in)", "bf16").args[0]
     with pytest.raises(InputError, match="crop_points_divisor"):
         _run(model, _images(3), points_per_side=1, crop_layers=1, crop_points_divisor=2)
+
+
+def test_each_widget_is_the_setting_of_its_name(tiny, monkeypatch):
+    values = {
+        "points_per_side": 12,
+        "score_threshold": 0.11,
+        "stability_threshold": 0.22,
+        "stability_offset": 0.33,
+        "overlap_threshold": 0.44,
+        "min_area": 5,
+        "crop_layers": 1,
+        "crop_points_divisor": 2,
+    }
+    asked = []
+
+    def note(segmenter, image, settings, step):
+        asked.append(settings)
+        return Segments.from_instances([], (96, 96), len(image))
+
+    monkeypatch.setattr(segment_everything, "segment_images", note)
+    SegmentEverything.execute(tiny, _images(3), **values)
+    assert asked == [GridSettings(**values)]

@@ -88,3 +88,24 @@ def test_soft_edges_stay_soft():
     soft = Segments.from_instances([Instance(compact(mask), 0.5, "fog", 0)], SIZE, 1)
     _, _, instances, _, _, _ = SelectSegments.execute(soft).args
     assert instances.unique().tolist() == pytest.approx([0.2])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sides"),
+    [
+        ({"labels": "cat"}, [8]),
+        ({"indices": "0, 2"}, [4, 6]),
+        ({"sort_by": "highest score"}, [4, 8, 6]),
+        ({"sort_by": "largest area"}, [8, 4, 6]),
+        ({"reverse": True}, [8, 4, 6]),
+        ({"min_score": 0.85}, [4]),
+        ({"max_score": 0.75}, [6]),
+        ({"min_area": 20}, [8, 6]),
+        ({"max_area": 40}, [4, 6]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_each_widget_alone(inputs, sides):
+    chosen = SelectSegments.execute(SEGMENTS, **inputs).args[1]
+    widths = (chosen.boxes[:, 2] - chosen.boxes[:, 0]).int().tolist()
+    assert widths == sides

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_anywhere.core.masks.parts import fill_holes, remove_islands
+from segment_anywhere.core.masks.parts import fill_holes, label_parts, remove_islands
 
 masks = st.builds(
     lambda seed, height, width, share: torch.from_numpy(
@@ -107,3 +107,11 @@ def test_plain_masks_stay(value, size):
     mask = torch.full(size, value)
     assert torch.equal(fill_holes(mask, -1), mask)
     assert torch.equal(remove_islands(mask, 1), mask)
+
+
+@pytest.mark.parametrize(("connectivity", "areas"), [(8, [12, 4]), (4, [12, 3, 1])])
+def test_parts_that_touch_at_a_corner_are_one_or_two(connectivity, areas):
+    mask = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]], bool)
+    labels, found = label_parts(mask, connectivity=connectivity)
+    assert found.tolist() == areas
+    assert [int((labels == part).sum()) for part in range(len(found))] == areas

@@ -334,3 +334,14 @@ def test_each_stage_alone_is_what_its_name_says(name, soft):
     assert distance.is_soft(mask) is soft
     refined = refine.refine(mask[None], STAGES[name], _image())[0]
     assert torch.allclose(refined, ALONE[name](mask, soft), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [4, 6, 10])
+def test_smooth_takes_away_what_is_half_its_size_and_leaves_what_is_twice(size):
+    """Of a tooth on a straight edge, by how much of it is left."""
+    for side, low, high in ((size // 2, 0.2, 0.45), (size, 0.5, 0.75), (2 * size, 0.85, 1.0)):
+        mask = torch.zeros(80, 80)
+        mask[40:] = 1
+        tooth = slice(40 - side, 40), slice(30, 30 + side)
+        mask[tooth] = 1
+        assert low < refine.smooth(mask, float(size), soft=False)[tooth].mean() < high, side

@@ -209,3 +209,25 @@ def test_the_score_is_the_providers_own(serve, key, state, options, profile, sco
     server = serve(key, **state)
     segments = run(ask_for(server, key, options, **profile)).segments
     assert segments.scores.tolist() == pytest.approx([score])
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "profile"),
+    [
+        ("segmind", {}, {}),
+        ("fal", {"endpoint": "fal-ai/sam2/image"}, {}),
+        ("fal", {"endpoint": "fal-ai/sam-3/image"}, {}),
+        ("custom", {}, ROBOFLOW),
+    ],
+)
+def test_a_click_off_the_object_is_sent_as_one(serve, key, options, profile):
+    server = serve(key)
+    off = ObjectPrompt("object 0", (Point(30, 20), Point(5, 40, False)))
+    run(ask_for(server, key, options, [[off]], **profile))
+    sent = json.dumps(server.received[0].fields)
+    signs = {
+        "segmind": ['"coordinates": "[30,20]"', '"remove_coordinates": "[5,40]"'],
+        "fal": ['{"x": 30, "y": 20, "label": 1}', '{"x": 5, "y": 40, "label": 0}'],
+        "custom": ['{"x": 30, "y": 20, "positive": true}', '{"x": 5, "y": 40, "positive": false}'],
+    }
+    assert all(sign in sent for sign in signs[key]), sent

@@ -416,3 +416,26 @@ def test_what_was_never_sent_was_not_billed(serve):
     with pytest.raises(ProviderError, match="the connection failed") as caught:
         run(replace(ask, profile=away))
     assert "billed" not in str(caught.value)
+
+
+def test_the_waits_double_up_to_thirty_times_the_first(serve, caplog):
+    caplog.set_level(logging.INFO, transport.__name__)
+    server, first = serve("moark"), 0.001
+    server.faults = deque([faults.status(429, "{}")] * 9)
+    run(ask_for(server, "moark"), limits=RunLimits(1, 20.0, Limits(2.0, 10, first)))
+    steps = [seconds / first for seconds in waits(caplog)]
+    for step, least in zip(steps, (1, 2, 4, 8, 16, 30, 30, 30, 30), strict=True):
+        assert least <= step < least + 1
+
+
+@pytest.mark.parametrize(("status", "requests"), [(503, 2), (500, 1), (400, 1)])
+def test_only_a_503_says_that_a_model_is_loading(serve, status, requests):
+    server = serve("custom")
+    server.faults.append(faults.status(status, '{"error": "x", "estimated_time": 0.01}'))
+    ask = ask_for(server, "custom", {}, dialect="huggingface", model="owner/model")
+    if requests == 1:
+        with pytest.raises(ProviderError, match=f"{status}"):
+            run(ask)
+    else:
+        run(ask)
+    assert len(server.received) == requests

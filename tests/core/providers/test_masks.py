@@ -109,3 +109,16 @@ def test_more_categories_than_an_answer_may_have():
     pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) % 2000
     with pytest.raises(CallFailed, match="2000 different values"):
         _read(pixels, Reading.CATEGORIES)
+
+
+def test_a_row_is_inside_above_a_half():
+    assert rows_mask([[0.0, 0.5, 0.51, 1.0]]).tolist() == [[0, 0, 255, 255]]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [(b"", "'nothing'"), (b"plain text", "'plain text'"), (b"a" * 60, f"'{'a' * 40}'")],
+)
+def test_what_is_no_picture_is_shown_by_its_beginning(data, found):
+    with pytest.raises(CallFailed, match=f"WebP picture is expected, found {found}$"):
+        read_masks(FoundMask(data, Reading.AUTO), torch.zeros(2, 3, 3))

@@ -13,7 +13,7 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.failures import error_text
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import RunLimits
-from segment_anywhere.core.providers.wire import Answer
+from segment_anywhere.core.providers.wire import Answer, shorten
 
 from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 from tests.support.servers import KEY, faults
@@ -440,3 +440,8 @@ def test_an_empty_body_is_said_to_be_empty(serve, key):
 )
 def test_what_a_web_page_is_called(page, title):
     assert error_text(Answer(502, {}, page.encode())) == title
+
+
+def test_what_others_wrote_is_shown_up_to_three_hundred_letters():
+    assert shorten("a" * 300) == "a" * 300
+    assert shorten("a" * 301) == "a" * 297 + "..."
