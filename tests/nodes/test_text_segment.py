@@ -321,7 +321,9 @@ def test_the_line_says_what_was_found_beside_what_was_not():
     segments = segment_words(load(), _image(scene), prompt, max_objects=1).args[1]
     best, next_best = segments.scores.tolist()
     between = (best + next_best) / 2
-    text = segment_words(load(), _image(scene), prompt, threshold=between, max_objects=1).ui["text"][0]
+    text = segment_words(load(), _image(scene), prompt, threshold=between, max_objects=1).ui[
+        "text"
+    ][0]
     found, miss = text.split("\n")
     assert found == "1 object"
     assert miss.startswith(f'nothing >= {between:.2f} for "{segments.labels[1]}"; best 0.')
