@@ -55,12 +55,13 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = URL(text)
-        # A port that is no number shows only when it is asked for.
-        is_complete = url.scheme in ("http", "https") and bool(url.port)
+        # A port that is no number, or a name in letters that no name has, shows only when it is
+        # asked for.
+        is_complete = url.scheme in ("http", "https") and bool(url.port) and bool(url.host)
         is_complete = is_complete and _is_host(url.raw_host or "") and not _CONTROL.search(text)
         if is_complete and not url.user and not url.password:
             return url
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IndexError):
         # Said below, as for whatever else is no address.
         pass
     raise unsafe(f"the address {shorten(shown_address(str(text))[:120])!r}")

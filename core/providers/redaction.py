@@ -138,7 +138,8 @@ class Redactor:
         text, part = found.string, found[0]
         crossed_out = _CROSSED_OUT.match(part)
         part = part[crossed_out.end() :] if crossed_out else part
-        is_last = bool(crossed_out or _BEFORE_LAST.search(text[: found.start()][-40:]))
+        before = text[max(0, found.start() - 40) : found.start()]
+        is_last = bool(crossed_out or _BEFORE_LAST.search(before))
         is_last |= len(part) >= _FEWEST_BARE and any(map(str.isdigit, part))
         is_first = _AFTER_FIRST.match(text, found.end()) is not None
         for secret in self._long:

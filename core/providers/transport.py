@@ -131,7 +131,7 @@ class Transport:
                 return answer.body
             try:
                 address = str(url.join(URL(answer.headers.get("location", ""))))
-            except ValueError:
+            except (ValueError, IndexError):
                 raise unsafe("a redirect without an address") from None
         raise unsafe(f"more than {_MAX_REDIRECTS} redirects")
 
@@ -266,7 +266,7 @@ def _may_repeat(failure: Failure, method: str, limits: Limits) -> bool:
 def _words_of(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         # After the first line it quotes what came, whatever that is.
-        reason = error.message.partition("\n")[0].rstrip(":")
+        reason = str(getattr(error, "message", "")).partition("\n")[0].rstrip(":")
         return f"what came is no HTTP answer ({reason})"
     return str(error) or type(error).__name__
 

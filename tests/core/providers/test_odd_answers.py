@@ -352,7 +352,9 @@ def test_a_picture_that_an_answer_names_is_fetched_again_for_free(serve, kind):
     assert server.billed == 3
 
 
-@pytest.mark.parametrize("host", ["a" * 64 + ".com", "a..b", "a b.com", "10.1.2.3"])
+@pytest.mark.parametrize(
+    "host", ["a" * 64 + ".com", "a..b", "a b.com", "10.1.2.3", "xn--", "\ud800"]
+)
 def test_an_address_that_is_none_is_the_failure_of_its_image_alone(serve, host):
     server, paid = serve("fal"), Journal()
     odd = answer({"image": {"url": f"https://{host}/mask.png"}})
