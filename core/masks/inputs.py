@@ -30,22 +30,19 @@ class MaskInputs:
         The zeros that Load Image sends for a picture without alpha are no mask where segments are.
         """
         counts = {}
-        if self._has_mask:
-            counts[f"mask{self.suffix}"] = mask_size(self.mask, f"mask{self.suffix}")[0]
+        source = self._source
+        if isinstance(source, Tensor):
+            counts[f"mask{self.suffix}"] = mask_size(source, f"mask{self.suffix}")[0]
         if self.segments is not None:
             counts[f"segments{self.suffix}"] = self.segments.batch
-        if not counts:
-            raise InputError(
-                f"mask{self.suffix}, segments{self.suffix}: neither is connected; accepted is one "
-                "of them or both. Connect the mask or the segments of a segment node."
-            )
         return counts
 
     def size(self) -> tuple[int, int]:
         """(H, W): of the segments, which fit their image, else of the mask."""
-        if self.segments is not None:
-            return self.segments.size
-        return tuple(self.mask.shape[-2:])
+        source = self._source if self.segments is None else self.segments
+        if isinstance(source, Segments):
+            return source.size
+        return source.shape[-2], source.shape[-1]
 
     def matched_segments(self, batch: int, size: tuple[int, int]) -> Segments | None:
         """The segments of a batch of images of (H, W), None where none are connected."""
@@ -56,36 +53,44 @@ class MaskInputs:
 
         Raises InputError as `mask_frames` does.
         """
-        if self._has_mask:
-            return mask_frames(self.mask, batch, size, f"mask{self.suffix}")
-        return union_masks(self.matched_segments(batch, size))
+        source = self._source
+        if isinstance(source, Segments):
+            return union_masks(match_segments(source, batch, size))
+        return mask_frames(source, batch, size, f"mask{self.suffix}")
 
     def matched_frames(self, batch: int, size: tuple[int, int]) -> Callable[[int], Tensor]:
         """The frames of `matched_mask` by their index, [H, W], each made when it is asked for.
 
         So the batch is held no second time. They may be views of the mask: not to be written into.
         """
-        if self._has_mask:
-            return partial(mask_frame, self.mask, size=size, name=f"mask{self.suffix}")
-        masks = frame_masks(self.matched_segments(batch, size))
+        source = self._source
+        if isinstance(source, Tensor):
+            return partial(mask_frame, source, size=size, name=f"mask{self.suffix}")
+        masks = frame_masks(match_segments(source, batch, size))
         return lambda index: union_frame(masks[index], size)
 
     @property
     def device(self) -> torch.device:
         """Of the matched mask; unions are made on the CPU."""
-        return self.mask.device if self._has_mask else torch.device("cpu")
+        source = self._source
+        return source.device if isinstance(source, Tensor) else torch.device("cpu")
 
     def select_anything(self) -> bool:
         """Whether the matched mask holds anything."""
-        if self._has_mask:
-            return bool(self.mask.amax() > 0)
-        return any(self.segments.masks)
+        source = self._source
+        return bool(source.amax() > 0) if isinstance(source, Tensor) else any(source.masks)
 
     @property
-    def _has_mask(self) -> bool:
-        if self.mask is None:
-            return False
-        return self.segments is None or not is_no_mask(self.mask)
+    def _source(self) -> Tensor | Segments:
+        """What the matched mask is made of: the mask, or the segments where that is none."""
+        if self.mask is not None and (self.segments is None or not is_no_mask(self.mask)):
+            return self.mask
+        if self.segments is None:
+            raise InputError(
+                f"mask{self.suffix}, segments{self.suffix}: neither is connected; accepted is one "
+                "of them or both. Connect the mask or the segments of a segment node."
+            )
+        return self.segments
 
 
 def match_image(inputs: MaskInputs, image: Tensor | None) -> tuple[int, tuple[int, int]]:

@@ -93,7 +93,7 @@ def _selected(mask: Tensor, level: float) -> np.ndarray:
     return (mask.cpu().numpy() > np.float32(level)).view(np.uint8)
 
 
-def _contours(shape: np.ndarray) -> tuple[tuple[np.ndarray, ...], list[int]]:
+def _contours(shape: np.ndarray) -> tuple[Sequence[np.ndarray], list[int]]:
     """The contours of the parts and of their holes, and of each hole the part it is in, else -1."""
     import cv2
 
@@ -171,4 +171,13 @@ def label_parts(
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=connectivity
     )
-    return labels, stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    return labels.astype(np.int32, copy=False), stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+
+
+def number_parts(mask: NDArray[np.bool_], connectivity: int = 8) -> tuple[int, NDArray[np.int32]]:
+    """As `label_parts`, which costs more, without the areas: the number of parts, what is outside
+    of all being one, and each pixel's part, 0 outside, [H, W]."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=connectivity)
+    return count, labels.astype(np.int32, copy=False)

@@ -131,7 +131,7 @@ def _refine_frame(
         return out.copy_(mask)
     whole = slice(0, mask.shape[0]), slice(0, mask.shape[1])
     guide = None if image is None else FrameArea(image, index, whole)
-    return _refine_part(mask, out, settings, guide, tuple(mask.shape))
+    return _refine_part(mask, out, settings, guide, (mask.shape[0], mask.shape[1]))
 
 
 def _refine_part(
@@ -167,7 +167,7 @@ def _apply_stages(
         mask = smooth(mask, settings.smooth, soft)
     if settings.feather > 1:
         mask = move(mask, 0.0, settings.feather)
-    if settings.edge is Edge.GUIDED:
+    if settings.edge is Edge.GUIDED and guide is not None:
         mask = follow_edges(mask, guide, window_radius(size))
     return mask
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import EngineError
-from ...masks.parts import label_parts
+from ...masks.parts import label_parts, number_parts
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, Embedding
 from .marks import (
@@ -48,6 +48,8 @@ from .regions import (
 # Longest sides in pixels: of the kept image, of the first solution.
 _WORK_SIDE = 640
 _SOLVE_SIDE = 160
+# GrabCut starts from the trimap.
+_NO_BOX = (0, 0, 0, 0)
 # Any number will do: OpenCV's clustering draws from a generator that must start the same each time.
 _SEED = 2004
 _INSIDE, _OUTSIDE = 6.0, -6.0
@@ -185,9 +187,7 @@ def _lost_parts(rough: BoolMap, mask: BoolMap) -> BoolMap:
 
     It happens where two clicks mark parts of different colours, one of them common outside too.
     """
-    import cv2
-
-    count, labels = cv2.connectedComponents(rough.astype(np.uint8), connectivity=4)
+    count, labels = number_parts(rough, connectivity=4)
     areas = np.bincount(labels.ravel(), minlength=count)
     kept = np.bincount(labels[mask], minlength=count)
     lost = kept < _KEPT_SHARE * areas
@@ -196,10 +196,8 @@ def _lost_parts(rough: BoolMap, mask: BoolMap) -> BoolMap:
 
 
 def _has_several_clicks(marks: Marks) -> bool:
-    import cv2
-
-    # The first component is the ground.
-    return cv2.connectedComponents(marks.inside.astype(np.uint8))[0] > 2
+    # The first part is what is outside of all.
+    return number_parts(marks.inside)[0] > 2
 
 
 def _trimap(marks: Marks) -> RgbImage:
@@ -243,7 +241,7 @@ def _cut(
     labels = trimap.copy()
     mode = cv2.GC_INIT_WITH_MASK if learn else cv2.GC_EVAL
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(np.ascontiguousarray(rgb), labels, None, *models, steps, mode)
+    cv2.grabCut(np.ascontiguousarray(rgb), labels, _NO_BOX, *models, steps, mode)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 

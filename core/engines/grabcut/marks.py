@@ -67,7 +67,8 @@ def resize_area(array: NDArray, size: tuple[int, int]) -> FloatMap:
 
     shrinks = size[0] < array.shape[0] or size[1] < array.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(array.astype(np.float32), (size[1], size[0]), interpolation=method)
+    resized = cv2.resize(array.astype(np.float32), (size[1], size[0]), interpolation=method)
+    return resized.astype(np.float32, copy=False)
 
 
 def pixels_of(points: Sequence[Point], old: tuple[int, int], new: tuple[int, int]) -> list[Pixel]:
@@ -151,7 +152,8 @@ def shrink_rgb(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
     """[H, W, 3] uint8 -> [h, w, 3] uint8, averaged over areas."""
     import cv2
 
-    return cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return resized.astype(np.uint8, copy=False)
 
 
 def _spread_denial(

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...masks.parts import label_parts
+from ...masks.parts import label_parts, number_parts
 
 BoolMap = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
@@ -39,6 +39,11 @@ _SPREAD = 25.0
 _SMALL = 0.015
 _FAR = np.float32(1e6)
 _BINS = 12
+# Of the colour histogram: the Lab value of its first cell, and its cells per Lab unit.
+_LAB_START = np.array([0, -60, -60], np.float32)
+_CELLS_PER_LAB = np.array([0.12, 0.1, 0.1], np.float32)
+# Lightness counts less where regions are of one hue.
+_HUE_WEIGHTS = np.array([0.5, 1.3, 1.3], np.float32)
 # Times that the best region may spread to what has its colours.
 _REGROWTHS = 3
 
@@ -54,19 +59,20 @@ class ColorField:
         """[h, w, 3] float32, CIE Lab: L 0..100, a and b about -127..127."""
         import cv2
 
-        return cv2.cvtColor(self.rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        lab = cv2.cvtColor(self.rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+        return lab.astype(np.float32, copy=False)
 
     @cached_property
     def smooth(self) -> FloatMap:
         """Lab without fine texture, edges kept."""
         import cv2
 
-        return cv2.bilateralFilter(self.lab, 5, 12.0, 2.0)
+        return cv2.bilateralFilter(self.lab, 5, 12.0, 2.0).astype(np.float32, copy=False)
 
     @cached_property
     def bins(self) -> NDArray[np.intp]:
         """[h, w] index of each pixel's cell in a colour histogram of _BINS cells a side."""
-        scaled = (self.lab - np.float32([0, -60, -60])) * np.float32([0.12, 0.1, 0.1])
+        scaled = (self.lab - _LAB_START) * _CELLS_PER_LAB
         cells = np.clip(scaled, 0, _BINS - 1).astype(np.intp)
         return (cells[..., 0] * _BINS + cells[..., 1]) * _BINS + cells[..., 2]
 
@@ -124,9 +130,7 @@ def seed_map(shape: tuple[int, int], clicks: Sequence[Pixel], radius: int = 0) -
 
 def keep_components(mask: BoolMap, marks: BoolMap) -> BoolMap:
     """The 4-connected parts of a mask that hold at least one marked pixel. Both [h, w]."""
-    import cv2
-
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    count, labels = number_parts(mask, connectivity=4)
     kept = np.zeros(count, bool)
     kept[labels[marks]] = True
     kept[0] = False
@@ -207,7 +211,7 @@ def _threshold_regions(field: ColorField, clicks: Sequence[Pixel]) -> Iterator[B
     distances = (
         geodesic(field.smooth, seed_map(shape, clicks)),
         np.linalg.norm(offset, axis=2),
-        np.linalg.norm(offset * np.float32([0.5, 1.3, 1.3]), axis=2),
+        np.linalg.norm(offset * _HUE_WEIGHTS, axis=2),
     )
     for distance in distances:
         for limit in np.quantile(distance, _AREAS):
@@ -250,7 +254,9 @@ def _distance_to(region: BoolMap) -> FloatMap:
     """Pixels from each pixel to the nearest one of a region: [h, w] float32."""
     import cv2
 
-    return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = (~region).astype(np.uint8)
+    away = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return away.astype(np.float32, copy=False)
 
 
 def _log_ratio(bins: NDArray[np.intp], region: BoolMap) -> FloatMap:
