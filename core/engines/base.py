@@ -86,9 +86,11 @@ class Encoder(Protocol):
 
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""
+        ...
 
     def activation_bytes(self) -> int:
         """An estimate of the memory that encoding one frame takes beside the weights."""
+        ...
 
 
 class Detector(Protocol):
@@ -103,6 +105,7 @@ class Detector(Protocol):
 
         Raises InputError for a phrase that holds no words or is too long for the model.
         """
+        ...
 
 
 class WordModel(Encoder, Detector, Protocol):
@@ -125,15 +128,19 @@ class Engine(Encoder, Protocol):
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
     ) -> list[Candidates]:
         """Propose masks for each object; multimask asks for several where the model has them."""
+        ...
 
     def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [K, h, w] to the image's size: [K, H, W] float32."""
+        ...
 
     def to_masks(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [K, h, w] to the image's size and threshold them: [K, H, W] bool."""
+        ...
 
     def cpu_decoder(self) -> Engine:
         """An engine for a thread of its own that decodes on the CPU; it cannot encode.
 
         Call it where the weights are in use, for it may copy them from their device.
         """
+        ...

@@ -130,8 +130,10 @@ def family_named(name: str) -> Family:
 
 def family_of_keys(keys: Mapping[str, Any]) -> Family | None:
     """The family whose official checkpoints have these keys, None where no family does."""
-    loadable = (each for each in FAMILIES if each.is_official is not None)
-    return next((each for each in loadable if each.is_official(keys)), None)
+    for family in FAMILIES:
+        if family.is_official is not None and family.is_official(keys):
+            return family
+    return None
 
 
 def family_of_type(model_type: str | None, among: Sequence[Family] = FAMILIES) -> Family | None:

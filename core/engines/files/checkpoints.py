@@ -13,7 +13,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, UntypedStorage
@@ -22,6 +22,9 @@ from ...errors import CheckpointError
 from ..base import Engine
 from ..families import FAMILIES, Family, family_of_keys, family_of_type
 from ..sam import layout as sam_layout
+
+if TYPE_CHECKING:
+    from torch.serialization import MAP_LOCATION
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _WEB_PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
@@ -198,7 +201,7 @@ def _read_safetensors(path: Path, unused: re.Pattern[str] | None) -> dict[str, T
             header = json.loads(file.read(start - 8))
             for key, tensor in state.items():
                 file.seek(start + header[key]["data_offsets"][0])
-                if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) < tensor.nbytes:
+                if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) < tensor.nbytes:
                     raise OSError("it became shorter while it was read")
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(_broken(path, error)) from error
@@ -231,7 +234,9 @@ def _read_zip(path: Path, unused: re.Pattern[str] | None) -> dict[str, Tensor]:
 
 def _load_pickle(path: Path, place: _Placing | str = "cpu", mmap: bool = False) -> Any:
     try:
-        return torch.load(path, map_location=place, weights_only=True, mmap=mmap)
+        # PyTorch calls it with the storages that it has, and annotates another class.
+        location = cast("MAP_LOCATION", place)
+        return torch.load(path, map_location=location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: this file is damaged, or holds more than weights (loading it could run code) "
