@@ -79,10 +79,15 @@ class MaskDetail(Enum):
 class Encoder(Protocol):
     """What all local models share. They hold no images and no results between calls."""
 
-    family: str
-    """The name of its `families.Family`."""
-    module: nn.Module | None
-    """The weights, None for an engine without any. The host moves it between devices."""
+    @property
+    def family(self) -> str:
+        """The name of its `families.Family`."""
+        ...
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The weights, None for an engine without any. The host moves it between devices."""
+        ...
 
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import EngineError
 from ...masks.parts import label_parts, number_parts
@@ -76,8 +76,8 @@ class _Solution:
 class GrabCutEngine:
     """Segments from clicks, boxes and rough masks by colour and contrast, on the CPU."""
 
-    family: str = "grabcut"
-    module: nn.Module | None = None
+    family = "grabcut"
+    module = None
 
     def __init__(self) -> None:
         if importlib.util.find_spec("cv2") is None:

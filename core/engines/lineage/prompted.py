@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,10 @@ _DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
 # The corners of a box among the labels of points; clicks are 0 and 1.
 BOX_LABELS = (2, 3)
 
+Model = TypeVar("Model", bound=nn.Module)
 
-class PromptedEngine:
+
+class PromptedEngine(Generic[Model]):
     """A model of encoders, in `dtype`, and of prompt encoder and mask decoder, in fp32.
 
     Subclasses say how an image is encoded, how it lies in the model's square of S x S pixels
@@ -37,7 +40,7 @@ class PromptedEngine:
     encoders: tuple[str, ...] = ("vision_encoder",)
     """The parts of the model that run in `dtype`."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: Model, dtype: torch.dtype):
         self.module = model.eval().requires_grad_(False)
         self._dtype = dtype
         for name, part in self.module.named_children():
@@ -48,6 +51,11 @@ class PromptedEngine:
     @property
     def _device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+    @property
+    def _config(self) -> Any:
+        """The model's configuration, whose parts transformers types as of any kind."""
+        return self.module.config
 
     @torch.inference_mode()
     def decode(
@@ -132,10 +140,10 @@ class PromptedEngine:
 
     def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
         """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
-        if prompts[0].mask is None:
+        masks = [prompt.mask.to(self._device) for prompt in prompts if prompt.mask is not None]
+        if not masks:
             return None
-        masks = torch.stack([prompt.mask.to(self._device) for prompt in prompts])
-        return (self._low_resolution(masks)[:, None] * 2.0 - 1.0) * MASK_LOGIT
+        return (self._low_resolution(torch.stack(masks))[:, None] * 2.0 - 1.0) * MASK_LOGIT
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
         """Masks of an image [N, H, W] float32, brought to a quarter of the model's square."""
@@ -149,19 +157,19 @@ class PromptedEngine:
         """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
         return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
-    def cpu_decoder(self) -> PromptedEngine:
+    def cpu_decoder(self) -> PromptedEngine[Model]:
         """The prompt encoder and the mask decoder on the CPU, for a thread of its own."""
         decoder = copy.copy(self)
         decoder.module = _decoder_copy(self.module)
         return decoder
 
 
-def _decoder_copy(module: nn.Module) -> nn.Module:
+def _decoder_copy(module: Model) -> Model:
     """A copy of a model on the CPU that has nothing but what decodes prompts.
 
     Weights that are on the CPU already are shared, not copied.
     """
-    memo: dict[int, object] = {}
+    memo: dict[int, Any] = {}
     weights = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     for name, part in module.named_children():
         if name in _DECODER_PARTS:

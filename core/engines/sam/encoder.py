@@ -7,20 +7,28 @@ time, since more stays in its cache. Results are equal; parameters keep their na
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers.models.sam import modeling_sam as sam
+    from transformers.models.sam_hq import modeling_sam_hq as sam_hq
 
 # Heads that attend at once. A GPU would idle with one.
 _CPU_HEADS, _GPU_HEADS = 1, 4
 
 
-def streamline(vision_encoder: nn.Module) -> None:
-    """Replace the attention of a `SamVisionEncoder` or `SamHQVisionEncoder`, in place."""
-    for layer in vision_encoder.layers:
+def streamline(vision_encoder: sam.SamVisionEncoder | sam_hq.SamHQVisionEncoder) -> None:
+    """Replace the attention of an image encoder, in place."""
+    layers = cast("Iterable[sam.SamVisionLayer | sam_hq.SamHQVisionLayer]", vision_encoder.layers)
+    for layer in layers:
         # An encoder without relative positions has no bias to save.
         if getattr(layer.attn, "use_rel_pos", False):
-            layer.attn = _RelativeAttention(layer.attn)
+            layer.register_module("attn", _RelativeAttention(layer.attn))
 
 
 def bias_bytes(tokens: int, dtype: torch.dtype, device: torch.device) -> int:
@@ -35,7 +43,7 @@ def _heads_at_once(device: torch.device) -> int:
 class _RelativeAttention(nn.Module):
     """Attention with decomposed relative positions (Li et al., "MViTv2", 2022), in SAM's ViT."""
 
-    def __init__(self, attention: nn.Module):
+    def __init__(self, attention: sam.SamVisionAttention | sam_hq.SamHQVisionAttention):
         super().__init__()
         self.qkv = attention.qkv
         self.proj = attention.proj

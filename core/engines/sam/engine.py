@@ -7,13 +7,13 @@ Source: Kirillov et al., "Segment Anything" (2023); numerically equal to the off
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...prompts.prompts import ObjectPrompt
 from ...tensors import resize_mask
@@ -23,6 +23,9 @@ from ..lineage.layouts import both_positions
 from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
+
+if TYPE_CHECKING:
+    from transformers import SamHQModel, SamModel
 
 # ImageNet statistics of pixels in 0..255, as the official model holds them.
 _MEAN = (123.675, 116.28, 103.53)
@@ -35,7 +38,7 @@ _PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 _TITLES = {"Sam": "SAM", "SamHQ": "HQ-SAM"}
 
 
-class SamEngine(PromptedEngine):
+class SamEngine(PromptedEngine["SamModel | SamHQModel"]):
     """A SAM model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32.
 
     An image lies in the top left of the model's square, its longer side as long as the square's.
@@ -43,9 +46,9 @@ class SamEngine(PromptedEngine):
 
     family = "sam"
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: SamModel | SamHQModel, dtype: torch.dtype):
         super().__init__(model, dtype)
-        self._image_size = model.config.vision_config.image_size
+        self._image_size: int = self._config.vision_config.image_size
         streamline(self.module.vision_encoder)
 
     @torch.inference_mode()
@@ -129,7 +132,7 @@ class SamEngine(PromptedEngine):
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
         side = self._image_size // 4
-        return _pad(resize_mask(masks, _fit(tuple(masks.shape[-2:]), side)), side)
+        return _pad(resize_mask(masks, _fit((masks.shape[1], masks.shape[2]), side)), side)
 
     def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample logits [K, h, w] to the model's square, cut off its padding, and bring the rest
@@ -140,7 +143,7 @@ class SamEngine(PromptedEngine):
 
     def activation_bytes(self) -> int:
         """The encoder's MLP, its hidden layer twice and a few maps of its width, and the bias."""
-        config = self.module.config.vision_config
+        config = self._config.vision_config
         tokens = (self._image_size // config.patch_size) ** 2
         maps = tokens * (2 * config.mlp_dim + 4 * config.hidden_size) * self._dtype.itemsize
         return maps + bias_bytes(tokens, self._dtype, self._device) + DECODER_BYTES
@@ -158,7 +161,7 @@ def from_transformers(
     return SamEngine(build_folder(config, state, "Sam"), dtype)
 
 
-def build_official(state: Mapping[str, Tensor], kind: str, **decoder_extra: int) -> nn.Module:
+def build_official(state: Mapping[str, Tensor], kind: str, **decoder_extra: int) -> Any:
     """The model of an official state dict.
 
     kind: what the names of transformers' classes begin with. decoder_extra: further settings of the
@@ -168,7 +171,7 @@ def build_official(state: Mapping[str, Tensor], kind: str, **decoder_extra: int)
     return _build(kind, config, to_transformers(state))
 
 
-def build_folder(config: Mapping[str, Any], state: Mapping[str, Tensor], kind: str) -> nn.Module:
+def build_folder(config: Mapping[str, Any], state: Mapping[str, Tensor], kind: str) -> Any:
     """The model of a transformers folder; kind as for `build_official`."""
     parts = {part: config.get(part) or {} for part in _PARTS}
     return _build(kind, parts, both_positions(state))
@@ -207,7 +210,7 @@ def _official_config(state: Mapping[str, Tensor], **decoder_extra: int) -> dict[
     return dict(zip(_PARTS, (vision, prompts, masks), strict=True))
 
 
-def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
     """Instantiate without memory and adopt the tensors as they are.
 
     Raises CheckpointError for missing and unknown weights and for other shapes.

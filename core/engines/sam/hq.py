@@ -9,13 +9,16 @@ as it was before the attention, with height and width exchanged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..base import Embedding
 from . import engine as sam
+
+if TYPE_CHECKING:
+    from transformers.models.sam_hq.modeling_sam_hq import SamHQMaskDecoder
 
 
 class SamHqEngine(sam.SamEngine):
@@ -33,7 +36,7 @@ class SamHqEngine(sam.SamEngine):
         model's input, and one at 1/4 for the high-quality mask, both in the encoder's dtype."""
         output = self.module.vision_encoder(self._pixels(frame))
         last, early = output.last_hidden_state, output.intermediate_embeddings[0]
-        fine = _fine_features(self.module.mask_decoder, last.float(), early.float())
+        fine = _fine_features(self._decoder, last.float(), early.float())
         return Embedding((last, fine.to(self._dtype)), (frame.shape[0], frame.shape[1]))
 
     def _decode_tokens(
@@ -41,14 +44,18 @@ class SamHqEngine(sam.SamEngine):
     ) -> tuple[Tensor, Tensor]:
         coarse_map, fine_map = features
         position = self.module.get_image_wide_positional_embeddings()
-        decoder = self.module.mask_decoder
+        decoder = self._decoder
         tokens, image = _attend(decoder, coarse_map + dense, position.expand_as(dense), sparse)
         upscaled = _upscale(decoder, image)
         sam_masks, scores = _best(*_sam_masks(decoder, tokens, upscaled, multimask))
         return sam_masks + _hq_mask(decoder, tokens, upscaled, fine_map), scores
 
+    @property
+    def _decoder(self) -> SamHQMaskDecoder:
+        return cast("SamHQMaskDecoder", self.module.mask_decoder)
 
-def _fine_features(decoder: nn.Module, last: Tensor, early: Tensor) -> Tensor:
+
+def _fine_features(decoder: SamHQMaskDecoder, last: Tensor, early: Tensor) -> Tensor:
     """The encoder's last map [1, C, s, s] and the first global block's output [1, s, s, D] ->
     [1, C/8, 4 s, 4 s]."""
     act = decoder.activation
@@ -58,7 +65,7 @@ def _fine_features(decoder: nn.Module, last: Tensor, early: Tensor) -> Tensor:
 
 
 def _attend(
-    decoder: nn.Module, image: Tensor, position: Tensor, sparse: Tensor | None
+    decoder: SamHQMaskDecoder, image: Tensor, position: Tensor, sparse: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Let tokens and image [N, C, s, s] attend to each other: tokens [N, T, C] and the image.
 
@@ -78,7 +85,7 @@ def _attend(
     return tokens[:, 0], attended[:, 0].transpose(1, 2).reshape(image.shape)
 
 
-def _upscale(decoder: nn.Module, image: Tensor) -> Tensor:
+def _upscale(decoder: SamHQMaskDecoder, image: Tensor) -> Tensor:
     """[N, C, s, s] -> [N, C/8, 4 s, 4 s]."""
     act = decoder.activation
     image = act(decoder.upscale_layer_norm(decoder.upscale_conv1(image)))
@@ -86,7 +93,7 @@ def _upscale(decoder: nn.Module, image: Tensor) -> Tensor:
 
 
 def _sam_masks(
-    decoder: nn.Module, tokens: Tensor, upscaled: Tensor, multimask: bool
+    decoder: SamHQMaskDecoder, tokens: Tensor, upscaled: Tensor, multimask: bool
 ) -> tuple[Tensor, Tensor]:
     """SAM's own masks [N, K, h, w] and scores [N, K]: the first token's, or all the others'."""
     count = decoder.mask_tokens.num_embeddings
@@ -103,7 +110,7 @@ def _best(masks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     return masks.take_along_dim(best[:, :, None, None], dim=1), scores
 
 
-def _hq_mask(decoder: nn.Module, tokens: Tensor, upscaled: Tensor, fine: Tensor) -> Tensor:
+def _hq_mask(decoder: SamHQMaskDecoder, tokens: Tensor, upscaled: Tensor, fine: Tensor) -> Tensor:
     """The high-quality mask [N, 1, h, w] from both feature maps at its size."""
     act = decoder.activation
     features = decoder.mask_conv2(act(decoder.mask_norm(decoder.mask_conv1(upscaled)))) + fine
