@@ -6,18 +6,24 @@ bit. Parameters keep their names, so weights load and save as before.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from transformers import Sam2VisionModel, Sam3VisionModel
+    from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention
 
-def streamline(vision_encoder: nn.Module) -> None:
-    """Replace the attention and the position codes of a `Sam2VisionModel`, in place."""
+
+def streamline(vision_encoder: Sam2VisionModel | Sam3VisionModel) -> None:
+    """Replace the attention and the position codes of an image encoder, in place."""
     for block in getattr(vision_encoder.backbone, "blocks", ()):
         # Names are transformers' own matter; an encoder that is built otherwise works as it is.
         if hasattr(block.attn, "query_stride"):
             block.attn = _PooledAttention(block.attn)
-    vision_encoder.neck.position_encoding = _NoPositionCode()
+    vision_encoder.neck.register_module("position_encoding", _NoPositionCode())
 
 
 class _PooledAttention(nn.Module):
@@ -26,7 +32,7 @@ class _PooledAttention(nn.Module):
     transformers computes an attention map beside it, in full, and drops it.
     """
 
-    def __init__(self, attention: nn.Module):
+    def __init__(self, attention: Sam2MultiScaleAttention):
         super().__init__()
         self.qkv = attention.qkv
         self.proj = attention.proj
@@ -35,7 +41,7 @@ class _PooledAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
         """[B, H, W, C] -> [B, H, W, D], or half of H and W where queries are pooled."""
-        batch, height, width, _ = hidden_states.shape
+        batch, height, width, _channels = hidden_states.shape
         qkv = self.qkv(hidden_states)
         qkv = qkv.reshape(batch, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)

@@ -7,7 +7,7 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,20 +21,23 @@ from ..lineage.prompted import DECODER_BYTES, PromptedEngine
 from .encoder import streamline
 from .layout import VIDEO_PARTS, infer_decoder, infer_trunk, to_transformers
 
+if TYPE_CHECKING:
+    from transformers import Sam2Model, Sam3TrackerModel
+
 # ImageNet statistics, as the official transforms use.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-class Sam2Engine(PromptedEngine):
+class Sam2Engine(PromptedEngine["Sam2Model | Sam3TrackerModel"]):
     """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
 
     family = "sam2"
     mean, std = _MEAN, _STD
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: Sam2Model | Sam3TrackerModel, dtype: torch.dtype):
         super().__init__(model, dtype)
-        self._image_size = model.config.prompt_encoder_config.image_size
+        self._image_size: int = self._config.prompt_encoder_config.image_size
         streamline(self.module.vision_encoder)
 
     @torch.inference_mode()
@@ -109,11 +112,12 @@ class Sam2Engine(PromptedEngine):
         return self._image_size / width, self._image_size / height
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
-        return resize_mask(masks, tuple(self.module.prompt_encoder.mask_input_size))
+        height, width = self.module.prompt_encoder.mask_input_size
+        return resize_mask(masks, (height, width))
 
     def activation_bytes(self) -> int:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
-        width = self.module.config.vision_config.backbone_config.hidden_size
+        width = self._config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
         return 16 * tokens * width * self._dtype.itemsize + DECODER_BYTES
 
@@ -207,7 +211,7 @@ def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size:
 
 def build_model(
     config: Any, state: Mapping[str, Tensor], trunk: nn.Module | None = None
-) -> nn.Module:
+) -> Sam2Model:
     """Instantiate without memory and adopt the tensors as they are.
 
     trunk: takes the place of the image encoder's own; its weights are then not in the state.

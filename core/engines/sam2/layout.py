@@ -98,13 +98,14 @@ def infer_trunk(state: Mapping[str, Tensor]) -> Trunk:
     depths = tuple(widths.count(width) for width in embed_dims)
     first_heads = 2 if embed_dims[0] >= 112 else 1
     window = state[trunk + "pos_embed_window"].shape[-1]
+    height, width = state[trunk + "pos_embed"].shape[-2:]
     return Trunk(
         embed_dims=embed_dims,
         depths=depths,
         heads=tuple(first_heads * 2**stage for stage in range(4)),
         windows=(window, 4, 16, 8) if embed_dims[0] >= 144 else (window, 4, 14, 7),
         global_blocks=_global_blocks(depths),
-        background_size=tuple(state[trunk + "pos_embed"].shape[-2:]),
+        background_size=(height, width),
         mlp_ratio=state[trunk + "blocks.0.mlp.layers.0.weight"].shape[0] / embed_dims[0],
     )
 

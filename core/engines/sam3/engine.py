@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import CheckpointError
 from ..base import Embedding
@@ -23,11 +23,28 @@ from ..lineage.prompted import BOX_LABELS, DECODER_BYTES
 from ..sam2 import engine as sam2
 from . import layout as sam3_layout
 
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, Sam2Model, Sam3Model, Sam3TrackerModel
+    from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
+
 # Of the levels that the mask decoder reads; the trunk's map comes after them.
 _LEVELS = 3
 # Instances in one decoder run when they are drawn anew.
 _REFINED = 8
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextHead:
+    """The parts of a model that understand words.
+
+    detector: a `Sam3Model` without encoders. neck: its own, which reads the trunk. text_encoder:
+    phrases to features.
+    """
+
+    detector: Sam3Model
+    neck: Sam3VisionNeck
+    text_encoder: CLIPTextModel
 
 
 class Sam3Engine(sam2.Sam2Engine):
@@ -37,14 +54,14 @@ class Sam3Engine(sam2.Sam2Engine):
     encoders = ("vision_encoder", "text_encoder")
     mean = std = (0.5, 0.5, 0.5)
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: Sam3TrackerModel, dtype: torch.dtype):
         super().__init__(model, dtype)
         _compute_tables(model)
 
     @property
-    def has_text_head(self) -> bool:
-        """Whether the weights came with the detector that understands words."""
-        return hasattr(self.module, "detector")
+    def text_head(self) -> TextHead | None:
+        """What understands words, None where the weights came without."""
+        return _text_head(self.module)
 
     @torch.inference_mode()
     def encode(self, frame: Tensor) -> Embedding:
@@ -59,7 +76,7 @@ class Sam3Engine(sam2.Sam2Engine):
         side = self._image_size // self._backbone.patch_size
         trunk = tokens.transpose(1, 2).unflatten(2, (side, side))
         features = self._decoder_levels([layer(trunk) for layer in encoder.neck.fpn_layers])
-        if self.has_text_head:
+        if self.text_head is not None:
             features = (*features, trunk)
         return Embedding(features, (frame.shape[0], frame.shape[1]))
 
@@ -101,7 +118,7 @@ class Sam3Engine(sam2.Sam2Engine):
 
     @property
     def _backbone(self) -> Any:
-        return self.module.config.vision_config.backbone_config
+        return self._config.vision_config.backbone_config
 
     def activation_bytes(self) -> int:
         """The finest level of the neck dominates: four maps of a quarter of the trunk's width, at
@@ -172,7 +189,9 @@ def classes() -> Any:
     return weights.classes("SAM 3", "Sam3Model", "5.0")
 
 
-def build_model(tracker: Any, detector: Any | None, state: Mapping[str, Tensor]) -> nn.Module:
+def build_model(
+    tracker: Any, detector: Any | None, state: Mapping[str, Tensor]
+) -> Sam3TrackerModel:
     """Instantiate without memory and adopt the tensors as they are.
 
     tracker: a `Sam3TrackerConfig`. detector: a `Sam3Config`, None for a model without text head.
@@ -192,14 +211,23 @@ def build_model(tracker: Any, detector: Any | None, state: Mapping[str, Tensor])
     return model
 
 
-def _attach(model: nn.Module, detector: nn.Module) -> None:
-    """Give a `Sam3TrackerModel` the heads of a `Sam3Model`, which will read the same trunk."""
+def _attach(model: Sam3TrackerModel, detector: Sam3Model) -> None:
+    """Give a tracker the heads of a detector, which will read the same trunk."""
     model.vision_encoder.detector_neck = detector.vision_encoder.neck
     model.text_encoder = detector.text_encoder.text_model
-    detector.vision_encoder = detector.text_encoder = None
+    del detector.vision_encoder, detector.text_encoder
     # transformers keeps results of its own method in a cache, and with them the whole decoder.
     detector.detr_decoder._get_coords = _grid_coordinates
     model.detector = detector
+
+
+def _text_head(model: Sam2Model | Sam3TrackerModel) -> TextHead | None:
+    """What `_attach` gave the model, None where it gave nothing."""
+    detector: Sam3Model | None = getattr(model, "detector", None)
+    text_encoder: CLIPTextModel | None = getattr(model, "text_encoder", None)
+    if detector is None or text_encoder is None:
+        return None
+    return TextHead(detector, model.vision_encoder.detector_neck, text_encoder)
 
 
 def _grid_coordinates(
@@ -210,7 +238,7 @@ def _grid_coordinates(
     return rows, torch.arange(int(width), device=device, dtype=dtype) / width
 
 
-def _compute_tables(model: nn.Module) -> None:
+def _compute_tables(model: Sam3TrackerModel) -> None:
     """Fill in what no checkpoint holds: positions and rotary frequencies.
 
     In fp32 also where weights are in half precision: bf16 rounds positions by half their spacing.
@@ -221,7 +249,8 @@ def _compute_tables(model: nn.Module) -> None:
         layer.position_ids = layer.precompute_positions(trunk.config, layer.window_size)
         rotary.inv_freq, _ = rotary.compute_axial_rope_parameters(trunk.config)
         rotary.original_inv_freq = rotary.inv_freq.clone()
-    if hasattr(model, "text_encoder"):
-        embeddings = model.text_encoder.embeddings
+    head = _text_head(model)
+    if head is not None:
+        embeddings = head.text_encoder.embeddings
         length = embeddings.position_embedding.num_embeddings
-        embeddings.position_ids = torch.arange(length)[None]
+        embeddings.register_buffer("position_ids", torch.arange(length)[None], persistent=False)

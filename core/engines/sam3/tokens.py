@@ -77,12 +77,17 @@ def load_tokenizer(folders: Sequence[Path]) -> ClipTokenizer:
     )
 
 
+def _pair(line: str) -> tuple[str, str]:
+    left, right = line.split()
+    return left, right
+
+
 def _read_pairs(folder: Path) -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-    merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+    merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
     pairs = Tokenizer(
         models.BPE(vocabulary, merges, unk_token=_END, end_of_word_suffix="</w>", fuse_unk=False)
     )

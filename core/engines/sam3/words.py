@@ -12,14 +12,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import CheckpointError, EngineError
 from ..base import Detections, Embedding, MaskDetail
-from .engine import Sam3Engine
+from .engine import Sam3Engine, TextHead
 from .tokens import ClipTokenizer
+
+if TYPE_CHECKING:
+    from transformers import Sam3Model
 
 # Phrases whose features are kept: 32 KB each at the most.
 _KEPT_PHRASES = 512
@@ -34,19 +38,21 @@ class ConceptDetector:
 
     def __init__(self, engine: Sam3Engine, tokenizer: ClipTokenizer):
         """Raises CheckpointError for weights without a text head and for another vocabulary."""
-        if not engine.has_text_head:
+        head = engine.text_head
+        if head is None:
             raise CheckpointError(
                 "SAM 3: these weights hold the tracker alone, without the text head. Choose the "
                 "whole model in Load SAM, a single file or a folder of model type sam3_video, or a "
                 "detector in Text Segment."
             )
-        entries = engine.module.text_encoder.embeddings.token_embedding.num_embeddings
+        entries = head.text_encoder.embeddings.token_embedding.num_embeddings
         if len(tokenizer) != entries:
             raise CheckpointError(
                 f"SAM 3: the tokenizer has {len(tokenizer)} entries, the text encoder {entries}. "
                 "Take vocab.json and merges.txt of the repository that the weights are from."
             )
         self._engine = engine
+        self._head = head
         self._tokenizer = tokenizer
         self._features: OrderedDict[str, Tensor] = OrderedDict()
 
@@ -59,11 +65,13 @@ class ConceptDetector:
         Raises InputError for an empty or over-long phrase, EngineError where numbers overflow.
         """
         prompts = [self._phrase(phrase) for phrase in phrases]
-        scene = _Scene(self._engine, embedding)
+        scene = _Scene(self._head, embedding)
         return [_detect(scene, prompt.to(scene.coarse.device), threshold) for prompt in prompts]
 
     def refine(self, embedding: Embedding, found: Detections) -> Detections:
         """Draw each instance anew with the tracker's head, which reads the same embedding."""
+        if found.logits is None:
+            raise ValueError("detections without masks cannot be drawn anew")
         return replace(found, logits=self._engine.refine(embedding, found.boxes, found.logits))
 
     def _phrase(self, phrase: str) -> Tensor:
@@ -77,13 +85,12 @@ class ConceptDetector:
 
     def _encode(self, phrase: str) -> Tensor:
         """Nothing is padded: attention is causal, and whatever reads the features masks padding."""
-        module = self._engine.module
-        encoder = module.text_encoder
+        encoder = self._head.text_encoder
         limit = encoder.embeddings.position_embedding.num_embeddings
         tokens = torch.tensor([self._tokenizer.encode(phrase, limit)])
         tokens = tokens.to(encoder.embeddings.token_embedding.weight.device)
         states = encoder(input_ids=tokens).last_hidden_state
-        features = module.detector.text_projection(states.float())
+        features = self._head.detector.text_projection(states.float())
         if not torch.isfinite(features).all():
             raise EngineError(
                 f"precision: the text encoder overflowed in {str(states.dtype)[6:]}. Choose bf16 "
@@ -95,10 +102,10 @@ class ConceptDetector:
 class _Scene:
     """What the detector reads of an image, made when it is first needed. All float32."""
 
-    def __init__(self, engine: Sam3Engine, embedding: Embedding):
-        self.detector = engine.module.detector
+    def __init__(self, head: TextHead, embedding: Embedding):
+        self.detector = head.detector
         self.size = embedding.size
-        self._neck = engine.module.vision_encoder.detector_neck
+        self._neck = head.neck
         self._trunk = embedding.features[-1].to(next(self._neck.parameters()).device)
 
     @cached_property
@@ -178,7 +185,7 @@ def _detect(scene: _Scene, phrase: Tensor, threshold: float) -> Detections:
 
 
 def _boxes(
-    detector: nn.Module, queries: Tensor, references: Tensor, size: tuple[int, int]
+    detector: Sam3Model, queries: Tensor, references: Tensor, size: tuple[int, int]
 ) -> Tensor:
     """Boxes [N, 4] xyxy in pixels, cut to the image, from references [N, 4] as centre and size."""
     offsets = detector.detr_decoder.box_head(queries)
