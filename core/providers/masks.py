@@ -49,6 +49,8 @@ _GREY_SPREAD = 8
 _CHANGE = 24
 # The changed part of a cut-out on plain ground is one colour.
 _PLAIN = 12
+# That ground reaches the image's rim nearly everywhere.
+_FRAME_SHARE = 0.5
 _MANY_VALUES = 16
 _MAX_CATEGORIES = 255
 # EXIF's tag for how a camera was held, and what turns its picture upright.
@@ -288,11 +290,19 @@ def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:
         sent = cv2.resize(sent, (width, height), interpolation=cv2.INTER_AREA)
     red, green, blue = cv2.split(cv2.absdiff(shown, sent))
     change = cv2.max(cv2.max(red, green), blue)
-    changed = cv2.medianBlur(cv2.compare(change, _CHANGE, cv2.CMP_GT), 5)
+    _, rough = cv2.threshold(change, _CHANGE, 255, cv2.THRESH_BINARY)
+    changed = np.asarray(cv2.medianBlur(rough, 5), np.uint8)
     if changed.all():
         raise _unclear("every pixel differs from the image that was sent")
-    is_turned = bool(changed.any()) and _is_plain(shown, changed)
-    return np.asarray(cv2.bitwise_not(changed) if is_turned else changed)
+    # An object of one colour may be changed into one colour, too, but it does not frame the image.
+    is_turned = _is_frame(changed) and _is_plain(shown, changed)
+    return ~changed if is_turned else changed
+
+
+def _is_frame(changed: NDArray[np.uint8]) -> bool:
+    """Whether most of the image's rim is within what has changed."""
+    rim = np.concatenate([changed[0], changed[-1], changed[:, 0], changed[:, -1]])
+    return bool(np.mean(rim > 0) >= _FRAME_SHARE)
 
 
 def _is_plain(pixels: NDArray[np.uint8], where: NDArray[np.uint8]) -> bool:

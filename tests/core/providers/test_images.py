@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.providers.contract import ImageLimits
-from segment_anywhere.core.providers.images import encode_picture, frame_pixels
+from segment_anywhere.core.providers.images import encode_picture, frame_pixels, own_pictures
 
 NOISE = torch.rand(120, 160, 3, generator=torch.Generator().manual_seed(1))
 
@@ -40,3 +41,19 @@ def test_what_no_quality_makes_small_enough_is_made_smaller():
     picture, kind = _bytes(8000)
     height, width = picture.size
     assert kind == "JPEG" and 70 < height < 120 and abs(height / width - 120 / 160) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_pixels_round_as_pytorch_does(dtype):
+    frame = torch.linspace(0, 1, 3 * 510).view(17, 30, 3).to(dtype).float()
+    assert torch.equal(torch.from_numpy(frame_pixels(frame)), (frame * 255).round().byte())
+
+
+def test_the_providers_own_pictures_and_the_image_where_there_are_none():
+    image = torch.rand(3, 4, 5, 4)
+    assert own_pictures(image, {}) is image
+    own = np.full((4, 5, 3), 51, np.uint8)
+    frames = own_pictures(image, {1: own})
+    assert frames.shape == (3, 4, 5, 3)
+    assert torch.equal(frames[0], image[0, ..., :3])
+    assert frames[1].unique().tolist() == pytest.approx([0.2])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.providers.answers import polygon_mask, read_score, rows_mask
-from segment_anywhere.core.providers.masks import read_masks
+from segment_anywhere.core.providers.masks import read_masks, read_picture
 from segment_anywhere.core.providers.wire import CallFailed, FoundMask, Reading
 
 SQUARE = [[1, 1], [3, 1], [3, 2], [1, 2]]
@@ -121,4 +121,48 @@ def test_a_row_is_inside_above_a_half():
 )
 def test_what_is_no_picture_is_shown_by_its_beginning(data, found):
     with pytest.raises(CallFailed, match=f"WebP picture is expected, found {found}$"):
-        read_masks(FoundMask(data, Reading.AUTO), torch.zeros(2, 3, 3))
+        list(read_masks(FoundMask(data, Reading.AUTO), torch.zeros(2, 3, 3)))
+
+
+SHAPE = (slice(20, 60), slice(30, 80))
+
+
+def _scene() -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """A grey object of one colour on grainy ground, where it is, and the image that was sent."""
+    pixels = np.random.default_rng(0).integers(60, 120, (90, 120, 3), np.uint8)
+    pixels[SHAPE] = 140
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[SHAPE] = True
+    return pixels, mask, torch.from_numpy(pixels).float() / 255
+
+
+def _drawn(kind: str) -> np.ndarray:
+    """The provider's picture of the scene."""
+    pixels, mask, _ = _scene()
+    if kind == "tinted":
+        return np.where(mask[..., None], pixels // 2 + np.uint8(120), pixels)
+    if kind == "on white":
+        return np.where(mask[..., None], pixels, np.uint8(255))
+    return np.dstack([pixels, np.where(mask, np.uint8(255), np.uint8(0))])
+
+
+@pytest.mark.parametrize("kind", ["tinted", "on white", "cut out"])
+def test_the_object_in_a_picture_of_it(kind):
+    """An object of one colour is no ground, though a tint turns it into one colour, too."""
+    pixels, mask, frame = _scene()
+    found = FoundMask(_png(_drawn(kind)), Reading.AUTO)
+    (read,) = read_masks(found, frame)
+    inside = read.numpy() > 127
+    assert (inside & mask).sum() / (inside | mask).sum() > 0.97
+    picture = read_picture([found], frame)
+    assert picture is not None
+    assert np.array_equal(picture, _drawn(kind)[..., :3])
+
+
+@pytest.mark.parametrize("reading", [Reading.AUTO, Reading.LUMA, Reading.CATEGORIES])
+def test_a_mask_is_no_picture_of_the_image(reading):
+    _, mask, frame = _scene()
+    found = FoundMask(_png(mask.astype(np.uint8) * 255), reading)
+    assert read_picture([found], frame) is None
+    assert read_picture([FoundMask(mask.astype(np.uint8) * 255)], frame) is None
+    assert read_picture([], frame) is None
