@@ -105,6 +105,7 @@ class RemoteProviderSegment(ShownNode):
                     options=list(READ_AS),
                     default=Reading.AUTO,
                     optional=True,
+                    advanced=True,
                     tooltip="How a picture in the answer shows the mask. auto: as the provider "
                     "says, else by its looks; alpha: by transparency; luma: by brightness; "
                     "difference: where it differs from the image. Reading anew costs nothing.",
@@ -115,6 +116,7 @@ class RemoteProviderSegment(ShownNode):
                     min=0,
                     max=100_000,
                     optional=True,
+                    advanced=True,
                     tooltip="Most calls that a run may send: a run that needs more is refused "
                     "before the first. 0 for any number. Answers that are kept do not count.",
                 ),
@@ -122,6 +124,7 @@ class RemoteProviderSegment(ShownNode):
                     "wait",
                     default=True,
                     optional=True,
+                    advanced=True,
                     tooltip="Off: only submits jobs and ends, with their ids in info; another run "
                     "collects what is done. For providers with a queue, such as fal.",
                 ),
@@ -129,6 +132,7 @@ class RemoteProviderSegment(ShownNode):
                     "resume",
                     default="",
                     optional=True,
+                    advanced=True,
                     tooltip="Ids of jobs that were paid for, separated by commas, one for each "
                     "call: their results are fetched, and nothing is sent.",
                 ),

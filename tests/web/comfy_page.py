@@ -167,6 +167,8 @@ class ComfyPage:
         """A graph of Load Image and Remote Provider Segment, with values below the provider."""
         values = {"provider": provider}
         values |= {f"provider.{name}": value for name, value in inputs.items()}
+        # Its many inputs stand above the editor, and all of it has to be in view.
+        self.page.set_viewport_size({"width": 1300, "height": 1500})
         self._build("SegmentAnywhereRemote", IMAGE_SIZE, values=values)
 
     def _build(
