@@ -199,3 +199,13 @@ def test_antialiased_pixels_draw_a_feathered_contour_to_where_it_runs(part):
     hard = (edge >= 0.5).float()
     off, hard_off = (abs(move_contour(each, 0.0, 4.0)[50].sum() - truth) for each in (edge, hard))
     assert off < 0.9 * hard_off
+
+
+@pytest.mark.parametrize("faint", [0.04, 0.1, 0.95])
+def test_what_is_hardly_selected_is_moved_too(faint):
+    mask = torch.zeros(SIZE, SIZE)
+    mask[20:70, 20:70] = faint
+    grown, shrunk = move_levels(mask, 6.0), move_levels(mask, -6.0)
+    assert grown[45, 45] == pytest.approx(faint, abs=0.05) and grown[45, 45] > 0.5 * faint
+    assert grown[45, 71] > 0 and grown[45, 80] == 0
+    assert shrunk[45, 60] > 0 and shrunk[45, 68] < 0.5 * faint
