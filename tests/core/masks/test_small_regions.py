@@ -54,3 +54,14 @@ def test_of_duplicates_the_one_that_needed_no_mending_stays():
     assert masks == [given[1]]
     masks, rows = clean_masks(given[:1], 5, 0.7)
     assert torch.equal(masks[0].pixels(), given[1].pixels())
+
+
+@pytest.mark.parametrize(("overlap", "left"), [(0.69, 1), (0.71, 2)])
+@pytest.mark.parametrize("side", [(8, 11), (11, 8)])
+def test_boxes_are_compared_as_the_official_generator_compares_them(side, overlap, left):
+    """With their last row and column as corners: 7 x 10 of 10 x 10."""
+    large, small = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    large[2:13, 2:13] = True
+    small[2 : 2 + side[0], 2 : 2 + side[1]] = True
+    given = [compact(torch.from_numpy(mask)) for mask in (large, small)]
+    assert len(clean_masks(given, 0, overlap)[0]) == left
