@@ -135,12 +135,19 @@ def test_a_place_for_an_upload_has_two_addresses(body):
         read(Answer(200, {}, json.dumps(body).encode()))
 
 
-@pytest.mark.parametrize("location", ["", "http://[::1", "https://a b/x"])
-def test_a_redirect_to_nowhere(serve, location):
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("", "more than 3 redirects"),
+        ("http://[::1", "a redirect without an address"),
+        ("https://a b/x", "the address"),
+    ],
+)
+def test_a_redirect_to_nowhere(serve, location, words):
     server = serve("fal")
     headers = {"Location": location} if location else {}
     server.file_faults = deque([faults.status(302, "", **headers)] * 9)
-    with pytest.raises(ProviderError, match="not safe to follow"):
+    with pytest.raises(ProviderError, match=f"not safe to follow: {words}"):
         run(ask_for(server, "fal"))
     assert server.leaks == []
 

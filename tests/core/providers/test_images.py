@@ -57,3 +57,17 @@ def test_the_providers_own_pictures_and_the_image_where_there_are_none():
     assert frames.shape == (3, 4, 5, 3)
     assert torch.equal(frames[0], image[0, ..., :3])
     assert frames[1].unique().tolist() == pytest.approx([0.2])
+
+
+@pytest.mark.parametrize(("quality", "finer"), [(95, None), (88, 95), (80, 88)])
+def test_the_quality_falls_in_steps(quality, finer):
+    """As far as it has to, and no farther."""
+    image = Image.fromarray((NOISE * 255).round().byte().numpy())
+
+    def saved(level: int) -> bytes:
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=level)
+        return stream.getvalue()
+
+    limit = len(saved(quality)) if finer is None else len(saved(finer)) - 1
+    assert _bytes(limit)[0].data == saved(quality)

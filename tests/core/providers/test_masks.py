@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from segment_anywhere.core.providers.answers import polygon_mask, read_score, rows_mask
-from segment_anywhere.core.providers.masks import read_masks, read_picture
+from segment_anywhere.core.providers.masks import _is_mask, read_masks, read_picture
 from segment_anywhere.core.providers.wire import CallFailed, FoundMask, Reading
 
 SQUARE = [[1, 1], [3, 1], [3, 2], [1, 2]]
@@ -166,3 +166,40 @@ def test_a_mask_is_no_picture_of_the_image(reading):
     assert read_picture([found], frame) is None
     assert read_picture([FoundMask(mask.astype(np.uint8) * 255)], frame) is None
     assert read_picture([], frame) is None
+
+
+def _shaded(share: float, tint: tuple[int, int, int]) -> np.ndarray:
+    """A white picture of 100 x 100, of which a share, from the left on, has a tint."""
+    pixels = np.full((100, 100, 3), 255, np.uint8)
+    pixels[:, : round(100 * share)] = tint
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("share", "tint", "is_mask"),
+    [
+        (1.0, (0, 0, 8), True),
+        (1.0, (0, 0, 9), False),
+        (1.0, (247, 255, 255), True),
+        (1.0, (246, 255, 255), False),
+        (0.05, (128, 128, 128), True),
+        (0.06, (128, 128, 128), False),
+        (1.0, (23, 23, 23), True),
+        (1.0, (24, 24, 24), False),
+        (1.0, (232, 232, 232), True),
+        (1.0, (231, 231, 231), False),
+    ],
+)
+def test_what_looks_like_a_mask(share, tint, is_mask):
+    """Nearly black or white, nearly without colour, but for a twentieth of it."""
+    assert _is_mask(Image.fromarray(_shaded(share, tint))) is is_mask
+
+
+@pytest.mark.parametrize(("corner", "is_one"), [(2**31 - 1, True), (2**31, False)])
+def test_corners_of_polygons_that_no_picture_has(corner, is_one):
+    outline = [[0, 0], [corner, 0], [0, corner]]
+    if is_one:
+        assert polygon_mask(outline, (5, 6)).shape == (5, 6)
+    else:
+        with pytest.raises(CallFailed, match="polygons"):
+            polygon_mask(outline, (5, 6))

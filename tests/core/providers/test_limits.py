@@ -1,0 +1,52 @@
+"""What each provider takes and how long it may be silent, and that no run changes its settings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from segment_anywhere.core.providers import batch, contract, fields, jobs, paid, runs, transport
+from segment_anywhere.core.providers import wire as wire_module
+from segment_anywhere.core.providers.registry import PROVIDERS
+
+MIB = 2**20
+# Seconds of silence, bytes of a picture, its longer side, what it is when PNG is too large.
+LIMITS = {
+    "imagineo": (120.0, 16 * MIB, 4096, "JPEG"),
+    "airefinery": (120.0, 8 * MIB, 4096, "JPEG"),
+    "segmind": (300.0, 8 * MIB, 4096, "JPEG"),
+    "moark": (180.0, 8 * MIB, 4096, "JPEG"),
+    "fal": (60.0, 24 * MIB, 4096, "JPEG"),
+    "custom": (180.0, 8 * MIB, 4096, "JPEG"),
+}
+# What goes on in a run is no setting.
+_STATE = {"_RunProgress"}
+SETTINGS = {
+    each
+    for module in (batch, contract, fields, jobs, paid, runs, transport, wire_module)
+    for each in vars(module).values()
+    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__name__ not in _STATE
+}
+
+
+def test_what_each_provider_takes():
+    assert LIMITS == {
+        key: (
+            each.read_timeout,
+            each.limits.max_bytes,
+            each.limits.max_side,
+            each.limits.lossy_format,
+        )
+        for key, each in PROVIDERS.items()
+    }
+
+
+def test_fal_gets_small_pictures_within_the_request():
+    assert {key: each.upload.above for key, each in PROVIDERS.items() if each.upload} == {
+        "fal": 5 * MIB
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS, key=lambda kind: kind.__name__))
+def test_what_several_threads_share_cannot_be_changed(kind):
+    assert kind.__dataclass_params__.frozen
