@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import weakref
 
 import comfy.model_management
 import pytest
@@ -88,3 +89,18 @@ def test_a_vocabulary_lies_beside_a_file_as_it_lies_in_a_folder(tmp_path, monkey
     monkeypatch.setattr(host_models.comfy.model_management, "__file__", str(tmp_path / "x" / "y"))
     model = host_models.segment_model(tmp_path / "checkpoint.pt", Precision.FP32)
     assert model.finder(None).embedder is model.segmenter()
+
+
+def test_the_last_four_detectors_stay(tmp_path):
+    """One that is asked for again counts as the last."""
+    store = host_models.DetectorStore()
+    folders = [tmp_path / str(number) for number in range(5)]
+    for folder in folders:
+        folder.mkdir()
+    handles = [store.get(folder, Precision.FP32) for folder in folders[:4]]
+    assert store.get(folders[0], Precision.FP32) is handles[0]
+    kept = [weakref.ref(handle) for handle in handles]
+    handles.clear()
+    store.get(folders[4], Precision.FP32)
+    gc.collect()
+    assert [each() is not None for each in kept] == [True, False, True, True]
