@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,9 @@ class Reference:
         if case["mask_input"] is None:
             return engine.decode(embedding, prompts, case["multimask"])
         # The official mask input is the logits of an earlier prediction, not a mask.
-        points, labels = engine._points(prompts, embedding.size)
         mask_logits = torch.from_numpy(self.arrays[case["mask_input"]])[None]
-        logits, scores = engine.predict(embedding, points, labels, mask_logits, case["multimask"])
+        asked = replace(engine._model_prompts(prompts, embedding.size), mask_logits=mask_logits)
+        logits, scores = engine.predict(embedding, asked, case["multimask"])
         return [Candidates(logits[0], scores[0])]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ...prompts.prompts import Box, ObjectPrompt
 from ...results.segments import mask_boxes
-from ..base import Candidates, Embedding
+from ..base import Candidates, Embedding, Engine
+from ..image_model import ImageModel
 
 # A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
 MASK_LOGIT = 10.0
@@ -26,36 +27,40 @@ _DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
 # The corners of a box among the labels of points; clicks are 0 and 1.
 BOX_LABELS = (2, 3)
 
-Model = TypeVar("Model", bound=nn.Module)
+
+@dataclass(frozen=True)
+class ModelPrompts:
+    """The prompts of N objects with equally many points, as a model takes them.
+
+    points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int, 1 and
+    0 for clicks, 2 and 3 for the corners of a box, which come first. mask_logits: [N, 1, S/4, S/4]
+    float32, None for objects without masks.
+    """
+
+    points: Tensor
+    labels: Tensor
+    mask_logits: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.points)
 
 
-class PromptedEngine(Generic[Model]):
+class PromptedEngine(ImageModel):
     """A model of encoders, in `dtype`, and of prompt encoder and mask decoder, in fp32.
 
     Subclasses say how an image is encoded, how it lies in the model's square of S x S pixels
     (`_scale`, `_low_resolution`) and what a decoder run is (`predict`).
     """
 
-    family: str
     encoders: tuple[str, ...] = ("vision_encoder",)
     """The parts of the model that run in `dtype`."""
 
-    def __init__(self, model: Model, dtype: torch.dtype):
-        self.module = model.eval().requires_grad_(False)
-        self._dtype = dtype
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        super().__init__(model, dtype)
         for name, part in self.module.named_children():
             part.to(dtype if name in self.encoders else torch.float32)
         for parameter in self.module.parameters(recurse=False):
             parameter.data = parameter.data.float()
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.module.parameters()).device
-
-    @property
-    def _config(self) -> Any:
-        """The model's configuration, whose parts transformers types as of any kind."""
-        return self.module.config
 
     @torch.inference_mode()
     def decode(
@@ -76,8 +81,8 @@ class PromptedEngine(Generic[Model]):
         limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
         for group in groups.values():
             for members in (group[i : i + limit] for i in range(0, len(group), limit)):
-                chosen = [prompts[index] for index in members]
-                logits, scores = self._decode_group(embedding, chosen, multimask)
+                chosen = self._model_prompts([prompts[i] for i in members], embedding.size)
+                logits, scores = self.predict(embedding, chosen, multimask)
                 for row, index in enumerate(members):
                     results[index] = Candidates(logits[row], scores[row])
         return [results[index] for index in range(len(prompts))]
@@ -86,29 +91,17 @@ class PromptedEngine(Generic[Model]):
         """Objects with equal keys have prompts of the same kinds and number."""
         return len(prompt.points) + 2 * (prompt.box is not None), prompt.mask is not None
 
-    def _decode_group(
-        self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Decode N objects of one group: logits [N, K, h, w] and scores [N, K], both float32."""
-        points, labels = self._points(prompts, embedding.size)
-        masks = self._mask_logits(prompts)
-        return self.predict(embedding, points, labels, masks, multimask)
-
     def predict(
-        self,
-        embedding: Embedding,
-        points: Tensor,
-        labels: Tensor,
-        mask_logits: Tensor | None,
-        multimask: bool,
+        self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """Decode N objects with equally many points.
-
-        points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int,
-        1 and 0 for clicks, 2 and 3 for the corners of a box, which come first. mask_logits:
-        [N, 1, S/4, S/4] float32. Returns logits [N, K, S/4, S/4] and scores [N, K], both float32.
-        """
+        """Decode N objects: logits [N, K, S/4, S/4] and scores [N, K], both float32."""
         raise NotImplementedError
+
+    def _model_prompts(
+        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
+    ) -> ModelPrompts:
+        """The prompts of one group, in pixels of an image of (H, W)."""
+        return ModelPrompts(*self._points(prompts, size), self._mask_logits(prompts))
 
     def _points(
         self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
@@ -157,14 +150,14 @@ class PromptedEngine(Generic[Model]):
         """Upsample logits [K, h, w] to the image's size, bilinear: [K, H, W] float32."""
         return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
-    def cpu_decoder(self) -> PromptedEngine[Model]:
+    def cpu_decoder(self) -> Engine:
         """The prompt encoder and the mask decoder on the CPU, for a thread of its own."""
         decoder = copy.copy(self)
         decoder.module = _decoder_copy(self.module)
         return decoder
 
 
-def _decoder_copy(module: Model) -> Model:
+def _decoder_copy(module: nn.Module) -> nn.Module:
     """A copy of a model on the CPU that has nothing but what decodes prompts.
 
     Weights that are on the CPU already are shared, not copied.

@@ -18,18 +18,16 @@ from torch import Tensor
 from ...prompts.prompts import ObjectPrompt
 from ...tensors import resize_mask
 from ..base import Embedding
+from ..image_model import Statistics
 from ..lineage import weights
 from ..lineage.layouts import both_positions
-from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, PromptedEngine
+from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
 
 if TYPE_CHECKING:
     from transformers import SamHQModel, SamModel
 
-# ImageNet statistics of pixels in 0..255, as the official model holds them.
-_MEAN = (123.675, 116.28, 103.53)
-_STD = (58.395, 57.12, 57.375)
 # What the official decoder's norms add to the variance. transformers' default is another, and it
 # writes that into the folders it converts.
 _NORM_EPS = 1e-5
@@ -38,25 +36,25 @@ _PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 _TITLES = {"Sam": "SAM", "SamHQ": "HQ-SAM"}
 
 
-class SamEngine(PromptedEngine["SamModel | SamHQModel"]):
+class SamEngine(PromptedEngine):
     """A SAM model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32.
 
     An image lies in the top left of the model's square, its longer side as long as the square's.
     """
 
     family = "sam"
+    module: SamModel | SamHQModel
+    # ImageNet's, of pixels in 0..255, as the official model holds them.
+    statistics = Statistics((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
     def __init__(self, model: SamModel | SamHQModel, dtype: torch.dtype):
         super().__init__(model, dtype)
         self._image_size: int = self._config.vision_config.image_size
         streamline(self.module.vision_encoder)
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1. The feature is a map at 1/16 of the model's
-        input, in the encoder's dtype."""
-        output = self.module.vision_encoder(self._pixels(frame))
-        return Embedding((output.last_hidden_state,), (frame.shape[0], frame.shape[1]))
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """A map at 1/16 of the model's input, in the encoder's dtype."""
+        return (self.module.vision_encoder(pixels).last_hidden_state,)
 
     def _pixels(self, frame: Tensor) -> Tensor:
         """Resize as the official predictor does, normalise and pad with zeros: [1, 3, S, S] in the
@@ -68,9 +66,7 @@ class SamEngine(PromptedEngine["SamModel | SamHQModel"]):
         picture = Image.fromarray((frame * 255).round().to(torch.uint8).cpu().numpy())
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(picture)).to(self._device).float()
-        mean = torch.tensor(_MEAN, device=pixels.device)
-        std = torch.tensor(_STD, device=pixels.device)
-        image = ((pixels - mean) / std).permute(2, 0, 1)[None]
+        image = self.statistics.normalise(pixels.permute(2, 0, 1)[None])
         return _pad(image, self._image_size).to(self._dtype)
 
     def _group_key(self, prompt: ObjectPrompt) -> Hashable:
@@ -79,26 +75,20 @@ class SamEngine(PromptedEngine["SamModel | SamHQModel"]):
 
     @torch.inference_mode()
     def predict(
-        self,
-        embedding: Embedding,
-        points: Tensor,
-        labels: Tensor,
-        mask_logits: Tensor | None,
-        multimask: bool,
+        self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        sparse, dense = self._embed_prompts(points, labels, mask_logits)
+        sparse, dense = self._embed_prompts(prompts)
         features = [level.to(self._device).float() for level in embedding.features]
         return self._decode_tokens(
-            features, sparse, dense.expand(len(points), -1, -1, -1), multimask
+            features, sparse, dense.expand(len(prompts), -1, -1, -1), multimask
         )
 
-    def _embed_prompts(
-        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None
-    ) -> tuple[Tensor | None, Tensor]:
+    def _embed_prompts(self, prompts: ModelPrompts) -> tuple[Tensor | None, Tensor]:
         """Prompt embeddings: sparse [N, 1, T, C], None for a mask alone; dense [N, C, S/16, S/16].
 
         transformers takes the corners of a box apart from the clicks.
         """
+        points, labels = prompts.points, prompts.labels
         has_box = bool((labels[:1] == BOX_LABELS[0]).any())
         clicks = 2 if has_box else 0
         has_clicks = points.shape[1] > clicks
@@ -106,7 +96,7 @@ class SamEngine(PromptedEngine["SamModel | SamHQModel"]):
             input_points=points[:, None, clicks:] if has_clicks else None,
             input_labels=labels[:, None, clicks:] if has_clicks else None,
             input_boxes=points[:, :2].reshape(-1, 1, 4) if has_box else None,
-            input_masks=mask_logits,
+            input_masks=prompts.mask_logits,
         )
 
     def _decode_tokens(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ..base import Embedding
 from . import engine as sam
 
 if TYPE_CHECKING:
@@ -30,14 +29,13 @@ class SamHqEngine(sam.SamEngine):
 
     family = "sam_hq"
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1. The features are SAM's map at 1/16 of the
-        model's input, and one at 1/4 for the high-quality mask, both in the encoder's dtype."""
-        output = self.module.vision_encoder(self._pixels(frame))
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """SAM's map at 1/16 of the model's input, and one at 1/4 for the high-quality mask, both in
+        the encoder's dtype."""
+        output = self.module.vision_encoder(pixels)
         last, early = output.last_hidden_state, output.intermediate_embeddings[0]
         fine = _fine_features(self._decoder, last.float(), early.float())
-        return Embedding((last, fine.to(self._dtype)), (frame.shape[0], frame.shape[1]))
+        return last, fine.to(self._dtype)
 
     def _decode_tokens(
         self, features: list[Tensor], sparse: Tensor | None, dense: Tensor, multimask: bool

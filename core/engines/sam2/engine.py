@@ -10,43 +10,38 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...tensors import resize_mask
 from ..base import Embedding
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
-from ..lineage.prompted import DECODER_BYTES, PromptedEngine
+from ..lineage.prompted import DECODER_BYTES, ModelPrompts, PromptedEngine
 from .encoder import streamline
 from .layout import VIDEO_PARTS, infer_decoder, infer_trunk, to_transformers
 
 if TYPE_CHECKING:
     from transformers import Sam2Model, Sam3TrackerModel
 
-# ImageNet statistics, as the official transforms use.
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+# The maps that the mask decoder reads, of those in an embedding: SAM 3's has one more behind them.
+_LEVELS = 3
 
 
-class Sam2Engine(PromptedEngine["Sam2Model | Sam3TrackerModel"]):
+class Sam2Engine(PromptedEngine):
     """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
 
     family = "sam2"
-    mean, std = _MEAN, _STD
+    module: Sam2Model | Sam3TrackerModel
 
     def __init__(self, model: Sam2Model | Sam3TrackerModel, dtype: torch.dtype):
         super().__init__(model, dtype)
         self._image_size: int = self._config.prompt_encoder_config.image_size
         streamline(self.module.vision_encoder)
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1. The features are those the mask decoder reads:
-        three maps at 1/4, 1/8 and 1/16 of the model's input, in the encoder's dtype."""
-        size = (frame.shape[0], frame.shape[1])
-        maps = self.module.vision_encoder(self._pixels(frame)).fpn_hidden_states
-        return Embedding(self._decoder_levels(maps), size)
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What the mask decoder reads: three maps at 1/4, 1/8 and 1/16 of the model's input, in the
+        encoder's dtype."""
+        return self._decoder_levels(self.module.vision_encoder(pixels).fpn_hidden_states)
 
     def _decoder_levels(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The three maps of the neck, fine to coarse -> what the mask decoder reads of them."""
@@ -56,28 +51,17 @@ class Sam2Engine(PromptedEngine["Sam2Model | Sam3TrackerModel"]):
         coarse = maps[2].float() + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
         return tuple(level.to(self._dtype) for level in (fine, middle, coarse))
 
-    def _pixels(self, frame: Tensor) -> Tensor:
-        """Squash to the model's square, antialiased, and normalise: [1, 3, S, S] in the encoder's
-        dtype on its device."""
-        image = frame.to(self._device).permute(2, 0, 1)[None]
-        square = (self._image_size, self._image_size)
-        image = F.interpolate(image, size=square, mode="bilinear", antialias=True)
-        mean = torch.tensor(self.mean, device=image.device).reshape(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=image.device).reshape(1, 3, 1, 1)
-        return ((image - mean) / std).to(self._dtype)
+    def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The model's square, whatever the image's sides."""
+        return self._image_size, self._image_size
 
     @torch.inference_mode()
     def predict(
-        self,
-        embedding: Embedding,
-        points: Tensor,
-        labels: Tensor,
-        mask_logits: Tensor | None,
-        multimask: bool,
+        self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        count = len(points)
-        sparse, dense = self._embed_prompts(points[:, None], labels[:, None], mask_logits)
-        features = [level.to(self._device).float() for level in embedding.features]
+        count = len(prompts)
+        sparse, dense = self._embed_prompts(prompts)
+        features = [level.to(self._device).float() for level in embedding.features[:_LEVELS]]
         levels = [level.expand(count, -1, -1, -1) for level in features]
         position = self.module.get_image_wide_positional_embeddings()
         logits, scores, _, _ = self.module.mask_decoder(
@@ -90,21 +74,19 @@ class Sam2Engine(PromptedEngine["Sam2Model | Sam3TrackerModel"]):
         )
         return logits[:, 0], scores[:, 0]
 
-    def _embed_prompts(
-        self, points: Tensor, labels: Tensor, mask_logits: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _embed_prompts(self, prompts: ModelPrompts) -> tuple[Tensor, Tensor]:
         """Prompt embeddings: sparse [N, 1, T, C] (T may be 0), dense [N, C, S/16, S/16]."""
         encoder = self.module.prompt_encoder
-        has_points = points.shape[2] > 0
+        has_points = prompts.points.shape[1] > 0
         sparse, dense = encoder(
-            input_points=points if has_points else None,
-            input_labels=labels if has_points else None,
+            input_points=prompts.points[:, None] if has_points else None,
+            input_labels=prompts.labels[:, None] if has_points else None,
             input_boxes=None,
-            input_masks=mask_logits,
+            input_masks=prompts.mask_logits,
         )
         if sparse is None:
             # The official predictor gives the decoder no prompt tokens for a mask alone.
-            sparse = dense.new_zeros((len(points), 1, 0, encoder.hidden_size))
+            sparse = dense.new_zeros((len(prompts), 1, 0, encoder.hidden_size))
         return sparse, dense
 
     def _scale(self, size: tuple[int, int]) -> tuple[float, float]:

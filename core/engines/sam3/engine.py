@@ -3,14 +3,14 @@
 Source: Carion et al., "SAM 3: Segment Anything with Concepts" (2025); numerically equal to the
 official implementation (sam3 0.1.4), see tests/parity. The tracker's head takes points, boxes and
 masks as SAM 2 does, so that engine's decoder serves it; the detector's takes words and is in
-`sam3_text`. An image is encoded once for both.
+`words`. An image is encoded once for both.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 from ..base import Embedding
+from ..image_model import Statistics
 from ..lineage import weights
-from ..lineage.prompted import BOX_LABELS, DECODER_BYTES
+from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, ModelPrompts
 from ..sam2 import engine as sam2
 from . import layout as sam3_layout
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, Sam2Model, Sam3Model, Sam3TrackerModel
     from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
 
-# Of the levels that the mask decoder reads; the trunk's map comes after them.
-_LEVELS = 3
 # Instances in one decoder run when they are drawn anew.
 _REFINED = 8
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class Sam3Engine(sam2.Sam2Engine):
 
     family = "sam3"
     encoders = ("vision_encoder", "text_encoder")
-    mean = std = (0.5, 0.5, 0.5)
+    statistics = Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def __init__(self, model: Sam3TrackerModel, dtype: torch.dtype):
         super().__init__(model, dtype)
@@ -63,34 +62,19 @@ class Sam3Engine(sam2.Sam2Engine):
         """What understands words, None where the weights came without."""
         return _text_head(self.module)
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1.
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The three maps of the tracker's mask decoder, as in SAM 2, and the trunk's own
+        [1, C, S/14, S/14], all in the encoder's dtype.
 
-        The features are the three maps of the tracker's mask decoder, as in SAM 2, and the trunk's
-        own [1, C, S/14, S/14], all in the encoder's dtype. The text head makes its maps from the
-        trunk's when it needs them: they take six times the memory, and a twentieth of the time.
+        The text head makes its maps from the trunk's when it needs them: they take six times the
+        memory, and a twentieth of the time.
         """
         encoder = self.module.vision_encoder
-        tokens = encoder.backbone(self._pixels(frame)).last_hidden_state
+        tokens = encoder.backbone(pixels).last_hidden_state
         side = self._image_size // self._backbone.patch_size
         trunk = tokens.transpose(1, 2).unflatten(2, (side, side))
-        features = self._decoder_levels([layer(trunk) for layer in encoder.neck.fpn_layers])
-        if self.text_head is not None:
-            features = (*features, trunk)
-        return Embedding(features, (frame.shape[0], frame.shape[1]))
-
-    @torch.inference_mode()
-    def predict(
-        self,
-        embedding: Embedding,
-        points: Tensor,
-        labels: Tensor,
-        mask_logits: Tensor | None,
-        multimask: bool,
-    ) -> tuple[Tensor, Tensor]:
-        levels = replace(embedding, features=embedding.features[:_LEVELS])
-        return super().predict(levels, points, labels, mask_logits, multimask)
+        levels = self._decoder_levels([layer(trunk) for layer in encoder.neck.fpn_layers])
+        return levels if self.text_head is None else (*levels, trunk)
 
     @torch.inference_mode()
     def refine(self, embedding: Embedding, boxes: Tensor, logits: Tensor) -> Tensor:
@@ -106,13 +90,12 @@ class Sam3Engine(sam2.Sam2Engine):
         for start in range(0, len(boxes), _REFINED):
             part = slice(start, start + _REFINED)
             points = corners[part].to(self._device)
-            masks, _ = self.predict(
-                embedding,
+            prompts = ModelPrompts(
                 points,
                 labels.expand(len(points), -1).to(self._device),
                 logits[part, None].to(self._device),
-                multimask=False,
             )
+            masks, _ = self.predict(embedding, prompts, multimask=False)
             refined[part] = masks[:, 0].to(logits.device)
         return refined
 

@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 import torch
@@ -292,8 +293,9 @@ def test_refining_is_the_trackers_answer_to_box_and_mask(engine, tokenizer):
     refined = engine.refine(embedding, found.boxes, found.logits)
     assert refined.shape == found.logits.shape == (20, IMAGE_SIZE // 14 * 4, IMAGE_SIZE // 14 * 4)
     prompt = ObjectPrompt("", box=Box(*found.boxes[-1].tolist()))
-    points, labels = engine._points([prompt], embedding.size)
-    alone, _ = engine.predict(embedding, points, labels, found.logits[-1:, None], False)
+    asked = engine._model_prompts([prompt], embedding.size)
+    asked = replace(asked, mask_logits=found.logits[-1:, None])
+    alone, _ = engine.predict(embedding, asked, False)
     torch.testing.assert_close(refined[-1], alone[0, 0], atol=1e-4, rtol=0)
     nothing = engine.refine(embedding, found.boxes[:0], found.logits[:0])
     assert nothing.shape == (0, *found.logits.shape[1:])

@@ -1,0 +1,87 @@
+"""What all models with weights share: their place and number type, and how they see an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import Embedding
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Means and deviations of red, green and blue in the images that a model was trained on."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Bring an image [1, 3, h, w], in the range of the statistics, to mean 0, deviation 1."""
+        mean, std = (
+            torch.tensor(part, device=image.device).reshape(1, 3, 1, 1)
+            for part in (self.mean, self.std)
+        )
+        return (image - mean) / std
+
+
+IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class ImageModel:
+    """A model of transformers' classes whose image encoder runs in `dtype`.
+
+    Subclasses say how large the encoder's input is (`_input_size`), what is kept of its output
+    (`_features`), and of which class the module is.
+    """
+
+    family: str
+    module: Any
+    """The weights."""
+    statistics = IMAGENET
+    """Of the pixels that the encoder reads."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        self.module = model.eval().requires_grad_(False)
+        self._dtype = dtype
+
+    @torch.inference_mode()
+    def encode(self, frame: Tensor) -> Embedding:
+        """Embed one frame, [H, W, 3] float32, 0..1; `_features` says what the features are."""
+        return Embedding(self._features(self._pixels(frame)), (frame.shape[0], frame.shape[1]))
+
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What decoding needs of an image, [1, 3, h, w] as `_pixels` makes it."""
+        raise NotImplementedError
+
+    def _pixels(self, frame: Tensor) -> Tensor:
+        """A frame [H, W, 3] as the image encoder reads it: resized and normalised, [1, 3, h, w] in
+        the encoder's dtype on its device."""
+        image = frame.to(self._device).permute(2, 0, 1)[None]
+        return self.statistics.normalise(self._resized(image)).to(self._dtype)
+
+    def _resized(self, image: Tensor) -> Tensor:
+        """Resize an image [1, 3, H, W] to the encoder's input, antialiased: [1, 3, h, w]."""
+        size = self._input_size((image.shape[2], image.shape[3]))
+        return F.interpolate(image, size=size, mode="bilinear", antialias=True)
+
+    def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of the encoder's input for an image of (H, W)."""
+        raise NotImplementedError
+
+    def activation_bytes(self) -> int:
+        """An estimate of the memory that encoding one frame takes beside the weights."""
+        raise NotImplementedError
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def _config(self) -> Any:
+        """The model's configuration, whose parts transformers types as of any kind."""
+        return self.module.config
