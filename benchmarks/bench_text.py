@@ -77,7 +77,7 @@ def _finder(module: object, model: torch.nn.Module, folder: Path) -> Finder:
     import transformers as tf
 
     parts = DetectorFolder(model, tf.AutoTokenizer.from_pretrained(folder), {})
-    detector = module.from_folder(parts, torch.float32)
+    detector = module.DETECTOR(parts, torch.float32)
     return Finder(Embedder(detector), detector)
 
 

@@ -101,7 +101,10 @@ class Encoder(Protocol):
 class Detector(Protocol):
     """What understands words. It reads embeddings that an encoder made."""
 
-    mask_detail: MaskDetail
+    @property
+    def mask_detail(self) -> MaskDetail:
+        """What its own masks are worth."""
+        ...
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float

@@ -35,9 +35,9 @@ class Family:
     """A kind of model.
 
     module: the one of this package with the functions `from_official(state, dtype)` and
-    `from_transformers(config, state, dtype)`; a detector's has `MODEL_CLASSES`, by model type, and
-    `from_folder(folder, dtype)`. is_official: whether a state dict's keys are those
-    of the family's official checkpoints. model_types: what transformers calls it in config.json.
+    `from_transformers(config, state, dtype)`; a detector's has its class, `DETECTOR`. is_official:
+    whether a state dict's keys are those of the family's official checkpoints. model_types: what
+    transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
     asked for. unused: finds the names of weights that a checkpoint has and the model has not.
     usual_detector: the family of the detector that finds words for it, where it does not

@@ -1,23 +1,28 @@
-"""Models that understand words: read from transformers folders, and what they share.
+"""Models that understand words alone: read from transformers folders, and what they share.
 
 Nothing of a folder that is there is asked of the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
-from ..base import Detections, WordModel
-from ..families import DETECTOR_FAMILIES, family_of_type
+from ..base import Detections, Embedding, MaskDetail, WordModel
+from ..families import DETECTOR_FAMILIES, family_named, family_of_type
 from ..files.checkpoints import read_config, read_folder_weights
+from ..image_model import ImageModel, Statistics
+
+if TYPE_CHECKING:
+    from transformers import CLIPSegModel, Owlv2Model
 
 # Two boxes of one phrase that overlap more than this are one object.
 _SAME_OBJECT = 0.7
@@ -27,7 +32,7 @@ _SAME_OBJECT = 0.7
 class DetectorFolder:
     """A transformers folder, read. image: its preprocessor_config.json, empty where it has none."""
 
-    model: torch.nn.Module
+    model: Any
     tokenizer: Any
     image: dict[str, Any]
 
@@ -39,14 +44,14 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
     """
     model_type = read_config(path / "config.json").get("model_type")
     family = family_of_type(model_type, DETECTOR_FAMILIES)
-    if family is None:
+    if model_type is None or family is None:
         known = ", ".join(name for each in DETECTOR_FAMILIES for name in each.model_types)
         raise CheckpointError(
             f"{path}: config.json names the model type {model_type!r}; accepted: {known}. Choose "
             "another detector in Text Segment."
         )
-    builder = family.builder()
-    return builder.from_folder(_read_folder(path, builder.MODEL_CLASSES[model_type]), dtype)
+    detector: type[FolderDetector] = family.builder().DETECTOR
+    return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
 
 
 def _read_folder(path: Path, model_class: str) -> DetectorFolder:
@@ -94,29 +99,74 @@ def _refuse_incomplete(path: Path) -> None:
             )
 
 
-def check_length(phrase: str, tokens: int, limit: int, model: str) -> None:
-    """Refuse a phrase of no or too many tokens.
+class FolderDetector(ImageModel):
+    """A model of a transformers folder: the image encoder in `dtype`, all else in fp32.
 
-    Raises InputError naming the phrase, its tokens and the model's limit.
+    model_classes: the class of transformers for each model type. mask_detail: that of a model that
+    finds boxes alone, unless a subclass has another.
     """
-    if not tokens:
-        raise InputError(f'prompt: "{phrase}" holds no words. Name an object, such as: dog.')
-    if tokens > limit:
-        raise InputError(
-            f'prompt: "{phrase[:60]}" is {tokens} tokens long; {model} takes {limit} in one '
-            "phrase. Shorten it, or split it by commas."
+
+    model_classes: Mapping[str, str]
+    mask_detail = MaskDetail.NONE
+
+    def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
+        super().__init__(folder.model.float(), dtype)
+        self._tokenizer = folder.tokenizer
+        self._image = folder.image
+        self.statistics = Statistics(
+            folder.image.get("image_mean", self.statistics.mean),
+            folder.image.get("image_std", self.statistics.std),
         )
 
+    def detect(
+        self, embedding: Embedding, phrases: Sequence[str], threshold: float
+    ) -> list[Detections]:
+        """Find what each phrase names with a score of at least the threshold, phrase by phrase.
 
-def phrase_tokens(ids: Tensor) -> int:
-    """Number of a phrase's own tokens: CLIP's tokenizers add one before and one after it."""
-    return ids.shape[-1] - 2
+        Raises InputError for a phrase that holds no words or is too long for the model.
+        """
+        raise NotImplementedError
+
+    def _check_length(self, phrase: str, tokens: int, limit: int) -> None:
+        """Refuse a phrase of no or too many tokens.
+
+        Raises InputError naming the phrase, its tokens and the model's limit.
+        """
+        if not tokens:
+            raise InputError(f'prompt: "{phrase}" holds no words. Name an object, such as: dog.')
+        if tokens > limit:
+            title = family_named(self.family).title
+            raise InputError(
+                f'prompt: "{phrase[:60]}" is {tokens} tokens long; {title} takes {limit} in one '
+                "phrase. Shorten it, or split it by commas."
+            )
 
 
-def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract a mean from each channel of [1, 3, h, w] and divide by a deviation."""
-    centre, scale = (torch.tensor(part).reshape(1, 3, 1, 1) for part in (mean, std))
-    return (image - centre.to(image.device)) / scale.to(image.device)
+class ClipDetector(FolderDetector):
+    """A detector on the two encoders of a CLIP: a phrase is one feature, which is kept."""
+
+    def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
+        super().__init__(folder, dtype)
+        # transformers' wrapper of Module.to is typed as a plain function, not as a method.
+        self._clip.vision_model.to(dtype)  # pyright: ignore[reportArgumentType]
+        self._phrase_features = lru_cache(maxsize=1024)(self._encode_phrase)
+
+    @property
+    def _clip(self) -> CLIPSegModel | Owlv2Model:
+        raise NotImplementedError
+
+    def _encode_phrase(self, phrase: str) -> Tensor:
+        """A phrase's feature: [C] float32 on the CPU."""
+        return self._text_feature(phrase).cpu()
+
+    def _text_feature(self, phrase: str) -> Tensor:
+        """A phrase's feature as the text encoder gives it: [C] float32 on the model's device."""
+        tokens = self._tokenizer(phrase, return_tensors="pt")
+        # The tokenizer adds one token before the phrase and one after it.
+        limit = self._config.text_config.max_position_embeddings - 2
+        self._check_length(phrase, tokens.input_ids.shape[-1] - 2, limit)
+        pooled = self._clip.text_model(**tokens.to(self._device)).pooler_output
+        return self._clip.text_projection(pooled)[0]
 
 
 def corners(boxes: Tensor) -> Tensor:

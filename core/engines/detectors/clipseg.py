@@ -7,46 +7,42 @@ map equals that of transformers' `CLIPSegForImageSegmentation` with its own proc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import Detections, Embedding, MaskDetail
-from .base import DetectorFolder, check_length, normalise, phrase_tokens
+from .base import ClipDetector, DetectorFolder
 
-MODEL_CLASSES = {"clipseg": "CLIPSegForImageSegmentation"}
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+if TYPE_CHECKING:
+    from transformers import CLIPSegForImageSegmentation, CLIPSegModel
 
 
-class ClipsegDetector:
+class ClipsegDetector(ClipDetector):
     """A CLIPSeg model: the image encoder in `dtype`, text encoder and decoder in fp32."""
 
     family = "clipseg"
+    module: CLIPSegForImageSegmentation
+    model_classes = {"clipseg": "CLIPSegForImageSegmentation"}
     mask_detail = MaskDetail.ROUGH
 
     def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
-        self.module = folder.model.eval().requires_grad_(False).float()
-        self._dtype = dtype
-        self._tokenizer = folder.tokenizer
-        self._image = folder.image
-        vision = self.module.clip.vision_model.to(dtype)
+        super().__init__(folder, dtype)
         # The decoder reads no layer behind the last of these.
-        del vision.encoder.layers[max(self.module.extract_layers) + 1 :]
-        self._phrase_features = lru_cache(maxsize=1024)(self._encode_phrase)
+        del self._clip.vision_model.encoder.layers[max(self.module.extract_layers) + 1 :]
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1: the layers of the image encoder that the
-        decoder reads, [1, T, C] each, in the encoder's dtype."""
-        pixels = self._pixels(frame).to(self._dtype)
-        vision = self.module.clip.vision_model
+    @property
+    def _clip(self) -> CLIPSegModel:
+        return self.module.clip
+
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The layers of the image encoder that the decoder reads: [1, T, C] each, in `dtype`."""
+        vision = self._clip.vision_model
         layers = vision(pixels, output_hidden_states=True, return_dict=True).hidden_states
         # The first state is the encoder's input.
-        chosen = tuple(layers[layer + 1] for layer in self.module.extract_layers)
-        return Embedding(chosen, (frame.shape[0], frame.shape[1]))
+        return tuple(layers[layer + 1] for layer in self.module.extract_layers)
 
     @torch.inference_mode()
     def detect(
@@ -70,15 +66,6 @@ class ClipsegDetector:
             heat = self.module.decoder(layers, condition, return_dict=True).logits
             maps.append(heat.reshape(heat.shape[-2:]))
         return torch.stack(maps)
-
-    def _encode_phrase(self, phrase: str) -> Tensor:
-        """A phrase's feature: [C] float32 on the CPU."""
-        model = self.module.clip
-        limit = self.module.config.text_config.max_position_embeddings
-        tokens = self._tokenizer(phrase, return_tensors="pt")
-        check_length(phrase, phrase_tokens(tokens.input_ids), limit - 2, "CLIPSeg")
-        pooled = model.text_model(**tokens.to(self._device)).pooler_output
-        return model.text_projection(pooled)[0].cpu()
 
     def _parts(self, heat: Tensor, threshold: float, size: tuple[int, int]) -> Detections:
         """The connected parts of one phrase's logits [h, w]."""
@@ -108,30 +95,20 @@ class ClipsegDetector:
     @property
     def _patch_share(self) -> float:
         """A patch's side as a share of the image's."""
-        vision = self.module.config.vision_config
+        vision = self._config.vision_config
         return vision.patch_size / vision.image_size
 
-    def _pixels(self, frame: Tensor) -> Tensor:
-        """Squash to the model's square, antialiased, and normalise: [1, 3, S, S]."""
-        image = frame.to(self._device).permute(2, 0, 1)[None]
+    def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The model's square, whatever the image's sides."""
         sides = self._image.get("size", {})
-        size = (sides.get("height", 352), sides.get("width", 352))
-        image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        mean = self._image.get("image_mean", _MEAN)
-        return normalise(image, mean, self._image.get("image_std", _STD))
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        return sides.get("height", 352), sides.get("width", 352)
 
     def activation_bytes(self) -> int:
         """About 32 states of all patches in the encoder, and as many of the decoder's in fp32."""
-        config = self.module.config
+        config = self._config
         patches = (352 // config.vision_config.patch_size) ** 2
         encoder = config.vision_config.hidden_size * self._dtype.itemsize
         return 32 * patches * (encoder + config.reduce_dim * 4)
 
 
-def from_folder(folder: DetectorFolder, dtype: torch.dtype) -> ClipsegDetector:
-    """Build the detector of a transformers folder; dtype is the image encoder's."""
-    return ClipsegDetector(folder, dtype)
+DETECTOR = ClipsegDetector

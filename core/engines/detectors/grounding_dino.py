@@ -10,24 +10,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..base import Detections, Embedding, MaskDetail
-from .base import DetectorFolder, check_length, collect_boxes, corners, normalise
+from ..base import Detections, Embedding
+from .base import DetectorFolder, FolderDetector, collect_boxes, corners
 
-MODEL_CLASSES = {
-    "grounding-dino": "GroundingDinoForObjectDetection",
-    "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
-}
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+if TYPE_CHECKING:
+    from transformers import GroundingDinoForObjectDetection, MMGroundingDinoForObjectDetection
+
 # Captions separate phrases by these, which a phrase must not hold itself.
 _SEPARATORS = re.compile(r"[.?]")
 
 
-class GroundingDinoDetector:
+class GroundingDinoDetector(FolderDetector):
     """Grounding DINO or MM Grounding DINO: the image encoder in `dtype`, all else in fp32.
 
     All phrases go into one caption, as in training. A box belongs to the phrase whose best token
@@ -35,23 +33,22 @@ class GroundingDinoDetector:
     """
 
     family = "grounding_dino"
-    mask_detail = MaskDetail.NONE
+    module: GroundingDinoForObjectDetection | MMGroundingDinoForObjectDetection
+    model_classes = {
+        "grounding-dino": "GroundingDinoForObjectDetection",
+        "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
+    }
 
     def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
-        self.module = folder.model.eval().requires_grad_(False).float()
-        self._dtype = dtype
-        self._tokenizer = folder.tokenizer
-        self._image = folder.image
+        super().__init__(folder, dtype)
         backbone = self.module.model.backbone
-        backbone.conv_encoder = _StoredMaps(backbone.conv_encoder.model.to(dtype))
+        self._stored_maps = _StoredMaps(backbone.conv_encoder.model.to(dtype))
+        backbone.register_module("conv_encoder", self._stored_maps)
         self._tokens = lru_cache(maxsize=1024)(self._tokenize)
 
-    @torch.inference_mode()
-    def encode(self, frame: Tensor) -> Embedding:
-        """Embed one frame, [H, W, 3] float32, 0..1: the image encoder's maps, in its dtype."""
-        pixels = self._pixels(frame).to(self._dtype)
-        maps = self._stored_maps.model(pixels).feature_maps
-        return Embedding(tuple(maps), (frame.shape[0], frame.shape[1]))
+    def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The image encoder's maps, in its dtype."""
+        return tuple(self._stored_maps.model(pixels).feature_maps)
 
     @torch.inference_mode()
     def detect(
@@ -85,13 +82,13 @@ class GroundingDinoDetector:
 
     def _captions(self, phrases: Sequence[str]) -> list[_Caption]:
         """As few captions as hold all phrases in their order."""
-        limit = self.module.config.max_text_len
+        limit = self._config.max_text_len
         # A caption has its two end tokens, and a phrase the point that ends it.
         budget = limit - 2
         groups: list[list[tuple[int, ...]]] = [[]]
         for phrase in phrases:
             tokens = self._tokens(phrase)
-            check_length(phrase, len(tokens), budget - 1, "Grounding DINO")
+            self._check_length(phrase, len(tokens), budget - 1)
             if sum(len(each) + 1 for each in (*groups[-1], tokens)) > budget:
                 groups.append([])
             groups[-1].append(tokens)
@@ -110,36 +107,19 @@ class GroundingDinoDetector:
         text = _SEPARATORS.sub(" ", phrase.lower())
         return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _pixels(self, frame: Tensor) -> Tensor:
-        """Resize with the sides' proportion kept, antialiased, and normalise: [1, 3, h, w]."""
-        image = frame.to(self._device).permute(2, 0, 1)[None]
-        size = self._input_size((frame.shape[0], frame.shape[1]))
-        image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        mean = self._image.get("image_mean", _MEAN)
-        return normalise(image, mean, self._image.get("image_std", _STD))
-
     def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the model's input for an image of (H, W)."""
+        """(h, w) of the model's input for an image of (H, W), whose proportion is kept."""
         from transformers.image_transforms import get_size_with_aspect_ratio
 
         sides = self._image.get("size", {})
         shortest, longest = sides.get("shortest_edge", 800), sides.get("longest_edge", 1333)
         return get_size_with_aspect_ratio(size, shortest, longest)
 
-    @property
-    def _stored_maps(self) -> _StoredMaps:
-        return self.module.model.backbone.conv_encoder
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.module.parameters()).device
-
     def activation_bytes(self) -> int:
         """The fusion of image and text dominates: about 40 maps of the largest input in fp32."""
-        config = self.module.config
         sides = self._image.get("size", {})
         area = sides.get("shortest_edge", 800) * sides.get("longest_edge", 1333)
-        return 40 * (area // 64 * 4 // 3) * config.d_model * 4
+        return 40 * (area // 64 * 4 // 3) * self._config.d_model * 4
 
 
 @dataclass(frozen=True)
@@ -166,6 +146,4 @@ class _StoredMaps(nn.Module):
         ]
 
 
-def from_folder(folder: DetectorFolder, dtype: torch.dtype) -> GroundingDinoDetector:
-    """Build the detector of a transformers folder; dtype is the image encoder's."""
-    return GroundingDinoDetector(folder, dtype)
+DETECTOR = GroundingDinoDetector
