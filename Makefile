@@ -61,6 +61,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/pyright
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
