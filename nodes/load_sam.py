@@ -8,6 +8,7 @@ from ..core.engines.precision import Precision
 from ..core.errors import InputError
 from . import model_choices
 from .host import models
+from .model_choices import SAM_MODELS, and_list
 from .sockets import CATEGORY, SegmentModelSocket
 
 
@@ -16,6 +17,7 @@ class LoadSAM(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        places = and_list([f"models/{folder}" for folder in SAM_MODELS.folders])
         return io.Schema(
             node_id="SegmentAnywhereLoadSAM",
             display_name="Load SAM",
@@ -27,10 +29,10 @@ class LoadSAM(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=model_choices.options(),
-                    default=model_choices.BUILT_IN,
+                    default=SAM_MODELS.first,
                     tooltip="The built-in engine needs no download. Files and folders come from "
-                    "models/sams, models/sam2 and models/sam3. Entries marked with download are "
-                    f"fetched the first time they run: {model_choices.downloads()}.",
+                    f"{places}. Entries marked with download are fetched the first time they run: "
+                    f"{model_choices.downloads()}.",
                 ),
                 io.Combo.Input(
                     "precision",

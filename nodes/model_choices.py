@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..core.engines.families import BUILT_IN_CHOICE
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
 from ..core.engines.files.downloads import download
 from ..core.errors import InputError
 from .host import folders, progress
 
-BUILT_IN = "grabcut (built in)"
 AUTO = "auto"
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class ModelList:
     takes_files: bool
 
 
-SAM_MODELS = ModelList("model", BUILT_IN, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
+SAM_MODELS = ModelList("model", BUILT_IN_CHOICE, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
 DETECTOR_MODELS = ModelList(
     "detector", AUTO, folders.DETECTOR_FOLDERS, DETECTORS, takes_files=False
 )
@@ -99,6 +100,12 @@ def downloads(listing: ModelList = SAM_MODELS) -> str:
     """Names, sizes and licences of what can be downloaded, as one line for people."""
     texts = [f"{each.name} ({each.size_text}, {each.licence})" for each in _open_entries(listing)]
     return ", ".join(texts)
+
+
+def and_list(names: Sequence[str]) -> str:
+    """Names as people list them: a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _open_entries(listing: ModelList) -> list[Entry]:

@@ -16,7 +16,7 @@ from ..core.tasks.words import FoundWords, Refine, segment_words, usual_detector
 from ..core.tensors import image_size
 from . import model_choices
 from .host import models, progress, ui
-from .model_choices import AUTO, DETECTOR_MODELS
+from .model_choices import AUTO, DETECTOR_MODELS, and_list
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
@@ -79,7 +79,7 @@ class TextSegment(ShownNode):
                     tooltip="What understands the words. auto: SAM 3 by itself, Grounding DINO "
                     "with any other SAM, CLIPSeg with the built-in engine, from this machine or "
                     "else downloaded (0.6 to 0.7 GB, Apache-2.0). Folders come from "
-                    "models/grounding-dino, owlv2 and clipseg.",
+                    f"models/{and_list(DETECTOR_MODELS.folders)}.",
                 ),
                 io.Combo.Input(
                     "refine",

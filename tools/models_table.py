@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from segment_anywhere.core.engines.families import family_named
+from segment_anywhere.core.engines.families import BUILT_IN, family_named
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
 
 from . import ROOT
@@ -16,7 +16,7 @@ _HEAD = "| Family | Model | Prompts | Licence | Download |\n|---|---|---|---|---
 
 def models_table() -> str:
     """The table in Markdown: the built-in engine, then the catalogue in its order."""
-    rows = [_row("GrabCut", "built in", _prompts("grabcut"), "Apache-2.0", "none")]
+    rows = [_row("GrabCut", "built in", _prompts(BUILT_IN.name), "Apache-2.0", "none")]
     for entry in (*CATALOGUE, *DETECTORS):
         size = entry.size_text
         source = f"{size}, by hand: [gated]({_page(entry)})" if entry.gated else size

@@ -34,10 +34,11 @@ class Capabilities:
 class Family:
     """A kind of model.
 
-    module: the one of this package with the functions `from_official(state, dtype)` and
-    `from_transformers(config, state, dtype)`; a detector's has its class, `DETECTOR`. is_official:
-    whether a state dict's keys are those of the family's official checkpoints. model_types: what
-    transformers calls it in config.json.
+    folder: the model folder of ComfyUI that its files belong in, "" for a family without any; other
+    packs keep them there as well, so that nothing has to be moved. module: the one of this package
+    with the functions `from_official(state, dtype)` and `from_transformers(config, state, dtype)`;
+    a detector's has its class, `DETECTOR`. is_official: whether a state dict's keys are those of
+    the family's official checkpoints. model_types: what transformers calls it in config.json.
     grid_side: clicks along each side of an image that are worth their time when all regions are
     asked for. unused: finds the names of weights that a checkpoint has and the model has not.
     usual_detector: the family of the detector that finds words for it, where it does not
@@ -47,6 +48,7 @@ class Family:
     name: str
     title: str
     capabilities: Capabilities = Capabilities()
+    folder: str = ""
     module: str = ""
     is_official: Callable[[Mapping[str, Any]], bool] | None = None
     model_types: tuple[str, ...] = ()
@@ -59,22 +61,35 @@ class Family:
         return importlib.import_module(f".{self.module}", __package__)
 
 
+BUILT_IN = Family(
+    "grabcut",
+    "GrabCut",
+    Capabilities(negative_boxes=True),
+    # It takes a good part of a second for each click.
+    grid_side=8,
+    # The smallest, for who downloads no SAM. A heat map knows more of an object than the colours
+    # that GrabCut goes by.
+    usual_detector="clipseg",
+    redraws_rough_masks=False,
+)
+"""The family that needs no file."""
+BUILT_IN_CHOICE = f"{BUILT_IN.name} (built in)"
+"""What Load SAM calls it."""
+
 FAMILIES = (
+    BUILT_IN,
     Family(
-        "grabcut",
-        "GrabCut",
-        Capabilities(negative_boxes=True),
-        # It takes a good part of a second for each click.
-        grid_side=8,
-        # The smallest, for who downloads no SAM. A heat map knows more of an object than the
-        # colours that GrabCut goes by.
-        usual_detector="clipseg",
-        redraws_rough_masks=False,
+        "sam",
+        "SAM",
+        folder="sams",
+        module="sam.engine",
+        is_official=sam_layout.is_sam,
+        model_types=("sam",),
     ),
-    Family("sam", "SAM", module="sam.engine", is_official=sam_layout.is_sam, model_types=("sam",)),
     Family(
         "sam_hq",
         "HQ-SAM",
+        folder="sams",
         module="sam.hq",
         is_official=sam_layout.is_sam_hq,
         model_types=("sam_hq",),
@@ -82,6 +97,7 @@ FAMILIES = (
     Family(
         "sam2",
         "SAM 2 / 2.1",
+        folder="sam2",
         module="sam2.engine",
         is_official=sam2_layout.is_official,
         model_types=("sam2", "sam2_video"),
@@ -90,6 +106,7 @@ FAMILIES = (
     Family(
         "edgetam",
         "EdgeTAM",
+        folder="sam2",
         module="sam2.edgetam",
         is_official=sam2_layout.is_edgetam,
         model_types=("edgetam", "edgetam_video"),
@@ -99,6 +116,7 @@ FAMILIES = (
         "sam3",
         "SAM 3 / 3.1",
         Capabilities(words=True),
+        folder="sam3",
         module="sam3.engine",
         is_official=sam3_layout.is_official,
         model_types=("sam3_video", "sam3_tracker", "sam3_tracker_video", "sam3"),
@@ -112,12 +130,25 @@ DETECTOR_FAMILIES = (
         "grounding_dino",
         "Grounding DINO",
         _WORDS_ALONE,
+        folder="grounding-dino",
         module="detectors.grounding_dino",
         model_types=("grounding-dino", "mm-grounding-dino"),
     ),
-    Family("owlv2", "OWLv2", _WORDS_ALONE, module="detectors.owlv2", model_types=("owlv2",)),
     Family(
-        "clipseg", "CLIPSeg", _WORDS_ALONE, module="detectors.clipseg", model_types=("clipseg",)
+        "owlv2",
+        "OWLv2",
+        _WORDS_ALONE,
+        folder="owlv2",
+        module="detectors.owlv2",
+        model_types=("owlv2",),
+    ),
+    Family(
+        "clipseg",
+        "CLIPSeg",
+        _WORDS_ALONE,
+        folder="clipseg",
+        module="detectors.clipseg",
+        model_types=("clipseg",),
     ),
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""
@@ -126,6 +157,11 @@ DETECTOR_FAMILIES = (
 def family_named(name: str) -> Family:
     """The family of this name, a detector's too."""
     return next(each for each in (*FAMILIES, *DETECTOR_FAMILIES) if each.name == name)
+
+
+def model_folders(families: Sequence[Family]) -> tuple[str, ...]:
+    """The model folders of ComfyUI that these families' files belong in, each once."""
+    return tuple(dict.fromkeys(family.folder for family in families if family.folder))
 
 
 def family_of_keys(keys: Mapping[str, Any]) -> Family | None:

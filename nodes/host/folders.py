@@ -7,11 +7,11 @@ from pathlib import Path
 
 import folder_paths
 
+from ...core.engines.families import DETECTOR_FAMILIES, FAMILIES, model_folders
 from ...core.engines.files.checkpoints import WEIGHT_SUFFIXES
 
-# The folders in which other packs keep these models, so that nothing has to be moved.
-SAM_FOLDERS = ("sams", "sam2", "sam3")
-DETECTOR_FOLDERS = ("grounding-dino", "owlv2", "clipseg")
+SAM_FOLDERS = model_folders(FAMILIES)
+DETECTOR_FOLDERS = model_folders(DETECTOR_FAMILIES)
 MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...core.engines.base import Encoder
 from ...core.engines.detectors.base import load_detector
-from ...core.engines.families import Family, family_named
+from ...core.engines.families import BUILT_IN, Family
 from ...core.engines.files.checkpoints import find_family, weights_state
 from ...core.engines.precision import Precision, encoder_dtype
 from ...core.engines.sam3.engine import Sam3Engine
@@ -137,7 +137,7 @@ class SegmentModel(ModelHandle[Segmenter]):
     @cached_property
     def family(self) -> Family:
         """What kind of model this is, by the keys of its file; reads no weights."""
-        return family_named("grabcut") if self._path is None else find_family(self._path)
+        return BUILT_IN if self._path is None else find_family(self._path)
 
     def segmenter(self) -> Segmenter:
         """The model ready for use on its device; loads it the first time."""

@@ -18,7 +18,6 @@ ENTRY = Entry(
     family="sam2",
     title="SAM",
     variant="test",
-    folder="sam2",
     repository="someone/sam-test",
     files=(FILE,),
     licence="Apache-2.0",
@@ -27,7 +26,7 @@ ENTRY = Entry(
 FOLDER = replace(
     ENTRY,
     title="Detector",
-    folder="clipseg",
+    family="clipseg",
     repository="someone/detector-test",
     revision="c0ffee",
     files=tuple(replace(FILE, path=path) for path in ("model.safetensors", "config.json")),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ..families import family_named
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -27,22 +29,26 @@ class RemoteFile:
 class Entry:
     """One model: a single file, or a transformers folder of several.
 
-    family: name of a `families.Family`. folder: the model folder of ComfyUI it belongs in.
-    repository: one of the model hub, or the https address of a folder of files. files: those of a
-    transformers folder end with config.json, by which a folder counts as a model: it must not come
-    before the others. gated: only for users whom the publisher has admitted, so that it cannot be
-    fetched from here. revision: the repository's branch or commit.
+    family: name of a `families.Family`. repository: one of the model hub, or the https address of a
+    folder of files. files: those of a transformers folder end with config.json, by which a folder
+    counts as a model: it must not come before the others. gated: only for users whom the publisher
+    has admitted, so that it cannot be fetched from here. revision: the repository's branch or
+    commit.
     """
 
     family: str
     title: str
     variant: str
-    folder: str
     repository: str
     files: tuple[RemoteFile, ...]
     licence: str
     gated: bool = False
     revision: str = "main"
+
+    @property
+    def folder(self) -> str:
+        """The model folder of ComfyUI it belongs in."""
+        return family_named(self.family).folder
 
     @property
     def is_folder(self) -> bool:
@@ -72,13 +78,13 @@ class Entry:
 def _sam(variant: str, file: str, size: int, sha256: str) -> Entry:
     repository = "https://dl.fbaipublicfiles.com/segment_anything"
     files = (RemoteFile(file, size, sha256),)
-    return Entry("sam", "SAM", variant, "sams", repository, files, "Apache-2.0")
+    return Entry("sam", "SAM", variant, repository, files, "Apache-2.0")
 
 
 def _sam2(variant: str, file: str, size: int, sha256: str) -> Entry:
     repository = f"facebook/{file.removesuffix('.pt').replace('_', '-')}"
     files = (RemoteFile(file, size, sha256),)
-    return Entry("sam2", "SAM 2.1", variant, "sam2", repository, files, "Apache-2.0")
+    return Entry("sam2", "SAM 2.1", variant, repository, files, "Apache-2.0")
 
 
 CATALOGUE = (
@@ -110,7 +116,6 @@ CATALOGUE = (
         "edgetam",
         "EdgeTAM",
         "",
-        "sam2",
         "facebook/EdgeTAM",
         (
             RemoteFile(
@@ -125,7 +130,6 @@ CATALOGUE = (
         "sam3",
         "SAM 3.1",
         "fp16",
-        "sam3",
         "Comfy-Org/sam3.1",
         (
             RemoteFile(
@@ -140,7 +144,6 @@ CATALOGUE = (
         "sam3",
         "SAM 3.1",
         "fp32",
-        "sam3",
         "facebook/sam3.1",
         (
             RemoteFile(
@@ -156,7 +159,6 @@ CATALOGUE = (
         "sam3",
         "SAM 3",
         "fp32",
-        "sam3",
         "facebook/sam3",
         (
             RemoteFile(
@@ -172,7 +174,6 @@ CATALOGUE = (
         "sam_hq",
         "HQ-SAM",
         "ViT-H",
-        "sams",
         "lkeab/hq-sam",
         (
             RemoteFile(
@@ -242,7 +243,6 @@ GROUNDING_DINO = Entry(
     family="grounding_dino",
     title="Grounding DINO",
     variant="tiny",
-    folder="grounding-dino",
     repository="IDEA-Research/grounding-dino-tiny",
     revision="a2bb814dd30d776dcf7e30523b00659f4f141c71",
     licence="Apache-2.0",
@@ -263,7 +263,6 @@ CLIPSEG = Entry(
     family="clipseg",
     title="CLIPSeg",
     variant="rd64-refined",
-    folder="clipseg",
     repository="CIDAS/clipseg-rd64-refined",
     revision="999e0328d9e10b484360c477313983f9afdd7050",
     licence="Apache-2.0",
@@ -300,7 +299,6 @@ DETECTORS = (
         family="grounding_dino",
         title="Grounding DINO",
         variant="base",
-        folder="grounding-dino",
         repository="IDEA-Research/grounding-dino-base",
         revision="12bdfa3120f3e7ec7b434d90674b3396eccf88eb",
         licence="Apache-2.0",
@@ -323,7 +321,6 @@ DETECTORS = (
         family="owlv2",
         title="OWLv2",
         variant="base",
-        folder="owlv2",
         repository="google/owlv2-base-patch16-ensemble",
         revision="cfd3195ba4ea9592eec887ded089f4c08eff231d",
         licence="Apache-2.0",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DownloadError
+from ..families import BUILT_IN_CHOICE
 from .catalogue import Entry, RemoteFile
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ class _Download:
             raise self._error("what arrived is not the published file (size or SHA-256)")
 
     def _error(self, reason: str) -> DownloadError:
-        other = '"grabcut (built in)" in Load SAM to go on without any download'
+        other = f'"{BUILT_IN_CHOICE}" in Load SAM to go on without any download'
         others = ""
         if self.entry.is_folder:
             other = "another detector in Text Segment"

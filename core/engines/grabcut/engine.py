@@ -21,6 +21,7 @@ from ...errors import EngineError
 from ...masks.parts import label_parts, number_parts
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, Embedding
+from ..families import BUILT_IN, BUILT_IN_CHOICE
 from .marks import (
     SEARCH_SIDE,
     Marks,
@@ -76,13 +77,13 @@ class _Solution:
 class GrabCutEngine:
     """Segments from clicks, boxes and rough masks by colour and contrast, on the CPU."""
 
-    family = "grabcut"
+    family = BUILT_IN.name
     module = None
 
     def __init__(self) -> None:
         if importlib.util.find_spec("cv2") is None:
             raise EngineError(
-                "grabcut (built in) needs OpenCV. Run `pip install opencv-python-headless` with "
+                f"{BUILT_IN_CHOICE} needs OpenCV. Run `pip install opencv-python-headless` with "
                 "the Python that runs ComfyUI, restart it, or choose another model in Load SAM."
             )
 

@@ -13,7 +13,7 @@ from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS
 def test_the_catalogue_is_complete(entry):
     assert entry.size > 10**6
     assert entry.licence
-    assert family_named(entry.family).module
+    assert family_named(entry.family).module and entry.folder
     (file,) = entry.files
     assert file.sha256 is None or len(file.sha256) == 64
     assert Path(entry.file).suffix in (".pt", ".pth", ".safetensors")
@@ -26,6 +26,6 @@ def test_a_detectors_folder_is_complete(entry):
     assert names[0] == "model.safetensors" and names[-1] == "config.json"
     assert {"tokenizer.json", "vocab.json"} & set(names)
     assert "preprocessor_config.json" in names
-    assert family_named(entry.family).capabilities.words
+    assert family_named(entry.family).capabilities.words and entry.folder
     assert all(len(file.sha256) == 64 and file.size > 0 for file in entry.files)
     assert len(entry.revision) == 40

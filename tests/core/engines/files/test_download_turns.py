@@ -30,7 +30,7 @@ from core.engines.files.downloads import download
 
 size, sha256, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 file = RemoteFile("weights/test.pt", size, sha256)
-entry = Entry("sam2", "SAM", "test", "sam2", "someone/sam-test", (file,), "Apache-2.0")
+entry = Entry("sam2", "SAM", "test", "someone/sam-test", (file,), "Apache-2.0")
 path = download(entry, folder, lambda done, total: print(done, flush=True))
 print(hashlib.sha256(path.read_bytes()).hexdigest() == sha256)
 """
