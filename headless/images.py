@@ -120,12 +120,13 @@ def _stems(path: Path, common: Path) -> list[str]:
 
 
 def _clashing(stems: Sequence[str], names: Collection[str]) -> list[int]:
-    # Compared without case, because some file systems do; and without a trailing number, because
-    # the frames of a batch get one.
-    files = [
-        {f"{stem}.json".casefold()}
-        | {_FRAME.sub("", f"{stem}_{name}".casefold()) for name in names}
-        for stem in stems
-    ]
+    # Compared without case, because some file systems do; and also without a trailing number,
+    # because the frames of a batch get one.
+    files = []
+    for stem in stems:
+        written = [f"{stem}_{name}".casefold() for name in names]
+        files.append(
+            {f"{stem}.json".casefold(), *written, *(_FRAME.sub("", each) for each in written)}
+        )
     count = Counter(name for group in files for name in group)
     return [i for i, group in enumerate(files) if any(count[name] > 1 for name in group)]

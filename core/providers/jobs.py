@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from .answers import unusable
 from .batch import BatchRequest
 from .contract import Queue, SegmentRequest
 from .journal import Entry, Kept, Kind
@@ -39,6 +40,9 @@ _CANCEL_SECONDS = 0.7
 _GONE = {FailureKind.KEY, FailureKind.CREDITS, FailureKind.NOT_FOUND}
 # What a provider delivered is kept, though it cannot be read; what it refused to deliver is not.
 _DELIVERED = {FailureKind.ANSWER, FailureKind.UNCLEAR}
+# The pictures that one answer names: so many are fetched at a time, and so large may all be.
+_FILES_AT_ONCE = 8
+_MOST_FILE_BYTES = 256 * 2**20
 # A job whose result cannot be used may be asked for it once more.
 _MAY_HEAL = {FailureKind.ANSWER, FailureKind.GONE}
 # An answer to a question that costs nothing may be better a moment later.
@@ -263,8 +267,13 @@ class Payment:
         missing = sorted(named - kept.files.keys())
         if not missing:
             return parsed.with_files(kept.files)
-        fetched = await asyncio.gather(*map(self._file, missing))
-        kept = replace(kept, files={**kept.files, **dict(zip(missing, fetched, strict=True))})
+        files = dict(kept.files)
+        for start in range(0, len(missing), _FILES_AT_ONCE):
+            some = missing[start : start + _FILES_AT_ONCE]
+            files |= zip(some, await asyncio.gather(*map(self._file, some)), strict=True)
+            if sum(map(len, files.values())) > _MOST_FILE_BYTES:
+                raise unusable(f"its pictures have more than {_MOST_FILE_BYTES / 2**20:.0f} MiB")
+        kept = replace(kept, files=files)
         await asyncio.to_thread(self._entry.put, kept)
         return parsed.with_files(kept.files)
 

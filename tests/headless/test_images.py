@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headless.errors import WorkflowError
@@ -95,6 +95,7 @@ PATHS = st.lists(
 
 
 @given(PATHS, st.lists(NAME, min_size=1, max_size=3, unique=True))
+@example(["0/_.png", "0/__00.png"], ["00"])
 def test_no_two_runs_share_a_file(paths, names):
     jobs = plan_jobs([Path(path) for path in paths], names)
     files = [

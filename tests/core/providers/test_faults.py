@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter, deque
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -351,23 +351,38 @@ def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkey
     assert server.billed == 6
 
 
-def test_a_hundred_frames_with_five_faults(serve):
-    """None is lost and none is billed twice."""
-    server, paid = serve("fal", waits=1), Journal()
+SOMETIMES = [
+    faults.status(500, '{"error": "internal"}'),
+    faults.status(503, ""),
+    faults.status(422, DETAILS),
+    faults.body(b"", "image/png"),
+]
+BUSY = faults.status(429, "{}", Retry_After="0")
+
+
+@pytest.mark.parametrize("key", ["segmind", "fal"])
+@pytest.mark.parametrize("concurrency", [4, 8, 16])
+def test_a_hundred_frames_of_which_five_in_a_hundred_fail_in_each_way(serve, key, concurrency):
+    """None is lost, none is billed twice, and the second run sends what is missing alone."""
+    server, paid = serve(key), Journal()
     image = square_image(100)
-    pattern = [None] * 20
-    pattern[7] = faults.status(500, '{"detail": "internal"}')
+    pattern: list = [None] * 20
+    pattern[3 : 3 + 2 * len(SOMETIMES) : 2] = SOMETIMES
+    # What is told to wait is sent again in the same run.
+    pattern[15] = BUSY
     server.faults = deque(pattern * 5)
-    ask = ask_for(server, "fal")
-    with pytest.raises(ProviderError, match="5 of 100 images failed"):
-        run(ask, image, paid=paid)
-    assert server.billed == 95
-    result = run(ask, image, paid=paid)
+    limits = RunLimits(concurrency, 20.0, QUICK.transport)
+    ask = ask_for(server, key)
+    failing = 5 * len(SOMETIMES)
+    with pytest.raises(ProviderError, match=f"{failing} of 100 images failed"):
+        run(ask, image, limits=limits, paid=paid)
+    assert server.billed == 100 - failing
+    result = run(ask, image, limits=limits, paid=paid)
+    assert sum(call.is_new for call in result.calls) == failing
     assert server.billed == 100
+    assert len(server.received) == 100 + failing + 5
     assert result.segments.frames.tolist() == list(range(100))
-    prompts = Counter(each.fields["image_url"] for each in server.received)
-    assert len(prompts) == 100
-    assert sum(prompts.values()) == 105
+    assert server.most_at_once <= concurrency
 
 
 def test_a_paid_answer_survives_a_download_that_fails(serve):

@@ -1,29 +1,44 @@
-"""What each provider takes and how long it may be silent, and that no run changes its settings."""
+"""What each provider takes, and that no run changes its settings."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import pytest
-from segment_anywhere.core.providers import batch, contract, fields, jobs, paid, runs, transport
+from segment_anywhere.core.providers import (
+    batch,
+    contract,
+    fields,
+    jobs,
+    journal,
+    plan,
+    reading,
+    reports,
+    runs,
+    transport,
+)
 from segment_anywhere.core.providers import wire as wire_module
 from segment_anywhere.core.providers.registry import PROVIDERS
 
 MIB = 2**20
-# Seconds of silence, bytes of a picture, its longer side, what it is when PNG is too large.
+# Bytes of a picture, its longer side, what it is when PNG is too large.
 LIMITS = {
-    "imagineo": (120.0, 16 * MIB, 4096, "JPEG"),
-    "airefinery": (120.0, 8 * MIB, 4096, "JPEG"),
-    "segmind": (300.0, 8 * MIB, 4096, "JPEG"),
-    "moark": (180.0, 8 * MIB, 4096, "JPEG"),
-    "fal": (60.0, 24 * MIB, 4096, "JPEG"),
-    "custom": (180.0, 8 * MIB, 4096, "JPEG"),
+    "imagineo": (16 * MIB, 4096, "JPEG"),
+    "airefinery": (8 * MIB, 4096, "JPEG"),
+    "segmind": (8 * MIB, 4096, "JPEG"),
+    "moark": (8 * MIB, 4096, "JPEG"),
+    "fal": (24 * MIB, 4096, "JPEG"),
+    "custom": (8 * MIB, 4096, "JPEG"),
 }
 # What goes on in a run is no setting.
-_STATE = {"_RunProgress"}
+_STATE = {"RunProgress"}
+_MODULES = (
+    *(batch, contract, fields, jobs, journal, plan, reading, reports, runs, transport),
+    wire_module,
+)
 SETTINGS = {
     each
-    for module in (batch, contract, fields, jobs, paid, runs, transport, wire_module)
+    for module in _MODULES
     for each in vars(module).values()
     if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__name__ not in _STATE
 }
@@ -32,7 +47,6 @@ SETTINGS = {
 def test_what_each_provider_takes():
     assert LIMITS == {
         key: (
-            each.read_timeout,
             each.limits.max_bytes,
             each.limits.max_side,
             each.limits.lossy_format,

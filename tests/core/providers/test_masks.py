@@ -199,7 +199,7 @@ def test_what_looks_like_a_mask(share, tint, is_mask):
 def test_corners_of_polygons_that_no_picture_has(corner, is_one):
     outline = [[0, 0], [corner, 0], [0, corner]]
     if is_one:
-        assert polygon_mask(outline, (5, 6)).shape == (5, 6)
+        assert polygon_mask(outline, (5, 6)).size == (5, 6)
     else:
         with pytest.raises(CallFailed, match="polygons"):
             polygon_mask(outline, (5, 6))

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -17,7 +18,7 @@ from segment_anywhere.core.providers.reports import summary
 from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
 from segment_anywhere.core.providers.wire import Reading
 
-from tests.support.asks import QUICK, ask_for, run, square_image
+from tests.support.asks import QUICK, SIZE, ask_for, run, square_image, square_mask
 from tests.support.servers import SERVERS
 
 SAM3 = {"endpoint": "fal-ai/sam-3/image"}
@@ -49,6 +50,43 @@ def test_each_phrase_is_found_and_named(serve, name):
         # The nth of a label has one id in all frames.
         ids = zip(result.segments.labels, result.segments.ids.tolist(), strict=True)
         assert len(set(ids)) == len(set(result.segments.ids.tolist()))
+
+
+def colours() -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """A red and a smaller blue square on green, and where they are."""
+    image = square_image()
+    image[:, 36:46, 4:16] = torch.tensor([0.1, 0.15, 0.85])
+    blue = np.zeros(SIZE, bool)
+    blue[36:46, 4:16] = True
+    return image, {"red": square_mask(), "blue": blue}
+
+
+def overlap(mask: torch.Tensor, expected: np.ndarray) -> float:
+    inside = mask.numpy() > 127
+    return float((inside & expected).sum() / (inside | expected).sum())
+
+
+ROBOFLOW = {"dialect": "roboflow"}
+WORDS = {**PHRASES, "roboflow": ("custom", {}, ROBOFLOW, [])}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_swap_for_text_segment_holds(serve, name):
+    """Whoever segments: each phrase's objects, under its label, and nothing of the unwanted."""
+    key, options, profile, _ = WORDS[name]
+    server = serve(key)
+    image, places = colours()
+    ask = ask_for(server, key, {"prompt": "red, blue", **options}, **profile)
+    segments = run(ask, image).segments
+    assert segments.labels == ("red", "blue")
+    for row, label in enumerate(segments.labels):
+        assert overlap(segments.mask(row), places[label]) > 0.9
+    both = {"prompt": "square", **options}
+    if name == "fal evf-sam":
+        both["semantic_type"] = True
+    ask = replace(ask_for(server, key, both, **profile), unwanted="blue")
+    union = run(ask, image).segments.full_masks().amax(0)
+    assert overlap(union, places["red"]) > 0.9
 
 
 def test_words_beside_a_box_stay_one_phrase(serve):

@@ -305,6 +305,7 @@ def test_the_summary_has_seconds_to_the_millisecond(serve):
         "frame",
         "seconds",
         "sent",
+        "prompt",
         "request_id",
         "credits_left",
         "cost",

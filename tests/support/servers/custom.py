@@ -13,7 +13,16 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from .base import KEY, ProviderServer, rejected, unreadable
-from .vision import b64, find_objects, object_at, object_in, open_image, picture
+from .vision import (
+    b64,
+    find_named,
+    find_objects,
+    named_or_nth,
+    object_at,
+    object_in,
+    open_image,
+    picture,
+)
 
 
 @dataclass
@@ -49,7 +58,7 @@ class CustomServer(ProviderServer):
             raise _openai_error("boxes are [x0, y0, x1, y1], with a label each")
         masks = [
             object_in(image, box) for box, label in zip(boxes, labels, strict=True) if label
-        ] or find_objects(image)
+        ] or find_named(image, fields.get("prompt", ""))
         if self.mode == "picture":
             whole = np.any(masks, axis=0) if masks else np.zeros(image.size[::-1], bool)
             return web.Response(body=picture(whole), content_type="image/png")
@@ -95,13 +104,14 @@ class CustomServer(ProviderServer):
             raise unreadable("prompts", "1 to 16 prompts")
         if not all(each.get("type") == "text" and each.get("text") for each in prompts):
             raise unreadable("prompts", "text is required")
-        masks = find_objects(image)
         form = fields.get("format", "polygon")
         results = [
             {
                 "prompt_index": index,
                 "echo": prompt,
-                "predictions": [_prediction(mask, form) for mask in masks[index : index + 1]],
+                "predictions": [
+                    _prediction(mask, form) for mask in named_or_nth(image, prompt["text"], index)
+                ],
             }
             for index, prompt in enumerate(prompts)
         ]

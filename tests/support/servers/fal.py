@@ -14,7 +14,16 @@ from yarl import URL
 
 from .base import KEY, ProviderServer, Rejected, rejected
 from .faults import Fault
-from .vision import b64, find_objects, object_at, object_in, open_image, picture
+from .vision import (
+    b64,
+    find_named,
+    find_objects,
+    names_colour,
+    object_at,
+    object_in,
+    open_image,
+    picture,
+)
 
 EVF_SAM = "fal-ai/evf-sam"
 SAM2 = "fal-ai/sam2/image"
@@ -268,7 +277,8 @@ class FalServer(ProviderServer):
             masks = [_by_shapes(image, *shapes)]
         else:
             unwanted = object_at(image, [(p["x"], p["y"]) for p in shapes[0]])
-            masks = [mask for mask in find_objects(image) if not (mask & unwanted).any()]
+            named = find_named(image, fields.get("prompt", ""))
+            masks = [mask for mask in named if not (mask & unwanted).any()]
         masks = masks[: fields.get("max_masks", 3)]
         if not fields.get("return_multiple_masks", False):
             masks = masks[:1]
@@ -314,9 +324,12 @@ def _is_shape(value: dict[str, Any], names: set[str]) -> bool:
 
 def _evf_mask(image: Image.Image, fields: dict[str, Any]) -> np.ndarray:
     """One referent, or all with semantic_type; the further options as documented."""
-    masks = find_objects(image) or [np.zeros(image.size[::-1], bool)]
+    masks = find_named(image, fields["prompt"]) or [np.zeros(image.size[::-1], bool)]
     mask = np.any(masks, axis=0) if fields.get("semantic_type") else masks[0]
-    if fields.get("negative_prompt"):
+    unwanted = fields.get("negative_prompt", "")
+    if names_colour(unwanted):
+        mask = mask & ~np.any(find_named(image, unwanted) or [np.zeros_like(mask)], axis=0)
+    elif unwanted:
         mask = mask & ~masks[-1] if len(masks) > 1 else mask
     mask = ~mask if fields.get("revert_mask") else mask
     grown = mask.astype(np.uint8) * 255

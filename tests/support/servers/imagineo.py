@@ -9,7 +9,7 @@ import numpy as np
 from aiohttp import web
 
 from .base import KEY, ProviderServer, rejected
-from .vision import find_objects, open_image, picture
+from .vision import find_named, open_image, picture
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ImagineoServer(ProviderServer):
             image = open_image(self._source(fields))
         except ValueError as error:
             raise _invalid("image cannot be read") from error
-        masks = find_objects(image)
+        masks = find_named(image, fields["prompt"])
         mask = masks[0] if masks else np.zeros((image.height, image.width), bool)
         run_id = f"run-{len(self.received)}"
         if self.mode == "json_url":

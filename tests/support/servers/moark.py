@@ -12,7 +12,7 @@ from aiohttp import web
 from pycocotools import mask as coco
 
 from .base import KEY, ProviderServer, rejected
-from .vision import b64, find_objects, open_image
+from .vision import b64, find_objects, named_or_nth, open_image
 
 MODES = ("coco_b64", "gzip_b64", "gzip_json_b64", "raw_coco", "list")
 SPOILT = ("size_swapped", "negative", "short", "wrong_size", "no_counts")
@@ -51,14 +51,15 @@ class MoarkServer(ProviderServer):
             text = "图片无法读取: image"
             raise rejected(400, {"error": {"code": "400", "message": text}}) from None
         names = [name.strip() for name in fields.get("prompt", "").split(",") if name.strip()]
-        masks = find_objects(image)
-        # Nobody here knows what a dog is; a class gets the object of its place.
-        masks = masks[: len(names)] if names else masks
-        masks = [] if self.mode == "zero_segments" else masks
-        segments = [
-            self._segment(number, mask, names[number - 1] if names else "object")
-            for number, mask in enumerate(masks, 1)
+        found = [
+            (mask, name)
+            for place, name in enumerate(names)
+            for mask in named_or_nth(image, name, place)
         ]
+        if not names:
+            found = [(mask, "object") for mask in find_objects(image)]
+        found = [] if self.mode == "zero_segments" else found
+        segments = [self._segment(number, *each) for number, each in enumerate(found, 1)]
         count = len(segments) + self.counted
         return web.json_response({"num_segments": count, "segments": segments})
 

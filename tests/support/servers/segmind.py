@@ -13,7 +13,7 @@ import numpy as np
 from aiohttp import web
 
 from .base import KEY, ProviderServer, rejected
-from .vision import b64, find_objects, object_at, open_image, picture
+from .vision import b64, find_named, object_at, open_image, picture
 
 HTML_405 = "<!doctype html><title>405 Method Not Allowed</title><h1>Method Not Allowed</h1>"
 
@@ -54,7 +54,10 @@ class SegmindServer(ProviderServer):
         if bool(fields.get("prompt")) == bool(points):
             raise rejected(400, {"error": "Provide either prompt or coordinates"})
         if fields.get("prompt"):
-            mask = np.any(find_objects(image) or [np.zeros(image.size[::-1], bool)], axis=0)
+            mask = np.any(
+                find_named(image, str(fields["prompt"])) or [np.zeros(image.size[::-1], bool)],
+                axis=0,
+            )
         else:
             mask = object_at(image, points)
         mask &= ~(object_at(image, removed) if removed else np.zeros_like(mask))

@@ -42,6 +42,36 @@ def find_objects(image: Image.Image) -> list[Mask]:
     return _parts(rough)
 
 
+# By hue in OpenCV's degrees, 0..179.
+_COLOURS = {"red": 0, "yellow": 30, "green": 60, "blue": 120}
+
+
+def names_colour(words: str) -> bool:
+    return any(name in words.lower().split() for name in _COLOURS)
+
+
+def find_named(image: Image.Image, words: str) -> list[Mask]:
+    """The objects whose colour the words name, all where they name none."""
+    objects = find_objects(image)
+    if not names_colour(words):
+        return objects
+    wanted = [hue for name, hue in _COLOURS.items() if name in words.lower().split()]
+    hues = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2HSV)[..., 0].astype(int)
+    medians = [float(np.median(hues[each])) for each in objects]
+    return [
+        each
+        for each, hue in zip(objects, medians, strict=True)
+        if any(min(abs(hue - one), 180 - abs(hue - one)) < 20 for one in wanted)
+    ]
+
+
+def named_or_nth(image: Image.Image, words: str, place: int) -> list[Mask]:
+    """The objects that the words name by colour; else nobody knows a dog: the object of a place."""
+    if names_colour(words):
+        return find_named(image, words)
+    return find_objects(image)[place : place + 1]
+
+
 def _parts(rough: NDArray[np.uint8]) -> list[Mask]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rough, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]

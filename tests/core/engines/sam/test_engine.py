@@ -12,6 +12,7 @@ import transformers
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
+from segment_anywhere.core.engines.lineage.prompted import ModelPrompts
 from segment_anywhere.core.engines.sam import encoder as sam_encoder
 from segment_anywhere.core.engines.sam import engine as sam
 from segment_anywhere.core.engines.sam import hq as sam_hq
@@ -300,7 +301,7 @@ def test_hq_sam_adds_to_the_best_of_sams_masks():
     decoder.hq_mask_mlp.proj_out.bias.zero_()
     embedding = engine.encode(FRAME)
     points, labels = engine._points([CLICK], embedding.size)
-    sparse, dense = engine._embed_prompts(points, labels, None)
+    sparse, dense = engine._embed_prompts(ModelPrompts(points, labels, None))
     image, _ = embedding.features
     position = engine.module.get_image_wide_positional_embeddings()
     tokens, attended = sam_hq._attend(decoder, image + dense, position, sparse)
