@@ -113,6 +113,7 @@ def _draw_frames(
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
     detector = finder.detector
+    seen = ((index, frame, _find(finder, frame, query)) for index, frame in frames())
     if not is_redrawn(detector, family, refine):
         draw = draw_own
     elif isinstance(detector, RefiningDetector):
@@ -121,11 +122,9 @@ def _draw_frames(
         found = [_find(finder, frame, query) for _, frame in frames(step=0, steps=2)]
         # The engine after the detector: a small GPU may have room for one of the two.
         draw = partial(draw_from_boxes, load_segmenter())
-        for index, frame in frames(step=1, steps=2):
-            yield draw_frame(found[index], query, frame, index, draw)
-        return
-    for index, frame in frames():
-        yield draw_frame(_find(finder, frame, query), query, frame, index, draw)
+        seen = ((index, frame, found[index]) for index, frame in frames(step=1, steps=2))
+    for index, frame, detections in seen:
+        yield draw_frame(detections, query, frame, index, draw)
 
 
 def _find(finder: Finder, frame: Tensor, query: TextQuery) -> list[Detections]:
