@@ -77,7 +77,9 @@ def run(server: FixedServer, image: torch.Tensor, paid: Journal) -> None:
 
 async def bare_call(server: FixedServer, frame: torch.Tensor) -> bytes:
     """The same image and body with nothing but aiohttp."""
-    encoded = base64.b64encode(encode_picture(frame_pixels(frame), SEGMIND.limits).data).decode()
+    encoded = base64.b64encode(
+        encode_picture(frame_pixels(frame[None]), SEGMIND.limits).data
+    ).decode()
     body = {"image": encoded, "prompt": "ellipse", "base64": False, "overlay_mask": False}
     async with (
         aiohttp.ClientSession() as session,

@@ -1,5 +1,4 @@
-"""Result files: their names, writing them whole or not at all, and the record that lets a second
-run skip what is done."""
+"""Result files: their names, writing them whole or not at all, and the record of what is done."""
 
 from __future__ import annotations
 

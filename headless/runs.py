@@ -1,4 +1,4 @@
-"""One workflow on many images: what runs graphs (Runner), what is to run (Task), the loop."""
+"""Many images: what runs graphs (Runner), what is to run (Task), and skipping what is done."""
 
 from __future__ import annotations
 

@@ -23,11 +23,21 @@ _QUALITIES = (95, 88, 80)
 _MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
-def frame_pixels(frame: Tensor) -> NDArray[np.uint8]:
-    """A frame ([H, W, 3] float32, 0..1, on any device) in eight bits: [H, W, 3] uint8."""
+def frame_pixels(image: Tensor, index: int = 0) -> NDArray[np.uint8]:
+    """One frame of an IMAGE in eight bits, as `tensors.rgb_frame` has it: [H, W, 3] uint8.
+
+    Raises InputError as that does.
+    """
     import cv2
 
+    frame = image[index]
+    if not (frame.is_cpu and frame.shape[-1] == 3 and frame.dtype is torch.float32):
+        frame = rgb_frame(image, index)
     values = np.ascontiguousarray(frame.detach().cpu().numpy())
+    if np.isnan(values.sum()):
+        rgb_frame(image, index)
+    # Without what is below black, of which the conversion would take the absolute value.
+    _, values = cv2.threshold(values, 0.0, 0.0, cv2.THRESH_TOZERO)
     # Rounds to even like PyTorch, at a fifth of the time.
     return np.asarray(cv2.convertScaleAbs(values, alpha=255.0), np.uint8)
 
@@ -110,7 +120,7 @@ def _png(image: Image.Image) -> Picture:
     import cv2
 
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    options += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    options += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
     options += [_PNG_FILTER, _PNG_FILTER_UP]
     _, data = cv2.imencode(".png", cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR), options)
     return Picture(data.tobytes(), _MIMES["PNG"], (image.height, image.width))

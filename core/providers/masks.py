@@ -84,7 +84,7 @@ def read_all(masks: Sequence[FoundMask], frame: Tensor) -> Iterator[tuple[FoundM
 def read_masks(found: FoundMask, frame: Tensor) -> Iterator[Tensor]:
     """Read one found mask for its frame: masks [H, W] uint8, 255 = inside, of the frame's size.
 
-    frame: [H, W, 3] float32, 0..1, as it was before it was sent. There are several masks where the
+    frame: [H, W, C] of the IMAGE, as it was before it was sent. There are several masks where the
     picture has categories, and none where nothing is inside. Raises CallFailed where the picture is
     broken, of another format, of more pixels than four times the frame's (and than 16 million), of
     another shape, or no mask under the reading that was asked for.
@@ -258,14 +258,17 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _luma(image: Image.Image, is_lossy: bool) -> NDArray[np.uint8]:
+    import cv2
+
     grey = _grey(image)
     pixels = np.asarray(grey)
     if is_lossy:
         return np.where(pixels > 127, np.uint8(255), np.uint8(0))
     # Some masks hold 0 and 1, or 0 and a class number.
-    values = [value for value, count in enumerate(grey.histogram()) if count]
+    counts = cv2.calcHist([pixels], [0], None, [256], [0, 256])
+    values = np.flatnonzero(counts)
     if len(values) == 2 and values[0] == 0:
-        return np.where(pixels > 0, np.uint8(255), np.uint8(0))
+        return np.asarray(cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY)[1], np.uint8)
     return pixels * np.uint8(255) if values[-1] == 1 else pixels
 
 
@@ -285,7 +288,7 @@ def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:
 
     shown = np.asarray(image.convert("RGB"))
     height, width = shown.shape[:2]
-    sent = frame_pixels(frame)
+    sent = frame_pixels(frame[None])
     if sent.shape != shown.shape:
         sent = cv2.resize(sent, (width, height), interpolation=cv2.INTER_AREA)
     red, green, blue = cv2.split(cv2.absdiff(shown, sent))

@@ -34,7 +34,7 @@ class ReadAnswer:
 def read_answer(
     parsed: ParsedAnswer, request: SegmentRequest, frame: Tensor, index: int, asked: BatchRequest
 ) -> ReadAnswer:
-    """Read an answer for the frame [H, W, 3] float32, 0..1, with its place in the batch.
+    """Read an answer for the frame [H, W, C] of the IMAGE with its place in the batch.
 
     Raises CallFailed for pictures that cannot be read.
     """

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..results.segments import Instance, Segments, numbered
-from ..tensors import image_size, rgb_frame
+from ..tensors import image_size
 from .batch import BatchRequest, check_request
 from .contract import ProviderError
 from .guard import guard, guarded
@@ -39,6 +39,8 @@ _SLICE = 0.1
 _REPORT_SECONDS = 0.5
 # Pictures read and encoded at a time; more would only keep the first one from being sent.
 _ENCODERS = 2
+# Answers unpacked at a time; each may take a hundred megabytes, however small it is.
+_READERS = 2
 _PACKAGES = ("tenacity", "pycocotools")
 
 
@@ -131,8 +133,8 @@ class _Run:
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
         # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
-        # Answers may be large: one at a time is unpacked.
-        self._reader = asyncio.Lock()
+        # Answers may be large: few are unpacked at a time.
+        self._readers = asyncio.Semaphore(_READERS)
 
     @property
     def under_way(self) -> list[Payment]:
@@ -179,7 +181,7 @@ class _Run:
             return await asyncio.to_thread(plan_frame, self._asked, index, pixels, self._journal)
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
-        return frame_pixels(rgb_frame(self._image, index))
+        return frame_pixels(self._image, index)
 
     async def _picture(self, index: int) -> Picture:
         async with self._encoder_slots:
@@ -218,7 +220,7 @@ class _Run:
             finally:
                 self.progress.notes.pop(call.slot, None)
         try:
-            async with self._reader:
+            async with self._readers:
                 with fetched.reading():
                     return await asyncio.to_thread(self._read, fetched, call.frame)
         except CallFailed as error:
@@ -232,7 +234,7 @@ class _Run:
             self.failures[call.slot] = failure
 
     def _read(self, fetched: Fetched, index: int) -> ReadAnswer:
-        frame = rgb_frame(self._image, index)
+        frame = self._image[index]
         return self._read_answer(fetched.parsed, fetched.request, frame, index, self._asked)
 
     async def _fetch(self, call: PlannedCall, encode: _Once) -> Fetched | None:

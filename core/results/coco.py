@@ -1,4 +1,4 @@
-"""Results as text that other programs read."""
+"""Results as JSON with COCO run lengths, for other programs."""
 
 from __future__ import annotations
 

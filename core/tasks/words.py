@@ -1,4 +1,4 @@
-"""From words to instances: detections of a model drawn as masks, unwanted ones removed.
+"""From words to instances: which detector `auto` takes, what it finds drawn, the unwanted removed.
 
 Works on `engines.base.Detections`, which every model that understands words returns.
 """

@@ -181,7 +181,7 @@ def test_fal_uploads_what_is_too_large_for_a_request(serve):
 @pytest.mark.parametrize("key", ["imagineo", "moark", "fal"])
 def test_a_picture_by_its_address(serve, key):
     server = serve(key)
-    url = server.store(encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data)
+    url = server.store(encode_picture(frame_pixels(square_image()), ImageLimits()).data)
     segments = run(ask_for(server, key, {"prompt": "a", "image_url": url})).segments
     assert iou(segments.mask(0), square_mask()) > 0.95
     assert url in json.dumps(server.received[0].fields)

@@ -15,7 +15,9 @@ NOISE = torch.rand(120, 160, 3, generator=torch.Generator().manual_seed(1))
 
 
 def _bytes(limit: int, lossy: str = "JPEG"):
-    picture = encode_picture(frame_pixels(NOISE), ImageLimits(max_bytes=limit, lossy_format=lossy))
+    picture = encode_picture(
+        frame_pixels(NOISE[None]), ImageLimits(max_bytes=limit, lossy_format=lossy)
+    )
     assert len(picture.data) <= limit
     with Image.open(io.BytesIO(picture.data)) as image:
         assert picture.size == (image.height, image.width)
@@ -46,7 +48,7 @@ def test_what_no_quality_makes_small_enough_is_made_smaller():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_pixels_round_as_pytorch_does(dtype):
     frame = torch.linspace(0, 1, 3 * 510).view(17, 30, 3).to(dtype).float()
-    assert torch.equal(torch.from_numpy(frame_pixels(frame)), (frame * 255).round().byte())
+    assert torch.equal(torch.from_numpy(frame_pixels(frame[None])), (frame * 255).round().byte())
 
 
 def test_the_providers_own_pictures_and_the_image_where_there_are_none():

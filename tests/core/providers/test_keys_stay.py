@@ -120,7 +120,7 @@ class MisleadingServer(FalServer):
     elsewhere: dict[str, str] = field(default_factory=dict)
 
     async def post_upload(self, request: web.Request) -> web.Response:
-        stored = self.store(encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data)
+        stored = self.store(encode_picture(frame_pixels(square_image()), ImageLimits()).data)
         return web.json_response({"upload_url": stored, "file_url": stored} | self.elsewhere)
 
     def _urls(self, request_id: str) -> dict[str, str]:

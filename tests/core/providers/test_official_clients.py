@@ -30,7 +30,7 @@ CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 @pytest.fixture
 def png() -> bytes:
     """The test image as our adapters send it."""
-    return encode_picture(frame_pixels(square_image()[0]), PROVIDERS["fal"].limits).data
+    return encode_picture(frame_pixels(square_image()), PROVIDERS["fal"].limits).data
 
 
 def is_square(data: bytes) -> bool:

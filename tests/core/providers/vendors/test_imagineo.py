@@ -9,7 +9,7 @@ from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 
 from tests.support.asks import ask_for, iou, run, square_image, square_mask
 
-PNG = encode_picture(frame_pixels(square_image()[0]), ImageLimits()).data
+PNG = encode_picture(frame_pixels(square_image()), ImageLimits()).data
 
 
 def is_square(segments) -> bool:
