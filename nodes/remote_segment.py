@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +14,6 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.inputs import PromptInputs, read_prompts
-from ..core.prompts.phrases import split_phrases
 from ..core.providers.batch import BatchRequest
 from ..core.providers.contract import Profile, Provider
 from ..core.providers.credentials import journal_path, load_profile, settings_state
@@ -32,6 +32,8 @@ from .remote_inputs import provider_input
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
+# Between commas, spaces or line ends; equal images have equal ids.
+_ID = re.compile(r"[^\s,，]+")
 NO_PROMPT = "no prompt: nothing was sent"
 
 
@@ -197,7 +199,7 @@ class RemoteProviderSegment(ShownNode):
             read_as=Reading(read_as),
             max_calls=max_calls,
             waits=wait,
-            resume=split_phrases(resume),
+            resume=tuple(_ID.findall(resume)),
         )
         limits = RunLimits(concurrency, float(timeout))
         journal = open_journal(journal_path(folders.user_folder()))

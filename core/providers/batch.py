@@ -86,13 +86,16 @@ class BatchRequest:
     def phrases(self) -> tuple[str, ...]:
         """What is asked for in words, one call each; () without words.
 
-        A provider that names what it finds gets all phrases at once. So does every provider with
-        points and boxes beside the words, of which nobody could say to which phrase they belong.
+        A provider that names what it finds gets all phrases at once.
         """
-        has_shapes = any(each.is_wanted for frame in self.objects for each in frame)
-        if self.features.names_phrases or has_shapes:
+        if self.features.names_phrases:
             return (self.prompt,) if self.prompt else ()
         return split_phrases(self.prompt)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether words alone say what to find; what is not wanted may be pointed at."""
+        return not any(each.is_wanted for frame in self.objects for each in frame)
 
     @property
     def unwanted_phrases(self) -> tuple[str, ...]:

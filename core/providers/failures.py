@@ -56,7 +56,7 @@ _NEXT_STEPS = {
     FailureKind.TIMEOUT: "Run again, with a longer timeout or a smaller image.",
     FailureKind.ANSWER: "Run again; if it repeats, the provider changed.",
     FailureKind.UNCLEAR: "Choose another way to read it under read_as.",
-    FailureKind.GONE: "Run again, which sends the request anew.",
+    FailureKind.GONE: "Run again; it may be back.",
 }
 _KEPT = (
     "The answer is kept: the next run reads it again and sends nothing, and another number in "
@@ -65,7 +65,11 @@ _KEPT = (
 
 _TICKET = (
     "The job goes on there, and its ticket is kept: the next run asks for its result and sends "
-    "nothing."
+    "nothing; another number in force_new submits it anew."
+)
+_AWAITED = (
+    "It was sent, so its answer is still waited for, and kept when it comes: run again a little "
+    "later, which sends nothing anew."
 )
 
 
@@ -79,6 +83,8 @@ def explain(failure: Failure, provider: Provider) -> str:
         steps = [_KEPT] if failure.kind is FailureKind.ANSWER else [*steps, _KEPT]
     elif failure.has_ticket:
         steps.append(_TICKET)
+    elif failure.is_awaited:
+        steps = [_AWAITED]
     return " ".join([f"{_WORDS[failure.kind]}{status}{detail}.", *steps])
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from .answers import unusable
 from .batch import BatchRequest
 from .contract import Queue, SegmentRequest
-from .journal import Entry, Kept, Kind
+from .journal import DOUBTED, Entry, Kept, Kind
 from .plan import PlannedCall
 from .transport import Transport
 from .wire import (
@@ -47,8 +47,6 @@ _MOST_FILE_BYTES = 256 * 2**20
 _MAY_HEAL = {FailureKind.ANSWER, FailureKind.GONE}
 # An answer to a question that costs nothing may be better a moment later.
 _MAY_COME = {FailureKind.ANSWER, FailureKind.NOT_FOUND}
-# What a provider says of a job that will have no result.
-_OVER = {FailureKind.REFUSED, FailureKind.CREDITS}
 
 Note = Callable[[str], None]
 """Called with what a call is doing at the moment."""
@@ -70,13 +68,13 @@ class Fetched:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Its masks are read within it: pictures that turn out to be broken are forgotten."""
+        """Its masks are read within it: pictures that turn out to be broken are fetched again."""
         with self.entry.marking():
             try:
                 yield
             except CallFailed as error:
                 if error.failure.kind is FailureKind.ANSWER:
-                    self.entry.drop_files()
+                    self.entry.doubt_files()
                 raise
 
 
@@ -117,8 +115,10 @@ class Payment:
 
     def give_up(self) -> None:
         """Stop it, and take its job back. Without a job, what was sent may be billed."""
-        self._is_given_up = True
-        self.task.cancel()
+        # Once: a second time would end what takes the job back.
+        if not self._is_given_up:
+            self._is_given_up = True
+            self.task.cancel()
 
     async def _run(self) -> Fetched | None:
         async with self._entry.lock():
@@ -148,11 +148,15 @@ class Payment:
         http = await self._request(picture)
         self._note("sent")
         self.is_new = self.is_under_way = True
-        kept = Kept(await self._submit(http), picture.size)
-        # An empty one would only keep the request from being sent again.
-        if kept.answer.body:
-            await asyncio.to_thread(self._entry.put, kept, kind)
-        return kept
+        submission = asyncio.ensure_future(self._submit(http, picture.size, kind))
+        try:
+            return await asyncio.shield(submission)
+        except asyncio.CancelledError:
+            queue = self._asked.provider.queue
+            if queue is not None and self._is_given_up:
+                await self._within_a_second(self._take_back_new(queue, submission))
+            submission.cancel()
+            raise
 
     async def _request(self, picture: Picture) -> HttpRequest:
         provider, profile = self._asked.provider, self._asked.profile
@@ -166,17 +170,12 @@ class Payment:
             request = replace(request, picture_url=address.address)
         return await asyncio.to_thread(_built, provider.build_request, request, profile)
 
-    async def _submit(self, http: HttpRequest) -> Answer:
-        """The answer; a job whose submission is given up is taken back when its ticket comes."""
-        submission = asyncio.ensure_future(self._transport.call(http))
-        try:
-            return await asyncio.shield(submission)
-        except asyncio.CancelledError:
-            queue = self._asked.provider.queue
-            if queue is not None and self._is_given_up:
-                await self._within_a_second(self._take_back_new(queue, submission))
-            submission.cancel()
-            raise
+    async def _submit(self, http: HttpRequest, size: tuple[int, int], kind: Kind) -> Kept:
+        kept = Kept(await self._transport.call(http), size)
+        # An empty one would only keep the request from being sent again.
+        if kept.answer.body:
+            await asyncio.to_thread(self._entry.put, kept, kind)
+        return kept
 
     async def _job_result(self, queue: Queue) -> Fetched | None:
         """Find or submit the job, wait for it, and fetch its result."""
@@ -186,13 +185,10 @@ class Payment:
         try:
             return await self._collect(queue, ticket, kept.size)
         except CallFailed as error:
-            kind = error.failure.kind
-            is_lost = kind in (FailureKind.NOT_FOUND, FailureKind.SERVER) and not self.is_new
-            if kind in _OVER or is_lost:
+            # One that an earlier run submitted is unknown by now, and not for a moment only.
+            is_lost = error.failure.kind is FailureKind.NOT_FOUND and not self.is_new
+            if error.failure.kind is FailureKind.REFUSED or is_lost:
                 self._entry.drop(Kind.TICKET)
-            if kind is FailureKind.NOT_FOUND and is_lost and not self._call.job:
-                log.info("the job %s is not known any more and is submitted anew", self.job)
-                return await self._job_result(queue)
             raise CallFailed(replace(error.failure, of_result=True)) from error
         except asyncio.CancelledError:
             if self._is_given_up:
@@ -208,11 +204,7 @@ class Payment:
         kept = await asyncio.to_thread(self._entry.get, Kind.TICKET)
         if kept is None:
             kept = await self._send(Kind.TICKET)
-        try:
-            return kept, queue.read_ticket(kept.answer)
-        except CallFailed:
-            self._entry.drop(Kind.TICKET)
-            raise
+        return kept, queue.read_ticket(kept.answer)
 
     async def _collect(self, queue: Queue, ticket: Ticket, size: tuple[int, int]) -> Fetched | None:
         ask = partial(self._ask, queue.status_request(ticket), queue.read_status)
@@ -270,18 +262,25 @@ class Payment:
         files = dict(kept.files)
         for start in range(0, len(missing), _FILES_AT_ONCE):
             some = missing[start : start + _FILES_AT_ONCE]
-            files |= zip(some, await asyncio.gather(*map(self._file, some)), strict=True)
+            fetch = (self._file(address, kept.files.get(DOUBTED + address)) for address in some)
+            files |= zip(some, await asyncio.gather(*fetch), strict=True)
             if sum(map(len, files.values())) > _MOST_FILE_BYTES:
                 raise unusable(f"its pictures have more than {_MOST_FILE_BYTES / 2**20:.0f} MiB")
+        files = {name: data for name, data in files.items() if not name.startswith(DOUBTED)}
         kept = replace(kept, files=files)
         await asyncio.to_thread(self._entry.put, kept)
         return parsed.with_files(kept.files)
 
-    async def _file(self, address: str) -> bytes:
-        """Download a picture; it is about it alone where the store does not have it any more."""
+    async def _file(self, address: str, doubted: bytes | None) -> bytes:
+        """Download a picture; one that could not be read is better than none.
+
+        Raises CallFailed, about it alone, where the store does not have it any more.
+        """
         try:
             return await self._transport.download(address)
         except CallFailed as error:
+            if doubted is not None:
+                return doubted
             failure = replace(error.failure, of_result=True)
             if failure.kind in _GONE:
                 failure = replace(failure, kind=FailureKind.GONE)
@@ -295,10 +294,10 @@ class Payment:
             name = self.job or "that was just submitted"
             log.warning("the job %s could not be cancelled and may still run", name)
 
-    async def _take_back_new(self, queue: Queue, submission: asyncio.Future[Answer]) -> None:
+    async def _take_back_new(self, queue: Queue, submission: asyncio.Future[Kept]) -> None:
         if submission.done() and submission.exception():
             return
-        await self._take_back(queue, queue.read_ticket(await submission))
+        await self._take_back(queue, queue.read_ticket((await submission).answer))
 
     async def _take_back(self, queue: Queue, ticket: Ticket) -> None:
         await self._transport.call(queue.cancel_request(ticket))

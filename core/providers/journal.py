@@ -32,6 +32,8 @@ MAX_BYTES = 2**30
 # Another process may be in the middle of a run whose answers these are.
 _FRESH_SECONDS = 3600.0
 _BUSY_SECONDS = 30.0
+# Before the address of a picture that could not be read.
+DOUBTED = "doubted:"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT, kind TEXT, status INTEGER, headers TEXT, body BLOB, job TEXT,
@@ -210,9 +212,12 @@ class Journal:
                     "UPDATE answers SET used = ? WHERE key = ?",
                     [(now, key) for key in self._touched],
                 )
+                for (key, kind), kept in self._unsaved.items():
+                    self._write(key, kept, kind)
+                # Tickets are small, and stand for what is still to come.
                 for key in self._surplus(now):
-                    for kind in Kind:
-                        self._delete(key, kind)
+                    self._delete(key, Kind.RESULT)
+            self._unsaved.clear()
             self._database.execute("PRAGMA incremental_vacuum").fetchall()
         except sqlite3.Error as error:
             log.warning("paid answers could not be tidied up: %s", error)
@@ -220,7 +225,7 @@ class Journal:
     def _surplus(self, now: float) -> list[str]:
         """The keys to give up, those used longest ago first."""
         rows = self._database.execute(
-            "SELECT key, SUM(bytes), MAX(used) AS last FROM answers GROUP BY key ORDER BY last"
+            "SELECT key, bytes, used FROM answers WHERE kind = ? ORDER BY used", (Kind.RESULT,)
         ).fetchall()
         excess = sum(size for _, size, _ in rows) - self._max_bytes
         given_up = []
@@ -258,11 +263,12 @@ class Entry:
     def drop(self, kind: Kind = Kind.RESULT) -> None:
         self.journal.drop(self.key, kind)
 
-    def drop_files(self) -> None:
-        """Forget the pictures that the answer names, so that they are fetched again."""
+    def doubt_files(self) -> None:
+        """The pictures that the answer names are to be fetched again, if they can be."""
         kept = self.get()
-        if kept is not None and kept.files:
-            self.put(replace(kept, files={}))
+        if kept is not None and not all(name.startswith(DOUBTED) for name in kept.files):
+            files = {DOUBTED + name.removeprefix(DOUBTED): kept.files[name] for name in kept.files}
+            self.put(replace(kept, files=files))
 
     def lock(self) -> asyncio.Lock:
         return self.journal.lock(self.key)
@@ -307,7 +313,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
 def _in_memory(path: Path, error: Exception) -> sqlite3.Connection:
     log.warning(
         "%s cannot be used (%s): what is paid for is kept until ComfyUI ends. Make the folder "
-        "writable, and restart it.",
+        "writable, end other programs that hold the file, and restart it.",
         path,
         error,
     )

@@ -7,6 +7,7 @@ encoded to know that its answer is there.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,7 +61,8 @@ def plan_frame(
     """
     height, width = pixels.shape[:2]
     size = largest_size((height, width), asked.provider.limits)
-    picture = Picture(hashlib.sha256(pixels.tobytes()).digest(), "image/png", size)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    picture = Picture(digest, "image/png", size)
     objects = scale_objects(asked.objects[frame], (height, width), size)
     base = SegmentRequest(
         picture, asked.picture_url, "", asked.negative_prompt, options=asked.options
@@ -78,7 +80,10 @@ def plan_frame(
 
 
 def _groups(asked: BatchRequest, objects: tuple) -> list[tuple[str, tuple]]:
-    """Words and prompts that go into one call together."""
+    """Words and prompts that go into one call together.
+
+    Beside points and boxes the words stay whole: nobody could say to which phrase these belong.
+    """
     features = asked.features
     if any(each.is_wanted for each in objects):
         groups = [objects] if features.joins_objects else [(each,) for each in objects]
@@ -91,7 +96,10 @@ def _groups(asked: BatchRequest, objects: tuple) -> list[tuple[str, tuple]]:
 
 def _key(asked: BatchRequest, request: SegmentRequest) -> str:
     http = asked.provider.build_request(request, asked.profile)
-    return f"{asked.provider.key}:{http.fingerprint()}:{asked.salt}"
+    # What the profile adds to each request may change the answer, too.
+    added = {"headers": asked.profile.extra_headers, "account": asked.profile.setting("account")}
+    digest = hashlib.sha256(json.dumps(added, sort_keys=True).encode()).hexdigest()
+    return f"{asked.provider.key}:{http.fingerprint()}:{digest}:{asked.salt}"
 
 
 def resumed(asked: BatchRequest, calls: list[PlannedCall]) -> list[PlannedCall]:

@@ -43,11 +43,20 @@ def read_answer(
     masks = [_as_asked(found, asked.read_as) for found in parsed.masks]
     for found, mask in read_all(masks, frame):
         shown = _shown_object(mask, request)
-        label = found.label or (shown.label if shown else request.label)
+        label = _label(found, shown, request, asked)
         number = shown.number if shown else first_free + len(instances)
         instances.append(Instance(compact(mask), found.score, label, index, number))
     picture = read_picture(parsed.masks, frame)
     return ReadAnswer(instances, picture)
+
+
+def _label(
+    found: FoundMask, shown: ObjectPrompt | None, request: SegmentRequest, asked: BatchRequest
+) -> str:
+    """What to call an object: by its phrase, unless the provider tells phrases apart itself."""
+    if shown is None and request.prompt and not asked.features.names_phrases:
+        return request.prompt
+    return found.label or (shown.label if shown else request.label)
 
 
 def _as_asked(found: FoundMask, read_as: Reading) -> FoundMask:
@@ -61,13 +70,15 @@ def choose(wanted: list[Instance], unwanted: list[Instance], asked: BatchRequest
     kept = [instance for instance in wanted if instance.score >= asked.threshold]
     unwanted = [instance for instance in unwanted if instance.score >= asked.threshold]
     kept = remove_unwanted(kept, unwanted)
-    return best_per_label(kept, asked.max_objects) if asked.max_objects else kept
+    by_score = asked.is_of_words or asked.max_objects
+    return best_per_label(kept, asked.max_objects) if by_score else kept
 
 
 def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
     """The object that a mask is of: the only one, or the one whose click lies in it."""
-    if len(request.objects) == 1:
-        return request.objects[0]
+    wanted = [each for each in request.objects if each.is_wanted]
+    if len(wanted) == 1:
+        return wanted[0]
     sy, sx = mask.shape[0] / request.picture.size[0], mask.shape[1] / request.picture.size[1]
 
     def is_clicked(each: ObjectPrompt) -> bool:
@@ -77,4 +88,4 @@ def _shown_object(mask: Tensor, request: SegmentRequest) -> ObjectPrompt | None:
             if point.positive
         )
 
-    return next((each for each in request.objects if is_clicked(each)), None)
+    return next((each for each in wanted if is_clicked(each)), None)

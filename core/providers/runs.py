@@ -9,6 +9,8 @@ import asyncio
 import importlib.util
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size
+from . import background
 from .batch import BatchRequest, check_request
 from .contract import ProviderError
 from .guard import guard, guarded
@@ -39,8 +42,9 @@ _SLICE = 0.1
 _REPORT_SECONDS = 0.5
 # Pictures read and encoded at a time; more would only keep the first one from being sent.
 _ENCODERS = 2
-# Answers unpacked at a time; each may take a hundred megabytes, however small it is.
-_READERS = 2
+# Seconds after which an answer that nobody waits for is not waited for in the background either:
+# the connection is dead, and would keep an equal request from being sent.
+_LATEST = 3600.0
 _PACKAGES = ("tenacity", "pycocotools")
 
 
@@ -85,95 +89,141 @@ async def segment(
     check_request(asked)
     redactor = Redactor(asked.profile)
     asked = replace(asked, provider=guarded(asked.provider, redactor))
-    progress = RunProgress(asked.title, batch)
-    with journal.run():
-        async with Transport(asked.provider, asked.profile, limits.transport) as transport:
-            run = _Run(image, asked, limits, transport, journal, progress, redactor)
-            frames = await _watched(run, hooks)
+    run = _Run(image, asked, limits, journal, redactor)
+    frames = await _watched(run, hooks)
     if run.failures:
         done = {call.frame for call in run.calls}
         told = explain_all(asked, batch, run.failures, run.unsent, done)
         raise ProviderError(redactor.tell(told))
     instances = [instance for frame in frames for instance in frame]
-    if not any(asked.objects):
+    if asked.is_of_words:
         instances = numbered(instances, asked.phrases)
     segments = Segments.from_instances(instances, (height, width), batch)
     calls = tuple(sorted(run.calls, key=lambda call: (call.frame, call.place)))
-    return RunResult(segments, calls, progress.seconds, run.pictures)
+    return RunResult(segments, calls, run.progress.seconds, run.pictures)
 
 
 class _Run:
-    """The state of one run: slots, failures of each call, and what was paid."""
+    """The state of one run: slots, failures of each call, and what was paid.
+
+    It works in the loop of `background`; `start`, and what `call` passes on, are for the host.
+    """
 
     def __init__(
         self,
         image: Tensor,
         asked: BatchRequest,
         limits: RunLimits,
-        transport: Transport,
         journal: Journal,
-        progress: RunProgress,
         redactor: Redactor,
     ):
         self.failures: dict[Slot, Failure] = {}
         self.unsent: set[int] = set()
         self.calls: list[CallRecord] = []
         self.pictures: dict[int, NDArray[np.uint8]] = {}
-        self.progress = progress
+        self.progress = RunProgress(asked.title, len(image))
+        # Until the host has said how many calls there will be, none is sent.
+        self.has_news = False
         self._image = image
         self._asked = asked
         self._limits = limits
-        self._transport = transport
+        self._transport = Transport(asked.provider, asked.profile, limits.transport)
         self._journal = journal
         self._read_answer = guard(read_answer, redactor)
+        self._notify: Callable[[], None] = lambda: None
+        self._told = asyncio.Event()
         self._is_stopped = False
+        self._frames_task: asyncio.Task[list[list[Instance]]] | None = None
         self._payments: dict[Slot, Payment] = {}
         # Frames in memory: those under way, and the next ones, which are encoded meanwhile.
         self._frame_slots = asyncio.Semaphore(2 * limits.concurrency)
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
         # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
-        # Answers may be large: few are unpacked at a time.
-        self._readers = asyncio.Semaphore(_READERS)
 
-    @property
-    def under_way(self) -> list[Payment]:
-        """The calls for which the provider may bill, though their answers are not here yet."""
-        return [payment for payment in self._payments.values() if payment.is_under_way]
+    def start(self, notify: Callable[[], None]) -> Future[list[list[Instance]]]:
+        """Begin. The result is there once nothing more is sent and no answer more is waited for.
 
-    async def frames(self) -> list[list[Instance]]:
+        notify: called, from another thread, when there is news for the host.
+        """
+        self._notify = notify
+        result: Future[list[list[Instance]]] = Future()
+        result.add_done_callback(lambda _: notify())
+        background.submit(self._work(result))
+        return result
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Do something in the run's own thread."""
+        background.loop().call_soon_threadsafe(what)
+
+    def told(self) -> None:
+        """The host has said what there was to say."""
+        self.has_news = False
+        self._told.set()
+
+    def interrupt(self) -> None:
+        """Send nothing more; what was sent is still waited for."""
+        self._stop()
+        count = sum(payment.is_under_way for payment in self._payments.values())
+        if count:
+            self.progress.headline = f"interrupted: {_waiting(count)}; once more gives them up"
+        if self._frames_task is not None:
+            self._frames_task.cancel()
+
+    def give_up(self) -> None:
+        """End all calls, and take back their jobs."""
+        for payment in self._payments.values():
+            payment.give_up()
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self._transport.stop()
+
+    async def _work(self, result: Future[list[list[Instance]]]) -> None:
+        with self._journal.run():
+            async with self._transport:
+                self._frames_task = asyncio.ensure_future(self._frames())
+                if self._is_stopped:
+                    self._frames_task.cancel()
+                (found,) = await asyncio.gather(self._frames_task, return_exceptions=True)
+                if not isinstance(found, BaseException):
+                    result.set_result(found)
+                elif not isinstance(found, asyncio.CancelledError):
+                    result.set_exception(found)
+                await self._end()
+        if not result.done():
+            result.set_result([])
+
+    async def _end(self) -> None:
+        """Wait for what was sent, also where nobody waits for the run any more."""
+        payments = list(self._payments.values())
+        for payment in payments:
+            if not payment.is_under_way:
+                payment.task.cancel()
+        await _wait(payments, self._limits.timeout)
+        for payment in payments:
+            # The next run can ask for the job's result.
+            if payment.has_ticket:
+                payment.task.cancel()
+        await _wait(payments, _LATEST)
+        for payment in payments:
+            payment.task.cancel()
+        await asyncio.gather(*(each.task for each in payments), return_exceptions=True)
+
+    async def _frames(self) -> list[list[Instance]]:
         """The instances of each frame."""
         plans = await _gather([self._plan(index) for index in range(self.progress.total)])
         calls = resumed(self._asked, [call for plan in plans for call in plan])
         unpaid = check_number(self._asked, calls)
-        self.progress.headline = _headline(unpaid, len(calls))
+        if unpaid:
+            self.progress.headline = _headline(unpaid, calls)
+            self.has_news = True
+            self._notify()
+            await self._told.wait()
         by_frame: list[list[PlannedCall]] = [[] for _ in plans]
         for call in calls:
             by_frame[call.frame].append(call)
-        found = await _gather([self._frame(*each) for each in enumerate(by_frame)])
-        await self._late_answers()
-        return found
-
-    def stop(self) -> None:
-        """Send nothing more."""
-        self._is_stopped = True
-        self._transport.stop()
-
-    async def end(self, wait: bool) -> None:
-        """End all calls; those that were sent are waited for."""
-        for payment in self._payments.values():
-            if not (wait and payment.is_under_way):
-                payment.task.cancel()
-        await self._finish_all()
-
-    async def give_up(self) -> None:
-        """End all calls, and take back their jobs."""
-        for payment in self._payments.values():
-            payment.give_up()
-        await self._finish_all()
-
-    async def _finish_all(self) -> None:
-        await _finish({payment.task for payment in self._payments.values()}, self._limits.timeout)
+        return await _gather([self._frame(*each) for each in enumerate(by_frame)])
 
     async def _plan(self, index: int) -> list[PlannedCall]:
         async with self._encoder_slots:
@@ -202,7 +252,7 @@ class _Run:
                 if answer.picture is not None and not call.is_unwanted:
                     self.pictures.setdefault(index, answer.picture)
             self.progress.done += 1
-            return await asyncio.to_thread(choose, wanted, unwanted, self._asked)
+            return await background.read(partial(choose, wanted, unwanted, self._asked))
 
     async def _call(self, call: PlannedCall, encode: _Once) -> ReadAnswer:
         """One call and its masks; a failure is noted, so that the other calls go on."""
@@ -220,9 +270,8 @@ class _Run:
             finally:
                 self.progress.notes.pop(call.slot, None)
         try:
-            async with self._readers:
-                with fetched.reading():
-                    return await asyncio.to_thread(self._read, fetched, call.frame)
+            with fetched.reading():
+                return await background.read(partial(self._read, fetched, call.frame))
         except CallFailed as error:
             self.failures[call.slot] = error.failure
             return ReadAnswer([])
@@ -272,25 +321,15 @@ class _Run:
 
     async def _timed_out(self, payment: Payment) -> Failure:
         """Nothing more is sent; an answer that is still to come is for the journal."""
-        self.stop()
-        if payment.has_ticket or not payment.is_under_way:
+        self._stop()
+        is_awaited = payment.is_under_way and not payment.has_ticket
+        if not is_awaited:
             payment.task.cancel()
-            await _finish({payment.task}, self._limits.timeout)
+            await asyncio.gather(payment.task, return_exceptions=True)
         detail = f"no result within {self._limits.timeout:g} s"
-        return Failure(FailureKind.TIMEOUT, detail, has_ticket=payment.has_ticket)
-
-    async def _late_answers(self) -> None:
-        """Wait for answers that took too long; their calls have failed, but are paid for."""
-        late = {slot: each for slot, each in self._payments.items() if not each.task.done()}
-        if late:
-            self.progress.headline = _waiting(len(late))
-            await _finish({payment.task for payment in late.values()}, self._limits.timeout)
-        for slot, payment in late.items():
-            is_kept = not payment.task.cancelled() and payment.task.exception() is None
-            has_ticket = payment.has_ticket
-            self.failures[slot] = replace(
-                self.failures[slot], is_kept=is_kept, has_ticket=has_ticket
-            )
+        return Failure(
+            FailureKind.TIMEOUT, detail, has_ticket=payment.has_ticket, is_awaited=is_awaited
+        )
 
 
 class _Once:
@@ -308,14 +347,9 @@ class _Once:
             return self._picture
 
 
-async def _finish(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
-    """Wait for tasks, and cancel those that are not done by then; their errors are looked at."""
-    if not tasks:
-        return
-    _, late = await asyncio.wait(tasks, timeout=seconds)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _wait(payments: list[Payment], seconds: float) -> None:
+    if payments:
+        await asyncio.wait({payment.task for payment in payments}, timeout=seconds)
 
 
 async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
@@ -330,54 +364,49 @@ async def _gather(work: list[Coroutine[Any, Any, _T]]) -> list[_T]:
 
 
 async def _watched(run: _Run, hooks: Hooks) -> list[list[Instance]]:
-    """Run, and look for the user's interrupt meanwhile."""
-    task = asyncio.ensure_future(run.frames())
-    try:
-        await _watch(task, run, hooks)
-        return task.result()
-    except BaseException as error:
-        # Whatever the host interrupts with. What was sent is still worth its answer.
-        run.stop()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if isinstance(error, asyncio.CancelledError) or not run.under_way:
-            await run.end(wait=False)
-        else:
-            await _wind_up(run, hooks)
-        raise
-
-
-async def _watch(task: asyncio.Future[Any], run: _Run, hooks: Hooks) -> None:
-    """Until the task is done, show how far the run is; raises what the host's pause raises."""
+    """Run, show how far it is, and look for the user's interrupt meanwhile."""
+    host, wake = asyncio.get_running_loop(), asyncio.Event()
+    result = run.start(partial(_wake, host, wake))
+    interrupt: BaseException | None = None
     reported = 0.0
     progress = run.progress
-    while not task.done():
-        hooks.pause()
-        if time.monotonic() - reported >= _REPORT_SECONDS:
-            reported = time.monotonic()
-            hooks.report(progress.done, progress.total, progress.line())
-        await asyncio.wait({task}, timeout=_SLICE)
-    hooks.report(progress.done, progress.total, progress.line())
-
-
-async def _wind_up(run: _Run, hooks: Hooks) -> None:
-    """Wait for what was sent, until it is here or the user interrupts again."""
-    run.progress.headline = f"interrupted: {_waiting(len(run.under_way))}; once more gives them up"
-    ending = asyncio.ensure_future(run.end(wait=True))
     try:
-        await _watch(ending, run, hooks)
-    except BaseException:
-        ending.cancel()
-        await run.give_up()
+        while not result.done():
+            try:
+                hooks.pause()
+            except BaseException as error:
+                # Whatever the host interrupts with.
+                run.call(run.interrupt if interrupt is None else run.give_up)
+                interrupt = interrupt or error
+            if run.has_news or time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                hooks.report(progress.done, progress.total, progress.line())
+            if run.has_news:
+                run.call(run.told)
+            wake.clear()
+            if not result.done():
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(wake.wait(), _SLICE)
+    except asyncio.CancelledError:
+        # The host ends; what was sent goes on without it.
+        run.call(run.interrupt)
+        raise
+    if interrupt is not None:
+        raise interrupt
+    hooks.report(progress.done, progress.total, progress.line())
+    return result.result()
 
 
-def _headline(unpaid: int, total: int) -> str:
+def _wake(host: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    # The host's loop may be gone.
+    with suppress(RuntimeError):
+        host.call_soon_threadsafe(event.set)
+
+
+def _headline(unpaid: int, calls: list[PlannedCall]) -> str:
     """How many calls will be paid for, said before the first is sent."""
-    if total == 0:
-        return ""
-    kept = f", {total - unpaid} answered already" if unpaid < total else ""
-    return f"{unpaid} calls to send{kept}"
+    paid = sum(call.is_paid() for call in calls)
+    return f"{unpaid} calls to send" + (f", {paid} answered already" if paid else "")
 
 
 def _waiting(count: int) -> str:

@@ -219,7 +219,8 @@ class Failure:
     may_repeat: repeating it at once cannot bill twice. wait: seconds that the provider asks for.
     of_result: it is about a job, or a picture that an answer names, and so about that call alone.
     is_kept: the answer was paid and is kept, so that another run reads it again and sends nothing.
-    has_ticket: the job's ticket is kept, so that another run asks for its result.
+    has_ticket: the job's ticket is kept, so that another run asks for its result. is_awaited: the
+    answer may still come, and will be kept.
     """
 
     kind: FailureKind
@@ -230,6 +231,7 @@ class Failure:
     of_result: bool = False
     is_kept: bool = False
     has_ticket: bool = False
+    is_awaited: bool = False
 
     @property
     def concerns_all(self) -> bool:

@@ -280,9 +280,9 @@ def test_an_answer_that_comes_too_late_is_kept(serve):
         run(ask_for(server, "segmind"), square_image(3), limits=short, paid=paid)
     message = str(caught.value)
     assert re.search("1 of 3 images failed. Image [0-2]: it took too long: no result", message)
-    assert "The answer is kept" in message
+    assert "its answer is still waited for" in message
     assert "2 were not sent" in message
-    assert server.billed == 1
+    # It is waited for by the next run, too, which sends nothing for it.
     server.delay = 0
     result = run(ask_for(server, "segmind"), square_image(3), paid=paid)
     assert sorted(call.is_new for call in result.calls) == [False, True, True]
@@ -301,14 +301,36 @@ def test_a_job_that_takes_too_long_is_collected_by_the_next_run(serve):
     assert server.billed == 1
 
 
-def test_a_job_that_the_provider_has_lost_is_submitted_anew(serve):
+def test_a_job_that_the_provider_has_lost_is_submitted_anew_by_a_later_run(serve):
+    """Which says so first: its plan counts the call."""
     server, paid = serve("fal", mode="never_completes"), Journal()
     with pytest.raises(ProviderError, match="took too long"):
         run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
     server.mode = "url"
     server.jobs.clear()
+    with pytest.raises(ProviderError, match="does not exist"):
+        run(replace(ask_for(server, "fal"), max_calls=1), paid=paid)
+    assert server.billed == 1
     assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
     assert server.billed == 2
+
+
+@pytest.mark.parametrize("code", [403, 500, 503])
+@pytest.mark.parametrize("place", ["status_faults", "result_faults"])
+def test_a_bad_answer_to_a_free_question_costs_no_job(serve, place, code):
+    """However many runs it spoils."""
+    server, paid = serve("fal", mode="never_completes"), Journal()
+    with pytest.raises(ProviderError, match="took too long"):
+        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
+    server.mode = "url"
+    for _ in range(2):
+        fault = faults.status(code, '{"detail": "Exhausted balance"}')
+        getattr(server, place).extend([fault] * QUICK.transport.attempts)
+        with pytest.raises(ProviderError, match="its ticket is kept"):
+            run(ask_for(server, "fal"), paid=paid)
+        getattr(server, place).clear()
+    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
+    assert server.billed == 1
 
 
 @pytest.mark.parametrize("place", ["status_faults", "result_faults"])

@@ -84,6 +84,27 @@ def test_what_was_used_longest_ago_is_given_up(tmp_path: Path) -> None:
     assert path.stat().st_size < 2_000_000
 
 
+def test_tickets_are_never_given_up() -> None:
+    journal = Journal(max_bytes=100, fresh_seconds=0.0)
+    with journal.run():
+        journal.put("job", TICKET, Kind.TICKET)
+    for number in range(5):
+        with journal.run():
+            journal.put(str(number), entry(300))
+    assert journal.has("job", Kind.TICKET)
+
+
+def test_what_a_full_disk_did_not_take_is_written_once_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "paid.sqlite3"
+    journal = Journal(path)
+    pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with journal.run():
+        journal.put("key", entry(100_000))
+        journal._database.execute("PRAGMA max_page_count = 1000000")
+    assert Journal(path).get("key") == entry(100_000)
+
+
 def test_nothing_of_a_run_is_given_up_before_another_one_ends() -> None:
     """However large: the next run needs the answers that this one has paid for."""
     journal = Journal(max_bytes=100, fresh_seconds=0.0)
