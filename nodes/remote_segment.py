@@ -209,7 +209,10 @@ class RemoteProviderSegment(ShownNode):
         shown = result_pictures(image, result.segments)
         outputs = [info, own_pictures(image, result.pictures)]
         editor = _editor_state(asked, image, result.segments, shown)
-        return segment_result(cls, result.segments, _text(asked, result), shown, outputs, editor)
+        text = _text(asked, result)
+        # In place of what it said while it ran, also where the editor has a line of its own.
+        progress.show_text(cls, text)
+        return segment_result(cls, result.segments, text, shown, outputs, editor)
 
 
 def _editor_state(
@@ -242,7 +245,8 @@ def _text(asked: BatchRequest, result: RunResult) -> str:
     kept = sum(not call.is_new and not call.is_pending for call in result.calls)
     parts = [describe(result.segments, 0), f"{asked.title}, {sent} sent"]
     parts += [f"{kept} answered already"] if kept else []
-    parts += [f"{pending} jobs under way: run again to collect them"] if pending else []
+    jobs = "1 job" if pending == 1 else f"{pending} jobs"
+    parts += [f"{jobs} under way: run again to collect"] if pending else []
     credits = [call.info.credits_left for call in result.calls if call.info.credits_left]
     parts += [f"{credits[-1]} credits left"] if credits else []
     return ", ".join([*parts, f"{result.seconds:.1f} s"])

@@ -66,7 +66,8 @@ class RunProgress:
         return time.monotonic() - self.started
 
     def line(self) -> str:
-        parts = [f"{self.title}: {self.done} of {self.total} images", self.headline]
+        images = "1 image" if self.total == 1 else f"{self.total} images"
+        parts = [f"{self.title}: {self.done} of {images}", self.headline]
         parts += [note for _, note in sorted(self.notes.items())][:1]
         return f"{', '.join(filter(None, parts))}, {self.seconds:.0f} s"
 

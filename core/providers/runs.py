@@ -406,10 +406,13 @@ def _wake(host: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 def _headline(unpaid: int, calls: list[PlannedCall]) -> str:
     """How many calls will be paid for, said before the first is sent."""
     paid = sum(call.is_paid() for call in calls)
-    return f"{unpaid} calls to send" + (f", {paid} answered already" if paid else "")
+    sent = "1 call" if unpaid == 1 else f"{unpaid} calls"
+    return f"{sent} to send" + (f", {paid} answered already" if paid else "")
 
 
 def _waiting(count: int) -> str:
+    if count == 1:
+        return "waiting for 1 call that was sent, so that its answer is kept"
     return f"waiting for {count} calls that were sent, so that their answers are kept"
 
 

@@ -155,7 +155,7 @@ def test_jobs_that_are_not_waited_for(api, dahlia, providers):
     graph = workflow("fal", dahlia)
     graph["2"]["inputs"]["wait"] = False
     first = api.succeed(graph)
-    assert "1 jobs under way" in first.text("2")
+    assert "1 job under way" in first.text("2")
     (job,) = json.loads(first.text("9"))["pending"]
     assert job in server.jobs
     server.mode, server.waits = "url", 0

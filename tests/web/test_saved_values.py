@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.servers import SERVERS
 
 _LOAD = "async (saved) => { await app.loadGraphData(saved); }"
 _VALUES = """() => {
   const node = app.graph.nodes.find((one) => one.type === "SegmentAnywhereRemote");
   return Object.fromEntries(node.widgets.map((widget) => [widget.name, widget.value]));
+}"""
+_COPY = """() => {
+  const node = app.graph.nodes.find((one) => one.type === "SegmentAnywhereRemote");
+  const copy = node.clone();
+  app.graph.remove(node);
+  app.graph.add(copy);
 }"""
 _SAVED = 'app.graph.serialize().nodes.find((one) => one.type === "SegmentAnywhereRemote")'
 
@@ -76,4 +83,17 @@ def test_a_node_of_today_is_opened_as_it_was_saved(tab):
     tab.page.evaluate(_LOAD, remote_node("fal", values, ()))
     found = tab.page.evaluate(_VALUES)
     assert {name: found[name] for name in values} == values
+    assert not tab.errors
+
+
+@pytest.mark.parametrize("key", SERVERS)
+def test_every_template_opens_with_its_values_and_so_does_its_copy(tab, key):
+    graph = remote_node(key, {}, ())
+    (node,) = graph["nodes"]
+    names = [each["name"] for each in node["inputs"] if "widget" in each]
+    saved = dict(zip(names, node["widgets_values"], strict=True))
+    tab.page.evaluate(_LOAD, graph)
+    assert {name: tab.page.evaluate(_VALUES)[name] for name in names} == saved
+    tab.page.evaluate(_COPY)
+    assert {name: tab.page.evaluate(_VALUES)[name] for name in names} == saved
     assert not tab.errors

@@ -36,5 +36,8 @@ function inOrder(node, saved) {
   const ordered = widgets.map((each) =>
     named.has(each.name) ? named.get(each.name) : each.value,
   );
-  return { ...saved, widgets_values: ordered };
+  // A row as long as the node's own widgets and sockets together passes for one of an old frontend,
+  // which had values for sockets as well, and the frontend would drop those. Longer ones are kept.
+  const surplus = Array(node.inputs?.length ?? 0).fill(null);
+  return { ...saved, widgets_values: [...ordered, ...surplus] };
 }
