@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 import pytest
@@ -32,6 +33,7 @@ CASES = {
     "newest-nodes2": (NEWEST, Look(vue=True)),
 }
 OWN_CASE = "newest-nodes2"
+ONE_OF_EACH = ("oldest-canvas", "newest-nodes2")
 _FAILED = pytest.StashKey[bool]()
 
 
@@ -45,11 +47,11 @@ def frontend(version: str) -> Path:
 
 @dataclass
 class Window:
-    """A browser with one tab, and the stub that serves it: both take seconds to start."""
+    """A browser, and the stub that serves it: both take seconds to start."""
 
     case: tuple[str, Look]
     stub: StubComfy
-    tab: ComfyPage
+    browser: Any
     stack: ExitStack
 
 
@@ -65,9 +67,8 @@ def _open(case: tuple[str, Look], models: Path) -> Window:
         stub = stack.enter_context(serving(frontend(version)))
         stub.settings["Comfy.VueNodes.Enabled"] = look.vue
         stub.look = look
-        tab = new_page(stack.enter_context(chromium()), stub.url, look)
-        stack.callback(tab.page.context.close)
-        return Window(case, stub, tab, stack.pop_all())
+        browser = stack.enter_context(chromium())
+        return Window(case, stub, browser, stack.pop_all())
 
 
 @contextmanager
@@ -108,9 +109,12 @@ def stub(window: Window) -> StubComfy:
     return window.stub
 
 
-@pytest.fixture
-def tab(window: Window) -> ComfyPage:
-    return window.tab
+@pytest.fixture(scope="module")
+def tab(window: Window) -> Iterator[ComfyPage]:
+    """One tab for all tests of a file in a frontend."""
+    page = new_page(window.browser, window.stub.url, window.stub.look)
+    yield page
+    page.page.context.close()
 
 
 @pytest.fixture
@@ -145,8 +149,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What goes through ComfyUI runs in every frontend, what is the editor's own in one."""
     if "window" in metafunc.fixturenames:
-        is_own = metafunc.definition.get_closest_marker("one_frontend") is not None
-        cases = {OWN_CASE: CASES[OWN_CASE]} if is_own else CASES
+        names = list(CASES)
+        if metafunc.definition.get_closest_marker("one_frontend") is not None:
+            names = [OWN_CASE]
+        elif metafunc.definition.get_closest_marker("one_renderer") is not None:
+            names = list(ONE_OF_EACH)
+        cases = {name: CASES[name] for name in names}
         # Each case has a group, so that two workers share them.
         parameters = [
             pytest.param(case, id=name, marks=pytest.mark.xdist_group(f"web-{name}"))

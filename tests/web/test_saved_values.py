@@ -10,6 +10,8 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.servers import SERVERS
 
+pytestmark = pytest.mark.one_renderer
+
 _LOAD = "async (saved) => { await app.loadGraphData(saved); }"
 _VALUES = """() => {
   const node = app.graph.nodes.find((one) => one.type === "SegmentAnywhereRemote");
