@@ -102,7 +102,7 @@ def batch_rows(size: tuple[int, int], delay: float, repeats: int) -> list[Row]:
     name = f"{FRAMES} frames of {size[1]}x{size[0]}, {CONCURRENCY} at a time"
     return [
         Row(name, fresh, delay * 1000 * FRAMES / CONCURRENCY),
-        Row("the same again, from memory", warm),
+        Row("the same again, from the journal", warm),
         Row("requests sent for that", again, unit=""),
     ]
 
