@@ -180,6 +180,17 @@ class _Run:
         self._transport.stop()
 
     async def _work(self, result: Future[list[list[Instance]]]) -> None:
+        try:
+            await self._run(result)
+        except BaseException as error:
+            # Nobody would ever end the host's waiting for it.
+            if not result.done():
+                result.set_exception(error)
+            raise
+        if not result.done():
+            result.set_result([])
+
+    async def _run(self, result: Future[list[list[Instance]]]) -> None:
         with self._journal.run():
             async with self._transport:
                 self._frames_task = asyncio.ensure_future(self._frames())
@@ -191,8 +202,6 @@ class _Run:
                 elif not isinstance(found, asyncio.CancelledError):
                     result.set_exception(found)
                 await self._end()
-        if not result.done():
-            result.set_result([])
 
     async def _end(self) -> None:
         """Wait for what was sent, also where nobody waits for the run any more."""
@@ -387,8 +396,8 @@ async def _watched(run: _Run, hooks: Hooks) -> list[list[Instance]]:
             if not result.done():
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(wake.wait(), _SLICE)
-    except asyncio.CancelledError:
-        # The host ends; what was sent goes on without it.
+    except BaseException:
+        # The host ends, or cannot show anything; what was sent goes on without it.
         run.call(run.interrupt)
         raise
     if interrupt is not None:

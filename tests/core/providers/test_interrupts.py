@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from segment_anywhere.core.providers import runs
+from segment_anywhere.core.providers import runs, transport
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import Hooks, RunLimits
 
@@ -79,3 +79,26 @@ def test_what_is_under_way_when_time_is_up_keeps_its_ticket(serve):
     result = run(ask_for(server, "fal"), square_image(2), paid=paid)
     assert not any(call.is_new for call in result.calls)
     assert server.billed == 2
+
+
+def test_a_host_that_cannot_show_anything_sends_nothing(serve):
+    """And the next run is not kept waiting by this one."""
+    server, paid = serve("segmind"), Journal()
+
+    def report(done, total, text):
+        raise OSError("the browser is gone")
+
+    with pytest.raises(OSError, match="the browser is gone"):
+        run(ask_for(server, "segmind"), hooks=Hooks(lambda: None, report), paid=paid)
+    assert server.received == []
+    assert len(run(ask_for(server, "segmind"), paid=paid).segments) == 1
+
+
+def test_what_breaks_in_the_runs_own_thread_reaches_the_host(serve, monkeypatch):
+    async def broken(self):
+        raise OSError("no more files may be open")
+
+    server = serve("segmind")
+    monkeypatch.setattr(transport.Transport, "__aenter__", broken)
+    with pytest.raises(OSError, match="no more files"):
+        run(ask_for(server, "segmind"))
