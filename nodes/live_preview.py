@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ MAX_BYTES = 64 * 1024
 MAX_WAITING = 8
 MAX_SIDE = 2048
 # After these a preview is of what has been decoded by then: the next client waits for its turn.
+# They are the worker's own time on a processor, so that a busy machine cuts no preview short.
 MAX_SECONDS = 4.0
 # Between two looks at whether the client is still there.
 _LOOK_SECONDS = 0.05
@@ -109,6 +111,22 @@ class _Query:
     side: int
 
 
+class _Turn:
+    """One request's time with the worker."""
+
+    def __init__(self) -> None:
+        self.client_left = threading.Event()
+        self._begin = 0.0
+
+    def begin(self) -> None:
+        """Called in the worker."""
+        self._begin = time.thread_time()
+
+    def is_over(self) -> bool:
+        """Whether the worker is to stop; called in the worker too."""
+        return self.client_left.is_set() or time.thread_time() - self._begin > MAX_SECONDS
+
+
 class PreviewRoute:
     """The route's handler: one worker thread, and a short queue before it."""
 
@@ -121,7 +139,7 @@ class PreviewRoute:
         """A PNG (see prompt_picture), or JSON {"error": {"type", "message"}}, saying why not.
 
         The headers say how many objects were found of how many asked for, and how many were tried:
-        fewer than asked where decoding them took longer than MAX_SECONDS.
+        fewer than asked where decoding them took more work than MAX_SECONDS.
         403 another origin, 415 not JSON, 413 too large, 400 malformed or prompts that cannot be
         used, 409 no such embedding, 503 too many requests waiting.
         """
@@ -152,17 +170,15 @@ class PreviewRoute:
             self._waiting -= 1
 
     async def _work(self, request: web.Request, query: _Query) -> Preview:
-        """Decode in the worker, which stops when the client leaves or the time is over."""
+        """Decode in the worker, which stops when the client leaves or its time is over."""
         _check_client(request)
-        loop = asyncio.get_running_loop()
-        stop = threading.Event()
+        turn = _Turn()
         try:
-            decoding = loop.run_in_executor(self._pool, _preview, query, stop.is_set)
-            deadline = loop.time() + MAX_SECONDS
-            while not (decoding.done() or _has_left(request)) and loop.time() < deadline:
+            decoding = asyncio.get_running_loop().run_in_executor(self._pool, _preview, query, turn)
+            while not (decoding.done() or _has_left(request)):
                 await asyncio.wait((decoding,), timeout=_LOOK_SECONDS)
         finally:
-            stop.set()
+            turn.client_left.set()
         preview = await decoding
         _check_client(request)
         return preview
@@ -173,13 +189,16 @@ def register() -> None:
     ui.add_route(PATH, PreviewRoute().answer)
 
 
-def _preview(query: _Query, stop: Callable[[], bool]) -> Preview:
+def _preview(query: _Query, turn: _Turn) -> Preview:
+    turn.begin()
     model_key, _, key = query.key.partition("-")
     model = models.find_model(model_key)
     try:
         if model is None or model.previewer is None:
             raise EmbeddingGone("The model of this preview is not loaded. Run the node once.")
-        return model.previewer.preview(key, query.points, query.mask_choice, query.side, stop)
+        return model.previewer.preview(
+            key, query.points, query.mask_choice, query.side, turn.is_over
+        )
     except EmbeddingGone as error:
         raise _Refusal(409, "no_embedding", str(error)) from error
     except SegmentAnywhereError as error:

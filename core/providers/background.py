@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+_SLICE = 0.5
+_unfinished: set[Future[Any]] = set()
 
 
 @cache
@@ -36,4 +38,24 @@ async def read(work: Callable[[], _T]) -> _T:
 
 def submit(work: Coroutine[Any, Any, _T]) -> Future[_T]:
     """Run work in the loop; its future may be asked from any thread."""
-    return asyncio.run_coroutine_threadsafe(work, loop())
+    future = asyncio.run_coroutine_threadsafe(work, loop())
+    _unfinished.add(future)
+    future.add_done_callback(_unfinished.discard)
+    return future
+
+
+def finish(say: Callable[[str], None]) -> None:
+    """Wait for the work that was submitted; for a host whose process is about to end.
+
+    say: called once, with a line for the user, if that takes a moment. An exception raised
+    meanwhile, such as the user's Ctrl-C, ends the waiting.
+    """
+    is_told = False
+    while under_way := set(_unfinished):
+        wait(under_way, timeout=_SLICE)
+        if _unfinished and not is_told:
+            say(
+                "Waiting for calls that were sent, so that their answers are kept; Ctrl-C gives "
+                "them up."
+            )
+            is_told = True

@@ -10,9 +10,12 @@ import inspect
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from tqdm import tqdm
 
 from ..errors import WorkflowError
 
@@ -132,9 +135,23 @@ def load_pack(root: Path = PACK_ROOT) -> dict[str, type]:
         ) from error
 
 
-def _import_pack(root: Path) -> ModuleType:
+def finish_calls(root: Path = PACK_ROOT) -> None:
+    """Wait for what the pack's nodes have sent to a provider: the answers are paid for.
+
+    Ctrl-C gives them up. Does nothing where no node has sent anything.
+    """
+    background = sys.modules.get(f"{_module_name(root)}.core.providers.background")
+    if background is not None:
+        background.finish(partial(tqdm.write, file=sys.stderr))
+
+
+def _module_name(root: Path) -> str:
     # ComfyUI's own name is the path without dots; the hash keeps it short and as unique.
-    name = f"node_pack_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    return f"node_pack_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+
+
+def _import_pack(root: Path) -> ModuleType:
+    name = _module_name(root)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(

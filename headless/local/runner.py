@@ -17,7 +17,7 @@ from ..pictures import Pictures
 from ..results import FileData, NodeResult
 from .core_nodes import CORE_NODES, LoadImage
 from .executor import Executor
-from .pack import PACK_ROOT, HostDirs, host_dirs, load_pack, start_host
+from .pack import PACK_ROOT, HostDirs, finish_calls, host_dirs, load_pack, start_host
 
 
 class EmbeddedRunner:
@@ -53,7 +53,10 @@ class EmbeddedRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._temporary.cleanup()
+        try:
+            finish_calls(self._pack_root)
+        finally:
+            self._temporary.cleanup()
 
     def input_spec(self, class_type: str) -> Mapping[str, Any] | None:
         """Return INPUT_TYPES of a class, None when there is no such class."""

@@ -9,6 +9,7 @@ import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -174,6 +175,22 @@ def test_a_preview_of_too_much_answers_with_what_it_has(model, monkeypatch):
     first = json.dumps(json.loads(MANY)[:tried])
     monkeypatch.undo()
     assert _post(_body(key, points=first))[2] == content
+
+
+def test_a_busy_machine_cuts_no_preview_short(monkeypatch):
+    """What counts is the preview's own work, not how long it waits for the processor."""
+    model = LoadSAM.execute("grabcut (built in)", "fp32").args[0]
+    key = _run(model)["key"]
+    decode = GrabCutEngine.decode
+
+    def kept_waiting(self, embedding, prompts, multimask):
+        time.sleep(1.1)
+        return decode(self, embedding, prompts, multimask)
+
+    monkeypatch.setattr(GrabCutEngine, "decode", kept_waiting)
+    monkeypatch.setattr(preview, "MAX_SECONDS", 1)
+    _, headers, _ = _post(_body(key, points="[[[30, 20]], [[10, 10]]]"))
+    assert headers["Segment-Anywhere-Tried"] == "2"
 
 
 def test_a_preview_stops_when_its_client_leaves(monkeypatch):

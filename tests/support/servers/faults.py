@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import threading
 import zlib
 from collections.abc import Awaitable, Callable
 
@@ -42,6 +43,16 @@ def changed(change: Callable[[bytes], bytes]) -> Fault:
         response = await good()
         response.body = change(response.body)
         return response
+
+    return answer
+
+
+def held(until: threading.Event) -> Fault:
+    """The good answer, once it is let go."""
+
+    async def answer(request: web.Request, good: Answering) -> web.Response:
+        await asyncio.to_thread(until.wait, 60)
+        return await good()
 
     return answer
 
