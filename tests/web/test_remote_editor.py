@@ -11,7 +11,7 @@ from tests.support.servers import KEY, SERVERS, serving
 from .test_editor import near
 
 WITH_POINTS = ("airefinery", "segmind", "fal", "custom")
-WITHOUT = ("imagineo", "moark")
+WITHOUT = "imagineo"
 EVF_SAM, SAM2 = "fal-ai/evf-sam", "fal-ai/sam2/image"
 
 
@@ -61,12 +61,14 @@ def test_click_box_and_a_second_object(editor):
     assert editor.limits == ""
 
 
+@pytest.mark.one_frontend
 def test_there_is_no_preview(editor, stub):
     editor.click(160, 120)
     assert editor.page.locator(".sa-encode").is_hidden()
     assert (stub.previews, stub.prompts) == (0, [])
 
 
+@pytest.mark.one_frontend
 def test_the_mask_comes_with_the_run(editor, stub, monkeypatch):
     editor.set("provider", "segmind")
     editor.click(160, 120)
@@ -137,14 +139,13 @@ def test_every_provider_with_points_keeps_them(editor):
     assert editor.text == ""
 
 
-@pytest.mark.parametrize("provider", WITHOUT)
-def test_a_provider_without_points_has_no_editor_and_keeps_them(editor, provider):
+def test_a_provider_without_points_has_no_editor_and_keeps_them(editor):
     editor.click(160, 120)
     saved = editor.text
     before = height(editor)
-    editor.set("provider", provider)
+    editor.set("provider", WITHOUT)
     editor.wait(lambda: visible(editor), 0)
-    assert height(editor) == pytest.approx(fresh_height(editor, provider), abs=2)
+    assert height(editor) == pytest.approx(fresh_height(editor, WITHOUT), abs=2)
     assert editor.node("JSON.stringify(node.serialize())").count("160") == 1
     # It waits in the workflow for the next provider that takes points.
     graph = editor.page.evaluate("JSON.stringify(app.graph.serialize())")
@@ -229,6 +230,7 @@ def test_a_linked_text_is_read_only(editor):
     assert len(editor.points) == 1
 
 
+@pytest.mark.one_frontend
 def test_what_a_provider_lacks_is_refused_in_words(editor):
     editor.drag((20, 20), (80, 80), button="right")
     assert editor.status == (
@@ -248,6 +250,7 @@ def test_what_a_provider_lacks_is_refused_in_words(editor):
     near(editor.points, [(160, 120, 1)], editor)
 
 
+@pytest.mark.one_frontend
 def test_what_is_there_already_stays_and_is_named(editor):
     editor.click(160, 120)
     editor.click(40, 200, button="right")
