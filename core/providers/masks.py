@@ -265,11 +265,11 @@ def _luma(image: Image.Image, is_lossy: bool) -> NDArray[np.uint8]:
     if is_lossy:
         return np.where(pixels > 127, np.uint8(255), np.uint8(0))
     # Some masks hold 0 and 1, or 0 and a class number.
-    counts = cv2.calcHist([pixels], [0], None, [256], [0, 256])
-    values = np.flatnonzero(counts)
-    if len(values) == 2 and values[0] == 0:
+    highest, inside = int(pixels.max()), cv2.countNonZero(pixels)
+    is_hard = np.count_nonzero(pixels == highest) == inside
+    if highest == 1 or (is_hard and inside < pixels.size):
         return np.asarray(cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY)[1], np.uint8)
-    return pixels * np.uint8(255) if values[-1] == 1 else pixels
+    return pixels
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -61,8 +61,9 @@ def plan_frame(
     """
     height, width = pixels.shape[:2]
     size = largest_size((height, width), asked.provider.limits)
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-    picture = Picture(digest, "image/png", size)
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.data)
+    picture = Picture(digest.digest(), "image/png", size)
     objects = scale_objects(asked.objects[frame], (height, width), size)
     base = SegmentRequest(
         picture, asked.picture_url, "", asked.negative_prompt, options=asked.options

@@ -254,7 +254,13 @@ class _Run:
             return []
         async with self._frame_slots:
             encode = _Once(partial(self._picture, index))
-            answers = await _gather([self._call(call, encode) for call in calls])
+            if not all(call.is_paid() for call in calls):
+                # Before its turn comes, and while others wait for their answers.
+                encode.begin()
+            try:
+                answers = await _gather([self._call(call, encode) for call in calls])
+            finally:
+                await encode.end()
             wanted, unwanted = [], []
             for call, answer in zip(calls, answers, strict=True):
                 (unwanted if call.is_unwanted else wanted).extend(answer.instances)
@@ -342,18 +348,27 @@ class _Run:
 
 
 class _Once:
-    """A frame's picture, encoded for the first of its calls that is sent."""
+    """A frame's picture, encoded once for all of its calls."""
 
     def __init__(self, encode: Callable[[], Coroutine[Any, Any, Picture]]):
         self._encode = encode
-        self._lock = asyncio.Lock()
-        self._picture: Picture | None = None
+        self._task: asyncio.Task[Picture] | None = None
+
+    def begin(self) -> asyncio.Task[Picture]:
+        """Start to encode, unless that is done already."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._encode())
+        return self._task
+
+    async def end(self) -> None:
+        """Nobody needs the picture any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def __call__(self) -> Picture:
-        async with self._lock:
-            if self._picture is None:
-                self._picture = await self._encode()
-            return self._picture
+        # The calls share it: one that is cancelled must not end it for the others.
+        return await asyncio.shield(self.begin())
 
 
 async def _wait(payments: list[Payment], seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -279,6 +280,27 @@ def test_a_frame_without_boxes_asks_for_nothing(serve):
     result = run(ask, square_image(3))
     assert result.segments.frames.tolist() == [0, 2]
     assert server.billed == 2
+
+
+def test_the_next_pictures_are_encoded_while_answers_are_awaited(serve, monkeypatch):
+    """Two calls at a time: the pictures of the two after them are ready when these are answered."""
+    server, answers, encoded = serve("segmind"), threading.Event(), []
+    server.faults.extend([faults.held(answers)] * 2)
+    encode = runs.encode_picture
+
+    def counting(*args):
+        encoded.append(args)
+        return encode(*args)
+
+    def pause():
+        if len(encoded) == 4 and len(server.received) == 2:
+            answers.set()
+
+    monkeypatch.setattr(runs, "encode_picture", counting)
+    hooks = Hooks(pause, lambda done, total, text: None)
+    run(ask_for(server, "segmind"), square_image(6), RunLimits(2, timeout=20), hooks=hooks)
+    assert answers.is_set()
+    assert len(encoded) == len(server.received) == 6
 
 
 def test_the_summary_tells_what_a_user_wants_to_know_and_no_secret(serve):
