@@ -91,6 +91,12 @@ _COLOURS = """({ pixels, size: [width, height] }) => {
     return [...all.subarray(at, at + 3)];
   });
 }"""
+_INTO_SUBGRAPH = """() => {
+  const graph = app.graph;
+  const inner = graph.nodes.filter((node) => node.type.startsWith("SegmentAnywhere"));
+  const { subgraph } = graph.convertToSubgraph(new Set(inner));
+  app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
+}"""
 # The node with the editor.
 _NODE = """app.canvas.graph.nodes.find(
   (node) => ["SegmentAnywherePoint", "SegmentAnywhereRemote"].includes(node.type)
@@ -188,6 +194,10 @@ class ComfyPage:
         self.page.evaluate(_BUILD, asked | {"values": values or {}})
         self.wait(lambda: self.drawn, "image")
         self._settle()
+        self.capture()
+
+    def capture(self) -> None:
+        """Have the frontend note the graph as it is, for undo; it does so by itself, in time."""
         self.page.evaluate(_CAPTURE)
 
     def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 30.0) -> None:
@@ -311,6 +321,19 @@ class ComfyPage:
         while (now := (self.page.evaluate(_GRAPH), canvas.bounding_box())) != before:
             before = now
             self.page.wait_for_timeout(150)
+
+    @contextmanager
+    def in_subgraph(self) -> Iterator[None]:
+        """Our nodes in a subgraph, which is open meanwhile."""
+        self.page.evaluate(_INTO_SUBGRAPH)
+        self.page.locator(".sa-canvas").wait_for(state="visible")
+        self.wait(lambda: self.drawn, "image")
+        try:
+            yield
+        finally:
+            # What is in a subgraph stays on the page when the graph around it goes.
+            self.page.evaluate("(app.canvas.graph.clear(), app.canvas.setGraph(app.graph))")
+            self.page.wait_for_timeout(200)
 
     def encode(self) -> None:
         """Press the button and wait until the key is there."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ FRONTENDS = Path(sys.prefix) / "frontends"
 OLDEST, NEWEST = "1.42.15", "1.58.1"
 CASES = {
     "oldest-canvas": (OLDEST, Look(vue=False)),
-    "oldest-nodes2": (OLDEST, Look(vue=True, density=2, zoom=0.6)),
+    "oldest-nodes2": (OLDEST, Look(vue=True, zoom=0.6)),
     "newest-canvas": (NEWEST, Look(vue=False, density=2, zoom=0.6)),
     "newest-nodes2": (NEWEST, Look(vue=True)),
 }
@@ -124,11 +124,20 @@ def model() -> str:
 
 
 @pytest.fixture
+def build(model: str) -> Callable[[ComfyPage], None]:
+    """Makes the graph that a test begins with."""
+    return lambda tab: tab.build(model)
+
+
+@pytest.fixture
 def editor(
-    request: pytest.FixtureRequest, stub: StubComfy, tab: ComfyPage, model: str
+    request: pytest.FixtureRequest,
+    stub: StubComfy,
+    tab: ComfyPage,
+    build: Callable[[ComfyPage], None],
 ) -> Iterator[ComfyPage]:
     """The tab with a fresh graph; a test must leave no error of the page behind."""
-    tab.build(model)
+    build(tab)
     # After the graph of the last test has gone, which may have asked for one more preview.
     stub.reset()
     yield tab

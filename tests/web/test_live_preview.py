@@ -56,6 +56,7 @@ def test_the_built_in_engine_has_a_preview_too(editor, stub):
     assert len(stub.prompts) == 1
 
 
+@pytest.mark.one_renderer
 def test_encode_runs_this_node_alone(editor, stub):
     editor.encode()
     (prompt,) = stub.prompts
@@ -131,6 +132,7 @@ def test_a_model_without_negative_boxes_gets_none(editor):
     assert "takes no boxes" in editor.status
 
 
+@pytest.mark.one_renderer
 def test_another_model_needs_its_own_run(editor):
     editor.encode()
     editor.click(160, 120)
@@ -147,6 +149,7 @@ def test_another_model_needs_its_own_run(editor):
     editor.wait(lambda: editor.drawn, "image")
 
 
+@pytest.mark.one_renderer
 def test_without_live_preview_the_mask_is_the_runs(editor, stub):
     setting = "app.extensionManager.setting.set('SegmentAnywhere.Editor.LivePreview', {})"
     editor.page.evaluate(setting.format("false"))
@@ -177,23 +180,11 @@ def test_the_masks_opacity_is_a_setting(editor):
         editor.page.evaluate(setting.format(50))
 
 
+@pytest.mark.one_renderer
 def test_in_a_subgraph(editor, stub):
     """Its id is another in a run than in the graph; the key goes with the content."""
-    editor.page.evaluate(
-        """() => {
-          const graph = app.graph;
-          const inner = graph.nodes.filter((n) => n.type.startsWith("SegmentAnywhere"));
-          const { subgraph } = graph.convertToSubgraph(new Set(inner));
-          app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
-        }"""
-    )
-    editor.page.locator(".sa-canvas").wait_for(state="visible")
-    editor.wait(lambda: editor.drawn, "image")
-    try:
+    with editor.in_subgraph():
         editor.click(160, 120)
         editor.encode()
         assert ":" in next(iter(stub.ran))
         shows_the_square(editor)
-    finally:
-        editor.page.evaluate("app.canvas.setGraph(app.graph)")
-        editor.page.wait_for_timeout(200)
