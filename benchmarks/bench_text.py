@@ -27,7 +27,7 @@ from segment_anywhere.core.engines.sam3.words import ConceptDetector
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, Segmenter
-from segment_anywhere.core.tasks.words import draw_frame, draw_own
+from segment_anywhere.core.tasks.words import SeenFrame, draw_frame, draw_own
 from torch import Tensor
 
 from tests.support import word_models
@@ -176,7 +176,7 @@ def print_peak(keeps_first: bool) -> None:
     """
     finder = _narrow_sam3()
     frame = torch.from_numpy(random_frames(1, *FULL_HD)[0]).float() / 255
-    (every,) = finder.find(frame, PHRASES[:1], 0.0)
+    _, (every,) = finder.find(frame, PHRASES[:1], 0.0)
     threshold = float(every.scores[KEPT - 1 : KEPT + 1].mean())
     query = read_query(PHRASES[0], "", threshold, 0)
     del every
@@ -184,8 +184,8 @@ def print_peak(keeps_first: bool) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     _, before = memory()
     if keeps_first:
-        found = finder.find(frame, query.all_phrases, threshold)
-        masks = draw_frame(found, query, frame, 0, draw_own).instances
+        _, found = finder.find(frame, query.all_phrases, threshold)
+        masks = draw_frame(found, query, SeenFrame(frame, 0, ""), draw_own).instances
     else:
         masks = _upsample_all(finder, frame, threshold)
     if len(masks) != KEPT:
@@ -194,7 +194,7 @@ def print_peak(keeps_first: bool) -> None:
 
 
 def _upsample_all(finder: Finder, frame: Tensor, threshold: float) -> list[Tensor]:
-    (found,) = finder.find(frame, PHRASES[:1], 0.0)
+    _, (found,) = finder.find(frame, PHRASES[:1], 0.0)
     masks = F.interpolate(found.logits[:, None], size=FULL_HD, mode="bilinear")[:, 0]
     return list((masks[found.scores >= threshold] > 0).to(torch.uint8) * 255)
 

@@ -47,20 +47,27 @@ def image_size(image: Tensor) -> tuple[int, int, int]:
 def rgb_frame(image: Tensor, index: int) -> Tensor:
     """One frame of an IMAGE as RGB: [H, W, 3] float32, clamped to 0..1, on the image's device.
 
-    Gray becomes three equal channels, alpha is left out. Raises InputError where the frame holds
-    NaN (infinities are clamped like any value out of range).
+    Gray becomes three equal channels, alpha is left out. What needs no change is a view of the
+    input: do not write into it. Raises InputError where the frame holds NaN (infinities are clamped
+    like any value out of range).
     """
     frame = image[index].detach()
     if frame.shape[-1] == 1:
         frame = frame.expand(-1, -1, 3)
-    frame = frame[..., :3].float().clamp(0.0, 1.0)
-    # NaN survives the clamp, and the sum: one pass, and no second tensor.
-    if frame.sum().isnan():
+    frame = frame[..., :3].float().contiguous()
+    low, high = value_range(frame)
+    if math.isnan(low):
         raise InputError(
             f"image: frame {index} holds NaN values; accepted are finite numbers, 0..1. The node "
             "that made the image failed silently (often a VAE in half precision): mend it there."
         )
-    return frame
+    return frame if 0.0 <= low and high <= 1.0 else frame.clamp(0.0, 1.0)
+
+
+def value_range(tensor: Tensor) -> tuple[float, float]:
+    """The lowest and the highest number of a tensor, both NaN where it holds one; in one pass."""
+    low, high = torch.stack(tensor.aminmax()).tolist()
+    return low, high
 
 
 def rgb_frames(image: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -138,7 +145,7 @@ def mask_frame(mask: Tensor, index: int, size: tuple[int, int], name: str = "mas
     """
     count, height, width = mask_size(mask, name)
     frame = mask.detach().reshape(count, height, width)[index if count > 1 else 0].float()
-    low, high = (limit.item() for limit in frame.aminmax())
+    low, high = value_range(frame)
     if math.isnan(low):
         raise InputError(f"{name}: holds NaN values; accepted are numbers, 0..1. Mend its source.")
     if (height, width) != tuple(size):

@@ -26,7 +26,7 @@ from ..core.pictures.thumbnails import jpeg, prompt_picture, shrink_factor, smal
 from ..core.prompts.inputs import SocketPrompts
 from ..core.results.segments import Instance
 from ..core.tasks.live_preview import Preview
-from ..core.tasks.segmenter import MaskChoice
+from ..core.tasks.segmenter import MaskChoice, SegmentedFrame
 from .host import folders, models, ui
 
 if TYPE_CHECKING:
@@ -47,23 +47,17 @@ _FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
 
 
 def editor_state(
-    model: models.SegmentModel,
-    frame: Tensor,
-    image_key: str,
-    points: str,
-    sockets: SocketPrompts,
-    found: Sequence[Instance],
+    model: models.SegmentModel, frame: SegmentedFrame, points: str, sockets: SocketPrompts
 ) -> dict[str, Any]:
     """The `ui` value that a run leaves for the editor, of the first image of its batch.
 
-    frame: [H, W, 3] float32. image_key: its embedding's. points, sockets: the prompts. found: the
-    objects in it. The value holds the key for the route, image and mask as temp files, the points
-    that the mask is of, and what the model can take.
+    points, sockets: the frame's prompts. The value holds the key for the route, image and mask as
+    temp files, the points that the mask is of, and what the model can take.
     """
-    key = model.start_previews().remember(image_key, sockets)
-    picture = folders.save_temp(f"{image_key[:32]}.jpg", lambda: jpeg(small_frame(frame)))
+    key = model.start_previews().remember(frame.key, sockets)
+    picture = folders.save_temp(f"{frame.key}.jpg", lambda: jpeg(small_frame(frame.pixels)))
     state = {
-        **_traces(frame, picture, points, found),
+        **_traces(frame.pixels, picture, points, frame.instances),
         "key": f"{model.key}-{key}",
         "negative_boxes": model.family.capabilities.negative_boxes,
     }

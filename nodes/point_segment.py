@@ -13,7 +13,7 @@ from ..core.prompts.inputs import PromptInputs, join_prompts, read_sockets
 from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
-from ..core.tensors import image_size, rgb_frame
+from ..core.tensors import image_size
 from . import live_preview
 from .host import models, progress, ui
 from .results import ShownNode, describe, segment_result
@@ -86,13 +86,11 @@ class PointSegment(ShownNode):
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
-        key, instances = next(frames)
+        first = next(frames)
         editor: dict[str, Any] = {}
         if ui.has_viewer():
-            first = rgb_frame(image, 0)
-            editor = live_preview.editor_state(model, first, key, points, sockets[0], instances)
-        for _, found in frames:
-            instances += found
+            editor = live_preview.editor_state(model, first, points, sockets[0])
+        instances = [*first.instances, *(each for frame in frames for each in frame.instances)]
         segments = Segments.from_instances(instances, (height, width), batch)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT

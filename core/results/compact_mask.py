@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,6 +16,8 @@ from ..errors import InputError
 # Values of a mask, 0..255, from here up are inside the object.
 INSIDE = 128
 _FULL = 255
+# Bytes on a GPU: 128 masks of 4K.
+_MOST_WAITING = 2**27
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,72 @@ def compact(mask: Tensor) -> CompactMask:
     data = np.packbits(crop) if is_hard else crop.flatten()
     size = (mask.shape[0], mask.shape[1])
     return CompactMask(size, left, top, right, bottom, is_hard, data)
+
+
+def compact_all(masks: Iterable[Tensor]) -> list[CompactMask]:
+    """Store masks [H, W] bool of one size, as `compact` does.
+
+    From a GPU many come in two copies: their boxes, and the bits inside these. Until then every
+    mask waits there with one bit a pixel.
+    """
+    waiting: list[_Waiting] = []
+    stored: list[CompactMask] = []
+    for mask in masks:
+        if mask.is_cpu:
+            stored.append(compact(mask))
+            continue
+        waiting.append(_Waiting((mask.shape[0], mask.shape[1]), _packed(mask), _box_on(mask)))
+        if sum(each.bits.nbytes for each in waiting) >= _MOST_WAITING:
+            stored += _fetched(waiting)
+            waiting = []
+    return stored + _fetched(waiting) if waiting else stored
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A mask of (H, W) on a device. bits: [H, W / 8] uint8. box: [4] int64, xyxy."""
+
+    size: tuple[int, int]
+    bits: Tensor
+    box: Tensor
+
+
+def _packed(mask: Tensor) -> Tensor:
+    """Eight pixels of a row to a byte, the first one highest: [H, W] bool -> [H, W / 8] uint8."""
+    rows = F.pad(mask.to(torch.uint8), (0, -mask.shape[1] % 8)).view(mask.shape[0], -1, 8)
+    # Made there: a list of weights would be copied each time.
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=mask.device)
+    return (rows << shifts).sum(dim=2, dtype=torch.uint8)
+
+
+def _box_on(mask: Tensor) -> Tensor:
+    """The tight box of [H, W] bool, xyxy, all 0 where it is empty: [4] int64 on its device."""
+    edges = []
+    for inside in (mask.any(dim=0), mask.any(dim=1)):
+        marks = inside.to(torch.uint8)
+        first, after_last = marks.argmax(), len(marks) - marks.flip(0).argmax()
+        edges.append((first * inside.any(), after_last * inside.any()))
+    (left, right), (top, bottom) = edges
+    return torch.stack((left, top, right, bottom))
+
+
+def _fetched(waiting: Sequence[_Waiting]) -> list[CompactMask]:
+    boxes = torch.stack([each.box for each in waiting]).tolist()
+    # Whole bytes; what they hold beside the box is cut off here.
+    areas = [
+        (slice(top, bottom), slice(left // 8, -(-right // 8))) for left, top, right, bottom in boxes
+    ]
+    parts = [each.bits[area] for each, area in zip(waiting, areas, strict=True)]
+    fetched = torch.cat([part.flatten() for part in parts]).cpu().split([p.numel() for p in parts])
+    stored = []
+    for each, part, data, (left, top, right, bottom) in zip(
+        waiting, parts, fetched, boxes, strict=True
+    ):
+        pixels = np.unpackbits(data.reshape(part.shape).numpy(), axis=1)
+        start = left % 8
+        crop = pixels[:, start : start + right - left]
+        stored.append(CompactMask(each.size, left, top, right, bottom, True, np.packbits(crop)))
+    return stored
 
 
 def _is_hard(crop: NDArray[np.uint8]) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 
+import xxhash
 from torch import Tensor
 
 from ..engines.base import Embedding
 
 
 def frame_key(frame: Tensor) -> str:
-    """A hash of a frame's pixels and shape ([H, W, 3] float32, any device)."""
-    digest = hashlib.sha256(str(tuple(frame.shape)).encode())
+    """A hash of a frame's pixels and shape ([H, W, 3] float32, any device).
+
+    XXH3 of 128 bits, which takes a sixth of SHA-256's time: nobody gains by two equal keys.
+    """
+    digest = xxhash.xxh3_128(str(tuple(frame.shape)).encode())
     digest.update(frame.contiguous().cpu().numpy().data)
     return digest.hexdigest()
 

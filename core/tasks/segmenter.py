@@ -21,7 +21,7 @@ from ..engines.base import (
 )
 from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
-from ..results.compact_mask import compact
+from ..results.compact_mask import compact_all
 from ..results.segments import Instance
 from .embeddings import EmbeddingCache, frame_key
 
@@ -61,9 +61,12 @@ class Embedder:
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
 
-    def embed(self, frame: Tensor) -> Embedding:
-        """The embedding of a frame ([H, W, 3] float32, 0..1), from the cache where it is there."""
-        key = frame_key(frame)
+    def embed(self, frame: Tensor, key: str = "") -> Embedding:
+        """The embedding of a frame ([H, W, 3] float32, 0..1), from the cache where it is there.
+
+        key: the frame's, where it is known already.
+        """
+        key = key or frame_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
             embedding = replace(self.engine.encode(frame), key=key)
@@ -111,10 +114,7 @@ class Segmenter(Embedder):
         """The instances of each prompt in an embedded frame; size: (H, W) of the masks to be made,
         the frame's own where None."""
         candidates = self._decode(embedding, prompts, choice)
-        return [
-            self._instances(prompt, proposed, choice, size or embedding.size, index)
-            for prompt, proposed in zip(prompts, candidates, strict=True)
-        ]
+        return self._instances(prompts, candidates, choice, size or embedding.size, index)
 
     def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
         """All candidates for each object, as the engine gives them."""
@@ -145,25 +145,37 @@ class Segmenter(Embedder):
 
     def _instances(
         self,
-        prompt: ObjectPrompt,
-        candidates: Candidates,
+        prompts: Sequence[ObjectPrompt],
+        candidates: Sequence[Candidates],
         choice: MaskChoice,
         size: tuple[int, int],
         frame: int,
-    ) -> list[Instance]:
+    ) -> list[list[Instance]]:
         # By score, only what is kept has to be brought to the image's size.
-        order = candidates.scores.argsort(descending=True, stable=True).tolist()
-        considered = order[:1] if choice is MaskChoice.BEST else order
-        masks = self.engine.to_masks(candidates.logits[considered], size)
-        kept = _choose(masks, choice)
-        # Ranked as estimated, reported as an IoU can be.
-        scores = candidates.scores[considered][kept].clamp(0.0, 1.0).tolist()
-        compacted = [compact(masks[row]) for row in kept]
-        return [
-            Instance(mask, score, prompt.label, frame, prompt.number)
-            for mask, score in zip(compacted, scores, strict=True)
-            if mask
-        ]
+        ranked = [_ranked(scores, choice) for scores in _scores(candidates)]
+        logits = (
+            each.logits[row : row + 1]
+            for each, rows in zip(candidates, ranked, strict=True)
+            for row, _ in rows
+        )
+        masks = iter(compact_all(self.engine.to_masks(each, size)[0] for each in logits))
+        instances = []
+        for prompt, rows in zip(prompts, ranked, strict=True):
+            found = [
+                Instance(next(masks), score, prompt.label, frame, prompt.number)
+                for _, score in rows
+            ]
+            instances.append([each for each in _choose(found, choice) if each.mask])
+        return instances
+
+
+@dataclass(frozen=True)
+class SegmentedFrame:
+    """A frame ([H, W, 3] float32, 0..1), its key in the embedding cache, and its objects."""
+
+    pixels: Tensor
+    key: str
+    instances: list[Instance]
 
 
 def segment_frames(
@@ -171,15 +183,15 @@ def segment_frames(
     frames: Iterable[tuple[int, Tensor]],
     prompts: Sequence[Sequence[ObjectPrompt]],
     choice: MaskChoice,
-) -> Iterator[tuple[str, list[Instance]]]:
-    """The key of each frame's embedding, and the instances of the frame's prompts.
+) -> Iterator[SegmentedFrame]:
+    """Each frame with the instances of its prompts.
 
     frames: each with its place in the batch, [H, W, 3] float32, 0..1. prompts: of every place.
     """
     for index, frame in frames:
         embedding = segmenter.embed(frame)
         found = segmenter.find(embedding, prompts[index], choice, index)
-        yield embedding.key, list(chain.from_iterable(found))
+        yield SegmentedFrame(frame, embedding.key, list(chain.from_iterable(found)))
 
 
 @dataclass(frozen=True)
@@ -189,25 +201,48 @@ class Finder:
     embedder: Embedder
     detector: Detector
 
-    def find(self, frame: Tensor, phrases: Sequence[str], threshold: float) -> list[Detections]:
-        """What each phrase names in a frame ([H, W, 3] float32, 0..1), phrase by phrase."""
-        return self.detector.detect(self.embedder.embed(frame), phrases, threshold)
+    def find(
+        self, frame: Tensor, phrases: Sequence[str], threshold: float
+    ) -> tuple[str, list[Detections]]:
+        """A frame's key, and what each phrase names in it ([H, W, 3] float32, 0..1)."""
+        embedding = self.embedder.embed(frame)
+        return embedding.key, self.detector.detect(embedding, phrases, threshold)
 
 
 def _check_finite(embedding: Embedding) -> None:
-    if not all(torch.isfinite(feature).all() for feature in embedding.features):
+    # One question to the device, and not one for each tensor.
+    finite = torch.stack([torch.isfinite(feature).all() for feature in embedding.features])
+    if not finite.all():
         dtype = str(embedding.features[0].dtype).removeprefix("torch.")
         raise EngineError(
             f"precision: the image encoder overflowed in {dtype}. Choose bf16 or fp32 in Load SAM."
         )
 
 
-def _choose(masks: Tensor, choice: MaskChoice) -> list[int]:
-    """Indices of the masks [K, H, W] bool, best first, that a choice keeps."""
+def _scores(candidates: Sequence[Candidates]) -> list[list[float]]:
+    """The scores of each object's candidates, brought from the device together."""
+    if not candidates:
+        return []
+    scores = iter(torch.cat([each.scores for each in candidates]).tolist())
+    return [[next(scores) for _ in range(len(each.scores))] for each in candidates]
+
+
+def _ranked(scores: Sequence[float], choice: MaskChoice) -> list[tuple[int, float]]:
+    """The candidates that a choice looks at, best first: their rows, and their scores in 0..1.
+
+    They are ranked as the engine estimates them, and reported as an IoU can be.
+    """
+    order = sorted(range(len(scores)), key=lambda row: -scores[row])
+    considered = order[:1] if choice is MaskChoice.BEST else order
+    return [(row, min(max(scores[row], 0.0), 1.0)) for row in considered]
+
+
+def _choose(found: list[Instance], choice: MaskChoice) -> list[Instance]:
+    """Those of an object's candidates, best first, that a choice keeps."""
     if choice in (MaskChoice.BEST, MaskChoice.ALL):
-        return list(range(len(masks)))
-    areas = masks.flatten(1).sum(dim=1).tolist()
+        return found
+    areas = [each.mask.pixel_count() for each in found]
     if choice is MaskChoice.LARGEST:
-        return [areas.index(max(areas))]
+        return [found[areas.index(max(areas))]]
     # An empty candidate is no answer to "smallest" as long as another one found something.
-    return [areas.index(min(area for area in areas if area or not any(areas)))]
+    return [found[areas.index(min(area for area in areas if area or not any(areas)))]]

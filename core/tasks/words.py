@@ -30,6 +30,22 @@ from .segmenter import Embedder, Finder, MaskChoice, Segmenter
 
 
 @dataclass(frozen=True)
+class SeenFrame:
+    """A frame of a batch, whose key the embedding caches know.
+
+    pixels: [H, W, 3] float32, 0..1. index: its place in the batch.
+    """
+
+    pixels: Tensor
+    index: int
+    key: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True)
 class FrameObjects:
     """The instances of one frame, best first, and how many the unwanted phrases removed.
 
@@ -113,22 +129,32 @@ def _draw_frames(
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
     detector = finder.detector
-    seen = ((index, frame, _find(finder, frame, query)) for index, frame in frames())
+    seen = (_look(finder, frame, index, query) for index, frame in frames())
     if not is_redrawn(detector, family, refine):
         draw = draw_own
     elif isinstance(detector, RefiningDetector):
         draw = partial(draw_refined, finder.embedder, detector)
     else:
-        found = [_find(finder, frame, query) for _, frame in frames(step=0, steps=2)]
+        keys, found = [], []
+        for index, pixels in frames(step=0, steps=2):
+            frame, detections = _look(finder, pixels, index, query)
+            keys.append(frame.key)
+            found.append(detections)
         # The engine after the detector: a small GPU may have room for one of the two.
         draw = partial(draw_from_boxes, load_segmenter())
-        seen = ((index, frame, found[index]) for index, frame in frames(step=1, steps=2))
-    for index, frame, detections in seen:
-        yield draw_frame(detections, query, frame, index, draw)
+        seen = (
+            (SeenFrame(pixels, index, keys[index]), found[index])
+            for index, pixels in frames(step=1, steps=2)
+        )
+    for frame, detections in seen:
+        yield draw_frame(detections, query, frame, draw)
 
 
-def _find(finder: Finder, frame: Tensor, query: TextQuery) -> list[Detections]:
-    return finder.find(frame, query.all_phrases, query.threshold)
+def _look(
+    finder: Finder, pixels: Tensor, index: int, query: TextQuery
+) -> tuple[SeenFrame, list[Detections]]:
+    key, detections = finder.find(pixels, query.all_phrases, query.threshold)
+    return SeenFrame(pixels, index, key), detections
 
 
 def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | None:
@@ -144,9 +170,9 @@ def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | 
     return local.get(f"{entry.folder}/{entry.file}") or next(iter(of_its_kind), entry)
 
 
-Draw = Callable[[Sequence[Detections], Sequence[str], Tensor, int], list[list[Instance]]]
-"""Makes instances of what was found of each phrase in one frame ([H, W, 3] float32, 0..1), whose
-place in the batch is the last argument; a detection whose mask is empty gives none."""
+Draw = Callable[[Sequence[Detections], Sequence[str], SeenFrame], list[list[Instance]]]
+"""Makes instances of what was found of each phrase in one frame; a detection whose mask is empty
+gives none."""
 
 
 def is_redrawn(detector: Detector, family: Family, refine: Refine) -> bool:
@@ -162,17 +188,16 @@ def is_redrawn(detector: Detector, family: Family, refine: Refine) -> bool:
 
 
 def draw_frame(
-    found: Sequence[Detections], query: TextQuery, frame: Tensor, index: int, draw: Draw
+    found: Sequence[Detections], query: TextQuery, frame: SeenFrame, draw: Draw
 ) -> FrameObjects:
     """Make instances of what was found in one frame.
 
-    found: one for each of `query.all_phrases`. frame: [H, W, 3] float32, 0..1; index is its place
-    in the batch.
+    found: one for each of `query.all_phrases`.
     """
     # With unwanted objects, any number of the best may fall away: all have to be drawn.
     has_unwanted = any(len(each) for each in found[len(query.phrases) :])
     limit = None if has_unwanted else query.max_objects or None
-    drawn = draw([each.first(limit) for each in found], query.all_phrases, frame, index)
+    drawn = draw([each.first(limit) for each in found], query.all_phrases, frame)
     wanted = [instance for each in drawn[: len(query.phrases)] for instance in each]
     unwanted = [instance for each in drawn[len(query.phrases) :] for instance in each]
     kept = remove_unwanted(wanted, unwanted)
@@ -183,18 +208,17 @@ def draw_frame(
 
 
 def draw_own(
-    found: Sequence[Detections], phrases: Sequence[str], frame: Tensor, index: int
+    found: Sequence[Detections], phrases: Sequence[str], frame: SeenFrame
 ) -> list[list[Instance]]:
     """The detector's own masks, brought to the image's size one after the other.
 
     So memory grows with what is kept, and not with what the model proposes.
     """
-    size = (frame.shape[0], frame.shape[1])
     return [
         [
-            Instance(mask, score, phrase, index)
+            Instance(mask, score, phrase, frame.index)
             for score, logits in zip(each.scores.tolist(), _own_logits(each), strict=True)
-            if (mask := _upsample(logits, size))
+            if (mask := _upsample(logits, frame.size))
         ]
         for each, phrase in zip(found, phrases, strict=True)
     ]
@@ -217,30 +241,28 @@ def draw_refined(
     detector: RefiningDetector,
     found: Sequence[Detections],
     phrases: Sequence[str],
-    frame: Tensor,
-    index: int,
+    frame: SeenFrame,
 ) -> list[list[Instance]]:
     """The masks of SAM 3's text head, drawn anew by its other head from the same embedding."""
-    embedding = embedder.embed(frame)
+    embedding = embedder.embed(frame.pixels, frame.key)
     refined = [detector.refine(embedding, each) for each in found]
-    return draw_own(refined, phrases, frame, index)
+    return draw_own(refined, phrases, frame)
 
 
 def draw_from_boxes(
     segmenter: Segmenter,
     found: Sequence[Detections],
     phrases: Sequence[str],
-    frame: Tensor,
-    index: int,
+    frame: SeenFrame,
 ) -> list[list[Instance]]:
     """An engine's masks from the detections' boxes, all boxes of the frame at once."""
-    size = (frame.shape[0], frame.shape[1])
     prompts = [
-        _prompt(each, row, phrase, size)
+        _prompt(each, row, phrase, frame.size)
         for each, phrase in zip(found, phrases, strict=True)
         for row in range(len(each))
     ]
-    drawn = iter(segmenter.find(segmenter.embed(frame), prompts, MaskChoice.BEST, index))
+    embedding = segmenter.embed(frame.pixels, frame.key)
+    drawn = iter(segmenter.find(embedding, prompts, MaskChoice.BEST, frame.index))
     # What counts is how well the words fit, not how sure the engine is of the outline.
     return [
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.compact_mask import (
+    _box_on,
+    _fetched,
+    _packed,
+    _Waiting,
+    compact,
+)
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -41,6 +48,16 @@ def test_what_goes_in_comes_out(size, seed, soft):
 def test_bool_and_bytes_are_the_same_mask(size, seed):
     mask = _random(size, seed, (0, 255))
     assert torch.equal(compact(mask > 0).pixels(), compact(mask).pixels())
+
+
+@given(size=SIZES, seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4))
+def test_masks_of_a_device_are_stored_alike(size, seeds):
+    masks = [_random(size, seed, (0, 255)) > 0 for seed in seeds]
+    waiting = [_Waiting(size, _packed(mask), _box_on(mask)) for mask in masks]
+    for stored, mask in zip(_fetched(waiting), masks, strict=True):
+        wanted = compact(mask)
+        assert replace(stored, data=wanted.data) == wanted
+        assert np.array_equal(stored.data, wanted.data)
 
 
 @pytest.mark.parametrize("side", [8, 100, 333])

@@ -9,6 +9,8 @@ import torch
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.errors import EngineError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter, _choose
 
 from tests.support.engines import engine_of
@@ -116,7 +118,8 @@ def test_a_single_click_takes_the_best_of_three(segmenter):
 )
 def test_choosing(choice, areas, expected):
     masks = torch.arange(10).expand(len(areas), 1, 10) < torch.tensor(areas)[:, None, None]
-    assert _choose(masks, choice) == expected
+    found = [Instance(compact(mask), 0.5, "object", 0) for mask in masks]
+    assert _choose(found, choice) == [found[place] for place in expected]
 
 
 def test_an_overflow_is_an_error_and_not_kept(segmenter, monkeypatch):

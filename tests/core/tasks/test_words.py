@@ -19,6 +19,7 @@ from segment_anywhere.core.results.select import best_per_label
 from segment_anywhere.core.tasks.segmenter import Segmenter
 from segment_anywhere.core.tasks.words import (
     Refine,
+    SeenFrame,
     draw_frame,
     draw_from_boxes,
     draw_own,
@@ -29,7 +30,8 @@ from segment_anywhere.core.tasks.words import (
 from tests.support.engines import engine_of
 
 SIZE = (40, 60)
-FRAME = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
+PIXELS = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
+FRAME = SeenFrame(PIXELS, 0, "noise")
 
 
 def _mask(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
@@ -103,7 +105,7 @@ def test_instances_keep_phrase_score_and_frame():
         _found((20, 0, 40, 20), scores=(0.7,)),
     ]
     query = read_query("dog, cat", "", 0.4, 0)
-    objects = draw_frame(found, query, FRAME, 3, draw_own)
+    objects = draw_frame(found, query, replace(FRAME, index=3), draw_own)
     assert [(each.label, each.frame) for each in objects.instances] == [
         ("dog", 3),
         ("cat", 3),
@@ -118,7 +120,7 @@ def test_the_limit_counts_what_is_left_after_subtracting():
     boxes = ((0, 0, 20, 20), (20, 0, 40, 20), (40, 0, 60, 20))
     dogs = _found(*boxes, scores=(0.9, 0.8, 0.7))
     tail = _found(boxes[0], scores=(0.6,))
-    objects = draw_frame([dogs, tail], read_query("dog", "tail", 0.4, 1), FRAME, 0, draw_own)
+    objects = draw_frame([dogs, tail], read_query("dog", "tail", 0.4, 1), FRAME, draw_own)
     assert [each.score for each in objects.instances] == pytest.approx([0.8])
     assert objects.removed == 1
 
@@ -127,17 +129,17 @@ def test_no_more_is_drawn_than_is_asked_for():
     dogs = _found((0, 0, 20, 20), (20, 0, 40, 20), scores=(0.9, 0.8))
     asked = []
 
-    def draw(found, phrases, frame, index):
+    def draw(found, phrases, frame):
         asked.extend(len(each) for each in found)
-        return draw_own(found, phrases, frame, index)
+        return draw_own(found, phrases, frame)
 
-    draw_frame([dogs, _found()], read_query("dog", "tail", 0.4, 1), FRAME, 0, draw)
+    draw_frame([dogs, _found()], read_query("dog", "tail", 0.4, 1), FRAME, draw)
     assert asked == [1, 0]
 
 
 def test_an_empty_mask_is_no_instance():
     empty = replace(_found((0, 0, 20, 20), scores=(0.9,)), logits=torch.full((1, 20, 30), -1.0))
-    objects = draw_frame([empty], read_query("dog", "", 0.4, 0), FRAME, 0, draw_own)
+    objects = draw_frame([empty], read_query("dog", "", 0.4, 0), FRAME, draw_own)
     assert objects.instances == [] and objects.counts == (1,)
 
 
@@ -145,7 +147,7 @@ def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
     segmenter = Segmenter(engine_of("sam2"))
     dogs = replace(_found((0, 0, 20, 20), (30, 10, 50, 30), scores=(0.9, 0.8)), logits=None)
     cats = replace(_found((0, 0, 20, 20), scores=(0.7,)), logits=None)
-    drawn = draw_from_boxes(segmenter, [dogs, cats], ("dog", "cat"), FRAME, 2)
+    drawn = draw_from_boxes(segmenter, [dogs, cats], ("dog", "cat"), replace(FRAME, index=2))
     assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 1)
     labels = [[(each.label, each.frame) for each in one] for one in drawn]
     assert labels == [[("dog", 2), ("dog", 2)], [("cat", 2)]]
@@ -155,11 +157,12 @@ def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
 
 
 def test_a_heat_map_prompts_with_its_highest_place():
-    frame = torch.zeros(*SIZE, 3)
-    frame[10:30, 20:40] = torch.tensor([0.9, 0.1, 0.1])
+    pixels = torch.zeros(*SIZE, 3)
+    pixels[10:30, 20:40] = torch.tensor([0.9, 0.1, 0.1])
+    frame = SeenFrame(pixels, 0, "square")
     found = _found((18, 8, 42, 32), scores=(0.9,))
     found.logits[0, 10, 15] = 9.0
-    ((instance,),) = draw_from_boxes(Segmenter(GrabCutEngine()), [found], ("square",), frame, 0)
+    ((instance,),) = draw_from_boxes(Segmenter(GrabCutEngine()), [found], ("square",), frame)
     truth = _mask(10, 20, 30, 40)
     mask = instance.mask.pixels()
     both, either = torch.minimum(mask, truth), torch.maximum(mask, truth)
@@ -192,7 +195,7 @@ def test_a_miss_names_threshold_and_best_score():
     query = read_query("dog, cat, cow", "tail", 0.4, 0)
     cat = _found((0, 0, 20, 20), scores=(0.8,))
     frames = [
-        draw_frame(found, query, FRAME, index, draw_own)
+        draw_frame(found, query, replace(FRAME, index=index), draw_own)
         for index, found in enumerate(
             [
                 [_found(best=0.2), cat, _found(best=0.399), _found()],
@@ -216,7 +219,7 @@ class _Recording:
         self.prompts += prompts
         return []
 
-    def embed(self, frame):
+    def embed(self, frame, key):
         return SimpleNamespace(size=tuple(frame.shape[:2]))
 
     def find(self, embedding, prompts, choice, index=0, size=None):
@@ -230,7 +233,7 @@ def test_the_click_lies_in_the_middle_of_the_highest_place(place, click):
     found = _found((0, 0, 40, 32), scores=(0.9,))
     found.logits[0][place] = 9.0
     segmenter = _Recording()
-    draw_from_boxes(segmenter, [found], ("square",), FRAME, 0)
+    draw_from_boxes(segmenter, [found], ("square",), FRAME)
     (prompt,) = segmenter.prompts
     assert [(point.x, point.y, point.positive) for point in prompt.points] == [(*click, True)]
     assert (prompt.box.x1, prompt.box.y1, prompt.box.x2, prompt.box.y2) == (0, 0, 40, 32)

@@ -39,7 +39,7 @@ def test_words_and_clicks_share_a_handle(folder):
     model = models.segment_model(folder, "fp32")
     finder = model.finder(None)
     assert models.segment_model(folder, "fp32").finder(None) == finder
-    (found,) = finder.find(FRAME, ["dog"], 0.0)
+    _, (found,) = finder.find(FRAME, ["dog"], 0.0)
     masks = model.engine.to_masks(found.logits[:2], (40, 60))
     assert masks.shape == (2, 40, 60)
     assert Instance(compact(masks[0] > 0), float(found.scores[0]), "dog", 0)
