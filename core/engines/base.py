@@ -132,6 +132,13 @@ class RefiningDetector(Detector, Protocol):
 class Engine(Encoder, Protocol):
     """A model that understands points, boxes and masks."""
 
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What decoding reads of an embedding, on the model's device: for many decoder runs.
+
+        `decode` takes either; from another device it copies an embedding each time.
+        """
+        ...
+
     def decode(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
     ) -> list[Candidates]:

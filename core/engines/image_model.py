@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,16 +17,23 @@ from .base import Embedding
 class Statistics:
     """Means and deviations of red, green and blue in the images that a model was trained on."""
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
     def normalise(self, image: Tensor) -> Tensor:
         """Bring an image [1, 3, h, w], in the range of the statistics, to mean 0, deviation 1."""
-        mean, std = (
-            torch.tensor(part, device=image.device).reshape(1, 3, 1, 1)
-            for part in (self.mean, self.std)
-        )
+        mean, std = _on_device(self, image.device)
         return (image - mean) / std
+
+
+@cache
+def _on_device(statistics: Statistics, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, [1, 3, 1, 1] float32 each: copied to a device once."""
+    mean, std = (
+        torch.tensor(part, device=device).reshape(1, 3, 1, 1)
+        for part in (statistics.mean, statistics.std)
+    )
+    return mean, std
 
 
 IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

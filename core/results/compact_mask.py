@@ -133,7 +133,7 @@ def compact_all(masks: Iterable[Tensor]) -> list[CompactMask]:
         if mask.is_cpu:
             stored.append(compact(mask))
             continue
-        waiting.append(_Waiting((mask.shape[0], mask.shape[1]), _packed(mask), _box_on(mask)))
+        waiting.append(_Waiting((mask.shape[0], mask.shape[1]), _packed(mask), tight_box(mask)))
         if sum(each.bits.nbytes for each in waiting) >= _MOST_WAITING:
             stored += _fetched(waiting)
             waiting = []
@@ -157,7 +157,7 @@ def _packed(mask: Tensor) -> Tensor:
     return (rows << shifts).sum(dim=2, dtype=torch.uint8)
 
 
-def _box_on(mask: Tensor) -> Tensor:
+def tight_box(mask: Tensor) -> Tensor:
     """The tight box of [H, W] bool, xyxy, all 0 where it is empty: [4] int64 on its device."""
     edges = []
     for inside in (mask.any(dim=0), mask.any(dim=1)):

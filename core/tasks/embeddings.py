@@ -57,10 +57,5 @@ class EmbeddingCache:
         with self._lock:
             return self._total()
 
-    def tensors(self) -> list[Tensor]:
-        """All tensors held, for hosts that account for memory."""
-        with self._lock:
-            return [tensor for entry in self._entries.values() for tensor in entry.features]
-
     def _total(self) -> int:
         return sum(embedding.nbytes for embedding in self._entries.values())

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..masks.parts import clean_masks
 from ..prompts.prompts import ObjectPrompt, Point
 from ..results.boxes import nms
-from ..results.compact_mask import CompactMask, compact
+from ..results.compact_mask import CompactMask, compact_all
 from ..results.segments import Instance, Segments
 from ..tensors import image_size, rgb_frame
 from .segmenter import Segmenter, run_length
@@ -130,16 +130,20 @@ def segment_everything(
     size = (frame.shape[0], frame.shape[1])
     crops = make_crops(size, settings.crop_layers)
     length = run_length(segmenter.engine)
+    device = torch.device("cpu")
     found = []
     for crop in crops:
         runs = []
         embedding = segmenter.embed(frame[crop.rows, crop.columns])
+        # Once for all runs, from the cache on the CPU.
+        embedding = segmenter.engine.for_decoder(embedding)
+        device = embedding.features[0].device
         for prompts in _runs(settings.points_in_layer(crop.layer), crop.size, length):
             runs.append(_propose(segmenter, embedding, prompts, crop, size, settings))
             step()
         found.append(_without_duplicates(_join(runs), settings.overlap_threshold))
     kept = _without_duplicates_between(found, crops, settings.overlap_threshold)
-    masks = list(_masks(segmenter.engine, kept, crops, size))
+    masks = list(_masks(segmenter.engine, kept, crops, size, device))
     scores = torch.cat([each.scores for each in kept])
     if settings.min_area:
         masks, rows = clean_masks(masks, settings.min_area, settings.overlap_threshold)
@@ -314,10 +318,14 @@ def _without_duplicates_between(
 
 
 def _masks(
-    engine: Engine, kept: list[_Proposals], crops: list[Crop], size: tuple[int, int]
+    engine: Engine,
+    kept: list[_Proposals],
+    crops: list[Crop],
+    size: tuple[int, int],
+    device: torch.device,
 ) -> Iterator[CompactMask]:
-    """Masks of an image of (H, W), 0 outside their crop, one after the other."""
+    """Masks of an image of (H, W), 0 outside their crop; device: the engine's."""
     for proposals, crop in zip(kept, crops, strict=True):
         for part in _parts(proposals.logits, crop.size):
-            for inside in engine.to_masks(part, crop.size):
-                yield compact(inside).placed(crop.left, crop.top, size)
+            for mask in compact_all(engine.to_masks(part.to(device), crop.size)):
+                yield mask.placed(crop.left, crop.top, size)

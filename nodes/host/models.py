@@ -81,10 +81,6 @@ class ModelHandle(Generic[Worker]):
     def _dtype(self) -> torch.dtype:
         return encoder_dtype(self._precision, comfy.model_management.get_torch_device())
 
-    def _comfy_cache_tensors(self) -> list[Tensor]:
-        """Lets the host count the embeddings when it decides what to evict."""
-        return self._embedder.cache.tensors() if self._embedder else []
-
 
 class DetectorModel(ModelHandle[WordEmbedder]):
     """A model that understands words and nothing else."""
@@ -116,10 +112,6 @@ class DetectorStore:
         if len(self._kept) > self._MOST:
             self._kept.popitem(last=False)
         return model
-
-    def tensors(self) -> list[Tensor]:
-        """All embeddings that its detectors keep."""
-        return [each for model in self._kept.values() for each in model._comfy_cache_tensors()]
 
 
 class SegmentModel(ModelHandle[Segmenter]):
@@ -177,12 +169,6 @@ class SegmentModel(ModelHandle[Segmenter]):
 
     def _load(self) -> Segmenter:
         return load_segmenter(self._path, self._dtype)
-
-    def _comfy_cache_tensors(self) -> list[Tensor]:
-        own = super()._comfy_cache_tensors()
-        loaders = [each for each in _models.values() if isinstance(each, SegmentModel)]
-        # The detectors go with the last of the loaders, and count with it alone.
-        return own + self._detectors.tensors() if loaders == [self] else own
 
 
 def _tokenizer_folders(path: Path) -> list[Path]:

@@ -114,8 +114,8 @@ class FolderDetector(ImageModel):
         self._tokenizer = folder.tokenizer
         self._image = folder.image
         self.statistics = Statistics(
-            folder.image.get("image_mean", self.statistics.mean),
-            folder.image.get("image_std", self.statistics.std),
+            tuple(folder.image.get("image_mean", self.statistics.mean)),
+            tuple(folder.image.get("image_std", self.statistics.std)),
         )
 
     def detect(

@@ -102,6 +102,9 @@ class GrabCutEngine:
         small = torch.from_numpy(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
         return Embedding((small,), (height, width))
 
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        return embedding
+
     def decode(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
     ) -> list[Candidates]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...prompts.prompts import Box, ObjectPrompt
-from ...results.segments import mask_boxes
+from ...results.compact_mask import INSIDE, tight_box
 from ..base import Candidates, Embedding, Engine
 from ..image_model import ImageModel
 
@@ -30,16 +30,18 @@ BOX_LABELS = (2, 3)
 
 @dataclass(frozen=True)
 class ModelPrompts:
-    """The prompts of N objects with equally many points, as a model takes them.
+    """The prompts of N objects of the same kinds and number, as a model takes them.
 
     points: [N, P, 2] float32 in pixels of the model's square, P may be 0. labels: [N, P] int, 1 and
     0 for clicks, 2 and 3 for the corners of a box, which come first. mask_logits: [N, 1, S/4, S/4]
-    float32, None for objects without masks.
+    float32, None for objects without masks. has_boxes: whether the labels are known to begin with
+    those of a box.
     """
 
     points: Tensor
     labels: Tensor
     mask_logits: Tensor | None
+    has_boxes: bool
 
     def __len__(self) -> int:
         return len(self.points)
@@ -62,6 +64,10 @@ class PromptedEngine(ImageModel):
         for parameter in self.module.parameters(recurse=False):
             parameter.data = parameter.data.float()
 
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What decoding reads of an embedding, on the model's device."""
+        return embedding.to(self._device)
+
     @torch.inference_mode()
     def decode(
         self, embedding: Embedding, prompts: Sequence[ObjectPrompt], multimask: bool
@@ -72,7 +78,7 @@ class PromptedEngine(ImageModel):
         number would change the attention's result. A mask alone is given the box around it: in
         training, masks came with other prompts.
         """
-        embedding = embedding.to(self._device)
+        embedding = self.for_decoder(embedding)
         prompts = [_with_box(prompt) for prompt in prompts]
         groups: dict[Hashable, list[int]] = {}
         for index, prompt in enumerate(prompts):
@@ -101,7 +107,8 @@ class PromptedEngine(ImageModel):
         self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
     ) -> ModelPrompts:
         """The prompts of one group, in pixels of an image of (H, W)."""
-        return ModelPrompts(*self._points(prompts, size), self._mask_logits(prompts))
+        has_boxes = all(prompt.box is not None for prompt in prompts)
+        return ModelPrompts(*self._points(prompts, size), self._mask_logits(prompts), has_boxes)
 
     def _points(
         self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
@@ -179,6 +186,9 @@ def _decoder_copy(module: nn.Module) -> nn.Module:
 def _with_box(prompt: ObjectPrompt) -> ObjectPrompt:
     if prompt.mask is None or prompt.points or prompt.box is not None:
         return prompt
-    inside = (prompt.mask[None] * 255).to(torch.uint8)
-    x1, y1, x2, y2 = mask_boxes(inside.cpu())[0].tolist()
-    return replace(prompt, box=Box(x1, y1, x2, y2))
+    mask = (prompt.mask * 255).to(torch.uint8)
+    x1, y1, x2, y2 = tight_box(mask >= INSIDE).tolist()
+    if not x2:
+        # Where nothing is half inside, what is inside at all.
+        x1, y1, x2, y2 = tight_box(mask > 0).tolist()
+    return replace(prompt, box=Box(float(x1), float(y1), float(x2), float(y2)))

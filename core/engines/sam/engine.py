@@ -21,7 +21,7 @@ from ..base import Embedding
 from ..image_model import Statistics
 from ..lineage import weights
 from ..lineage.layouts import both_positions
-from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import DECODER_BYTES, ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
 
@@ -89,13 +89,12 @@ class SamEngine(PromptedEngine):
         transformers takes the corners of a box apart from the clicks.
         """
         points, labels = prompts.points, prompts.labels
-        has_box = bool((labels[:1] == BOX_LABELS[0]).any())
-        clicks = 2 if has_box else 0
+        clicks = 2 if prompts.has_boxes else 0
         has_clicks = points.shape[1] > clicks
         return self.module.prompt_encoder(
             input_points=points[:, None, clicks:] if has_clicks else None,
             input_labels=labels[:, None, clicks:] if has_clicks else None,
-            input_boxes=points[:, :2].reshape(-1, 1, 4) if has_box else None,
+            input_boxes=points[:, :2].reshape(-1, 1, 4) if prompts.has_boxes else None,
             input_masks=prompts.mask_logits,
         )
 

@@ -7,6 +7,7 @@ official `SAM2ImagePredictor` (sam2 1.1.0), see tests/parity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,13 +56,16 @@ class Sam2Engine(PromptedEngine):
         """The model's square, whatever the image's sides."""
         return self._image_size, self._image_size
 
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        return super().for_decoder(replace(embedding, features=embedding.features[:_LEVELS]))
+
     @torch.inference_mode()
     def predict(
         self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         count = len(prompts)
         sparse, dense = self._embed_prompts(prompts)
-        features = [level.to(self._device).float() for level in embedding.features[:_LEVELS]]
+        features = [level.float() for level in self.for_decoder(embedding).features]
         levels = [level.expand(count, -1, -1, -1) for level in features]
         position = self.module.get_image_wide_positional_embeddings()
         logits, scores, _, _ = self.module.mask_decoder(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,6 +84,7 @@ class Sam3Engine(sam2.Sam2Engine):
         boxes: [N, 4] float32, xyxy in pixels. logits: [N, S/3.5, S/3.5] float32. Returns logits of
         the same shape.
         """
+        embedding = self.for_decoder(embedding)
         scale = torch.tensor(self._scale(embedding.size), device=boxes.device)
         corners = boxes.reshape(-1, 2, 2) * scale
         labels = torch.tensor(BOX_LABELS, dtype=torch.int32, device=boxes.device)
@@ -94,6 +96,7 @@ class Sam3Engine(sam2.Sam2Engine):
                 points,
                 labels.expand(len(points), -1).to(self._device),
                 logits[part, None].to(self._device),
+                has_boxes=True,
             )
             masks, _ = self.predict(embedding, prompts, multimask=False)
             refined[part] = masks[:, 0].to(logits.device)
@@ -184,7 +187,9 @@ def build_model(
     with torch.device("meta"):
         model = classes().Sam3TrackerModel(tracker)
         if detector is not None:
-            _attach(model, classes().Sam3Model(detector))
+            backbone = tracker.vision_config.backbone_config
+            side = backbone.image_size // backbone.patch_size
+            _attach(model, classes().Sam3Model(detector), side)
     expected = model.state_dict().keys()
     unknown = sorted(state.keys() - expected)
     if unknown:
@@ -194,13 +199,13 @@ def build_model(
     return model
 
 
-def _attach(model: Sam3TrackerModel, detector: Sam3Model) -> None:
-    """Give a tracker the heads of a detector, which will read the same trunk."""
+def _attach(model: Sam3TrackerModel, detector: Sam3Model, side: int) -> None:
+    """Give a tracker the heads of a detector, which will read the same trunk, of side x side."""
     model.vision_encoder.detector_neck = detector.vision_encoder.neck
     model.text_encoder = detector.text_encoder.text_model
     del detector.vision_encoder, detector.text_encoder
     # transformers keeps results of its own method in a cache, and with them the whole decoder.
-    detector.detr_decoder._get_coords = _grid_coordinates
+    detector.detr_decoder._get_coords = partial(_grid_coordinates, side)
     model.detector = detector
 
 
@@ -214,11 +219,14 @@ def _text_head(model: Sam2Model | Sam3TrackerModel) -> TextHead | None:
 
 
 def _grid_coordinates(
-    height: Tensor, width: Tensor, dtype: torch.dtype, device: torch.device
+    side: int, height: Tensor, width: Tensor, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Rows and columns of a grid as fractions of its size: [height] and [width]."""
-    rows = torch.arange(int(height), device=device, dtype=dtype) / height
-    return rows, torch.arange(int(width), device=device, dtype=dtype) / width
+    """Rows and columns of a grid as fractions of its size: [side] and [side].
+
+    height, width: both `side`, on the device, where asking for them would wait for all work.
+    """
+    places = torch.arange(side, device=device, dtype=dtype) / side
+    return places, places
 
 
 def _compute_tables(model: Sam3TrackerModel) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,10 +179,14 @@ def _detect(scene: _Scene, phrase: Tensor, threshold: float) -> Detections:
     logits = detector.dot_product_scoring(queries, prompt)[0, 0, :, 0]
     scores = logits.sigmoid() * decoded.presence_logits[-1, 0].sigmoid()
     order = scores.argsort(descending=True, stable=True)
-    kept = order[: int((scores >= threshold).sum())]
+    ranked = scores[order]
+    # One copy to the host for all that it asks. The threshold is compared as the scores are.
+    values = ranked.tolist()
+    least = float(np.float32(threshold))
+    kept = order[: sum(value >= least for value in values)]
     boxes = _boxes(detector, queries[0, 0, kept], decoded.reference_boxes[-1, 0, kept], scene.size)
     masks = _masks(scene, queries[0, :, kept], encoded.last_hidden_state, prompt)
-    return Detections(scores[kept], boxes, masks, float(scores[order[0]]))
+    return Detections(ranked[: len(kept)], boxes, masks, values[0])
 
 
 def _boxes(

@@ -7,7 +7,7 @@ import torch
 from segment_anywhere.core.engines.image_model import IMAGENET, Statistics
 
 EIGHT_BITS = Statistics(
-    [255 * part for part in IMAGENET.mean], [255 * part for part in IMAGENET.std]
+    tuple(255 * part for part in IMAGENET.mean), tuple(255 * part for part in IMAGENET.std)
 )
 
 
@@ -15,7 +15,8 @@ EIGHT_BITS = Statistics(
 def test_an_image_with_its_own_statistics_becomes_mean_0_and_deviation_1(dtype):
     image = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0), dtype=dtype)
     image = image * torch.tensor([1.0, 0.5, 0.1], dtype=dtype).reshape(1, 3, 1, 1) + 0.2
-    own = Statistics(image.mean(dim=(0, 2, 3)).tolist(), image.std(dim=(0, 2, 3)).tolist())
+    mean, std = image.mean(dim=(0, 2, 3)), image.std(dim=(0, 2, 3))
+    own = Statistics(tuple(mean.tolist()), tuple(std.tolist()))
     normal = own.normalise(image)
     assert normal.dtype is dtype
     torch.testing.assert_close(

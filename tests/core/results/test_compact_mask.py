@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.results.compact_mask import (
-    _box_on,
     _fetched,
     _packed,
     _Waiting,
     compact,
+    tight_box,
 )
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -53,7 +53,7 @@ def test_bool_and_bytes_are_the_same_mask(size, seed):
 @given(size=SIZES, seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4))
 def test_masks_of_a_device_are_stored_alike(size, seeds):
     masks = [_random(size, seed, (0, 255)) > 0 for seed in seeds]
-    waiting = [_Waiting(size, _packed(mask), _box_on(mask)) for mask in masks]
+    waiting = [_Waiting(size, _packed(mask), tight_box(mask)) for mask in masks]
     for stored, mask in zip(_fetched(waiting), masks, strict=True):
         wanted = compact(mask)
         assert replace(stored, data=wanted.data) == wanted

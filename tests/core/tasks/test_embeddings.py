@@ -48,7 +48,7 @@ def test_a_key_put_twice_is_held_once():
     cache.put("a", _embedding())
     cache.put("a", _embedding())
     assert cache.nbytes == 10
-    assert len(cache.tensors()) == 1
+    assert len(cache) == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -86,18 +86,3 @@ def test_detectors_live_as_long_as_any_loaders_output():
     del other
     gc.collect()
     assert detector() is None
-
-
-@pytest.mark.usefixtures("shelf")
-def test_the_host_counts_detectors_with_the_loader_that_takes_them_along():
-    one, other = load(BUILT_IN), load(SAM2)
-    segment_words(one, noise(), "dog")
-    kept = _ids(one.detector(detector_folder("clipseg/trained")))
-    assert kept and not kept & (_ids(one) | _ids(other))
-    del other
-    gc.collect()
-    assert kept <= _ids(one)
-
-
-def _ids(handle: host_models.ModelHandle) -> set[int]:
-    return {id(tensor) for tensor in handle._comfy_cache_tensors()}

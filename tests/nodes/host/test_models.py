@@ -65,13 +65,6 @@ def _tensors() -> list[torch.Tensor]:
     return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
 
 
-def test_the_host_counts_the_embeddings():
-    model = load()
-    assert model._comfy_cache_tensors() == []
-    segment_points(model, noise(2))
-    assert len(model._comfy_cache_tensors()) == 6
-
-
 @pytest.mark.parametrize(
     ("path", "title"),
     [(None, "GrabCut"), (FIXTURES / "sam2_parity" / "checkpoint.pt", "SAM 2 / 2.1")],

@@ -301,7 +301,7 @@ def test_hq_sam_adds_to_the_best_of_sams_masks():
     decoder.hq_mask_mlp.proj_out.bias.zero_()
     embedding = engine.encode(FRAME)
     points, labels = engine._points([CLICK], embedding.size)
-    sparse, dense = engine._embed_prompts(ModelPrompts(points, labels, None))
+    sparse, dense = engine._embed_prompts(ModelPrompts(points, labels, None, has_boxes=False))
     image, _ = embedding.features
     position = engine.module.get_image_wide_positional_embeddings()
     tokens, attended = sam_hq._attend(decoder, image + dense, position, sparse)
