@@ -134,9 +134,8 @@ def segment_everything(
     found = []
     for crop in crops:
         runs = []
-        embedding = segmenter.embed(frame[crop.rows, crop.columns])
         # Once for all runs, from the cache on the CPU.
-        embedding = segmenter.engine.for_decoder(embedding)
+        embedding = segmenter.for_decoder(segmenter.embed(frame[crop.rows, crop.columns]))
         device = embedding.features[0].device
         for prompts in _runs(settings.points_in_layer(crop.layer), crop.size, length):
             runs.append(_propose(segmenter, embedding, prompts, crop, size, settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import chain
@@ -36,6 +36,22 @@ def run_length(engine: Engine) -> int:
     return 1 if engine.module is None else _PROMPTS_PER_RUN
 
 
+class Part(Enum):
+    """What of a model is about to work: its encoders with all that reads words, or what decodes
+    prompts, which is a hundredth of a large model."""
+
+    ENCODER = "encoder"
+    DECODER = "decoder"
+
+
+Need = Callable[[Part], None]
+"""Called before a part of a model works, for whoever moves weights between devices."""
+
+
+def nothing_moves(part: Part) -> None:
+    """The `Need` of a model whose weights stay where they are."""
+
+
 class MaskChoice(str, Enum):
     """Which of an object's candidate masks to keep."""
 
@@ -56,8 +72,9 @@ class Counters:
 class Embedder:
     """One model with its embedding cache. Not thread-safe, nor is the host's management."""
 
-    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
+    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES, need: Need = nothing_moves):
         self.engine = engine
+        self.need = need
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
 
@@ -69,6 +86,7 @@ class Embedder:
         key = key or frame_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
+            self.need(Part.ENCODER)
             embedding = replace(self.engine.encode(frame), key=key)
             self.counters.encodes += 1
             _check_finite(embedding)
@@ -113,11 +131,20 @@ class Segmenter(Embedder):
     ) -> list[list[Instance]]:
         """The instances of each prompt in an embedded frame; size: (H, W) of the masks to be made,
         the frame's own where None."""
+        if not prompts:
+            return []
+        self.need(Part.DECODER)
         candidates = self._decode(embedding, prompts, choice)
         return self._instances(prompts, candidates, choice, size or embedding.size, index)
 
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What decoding reads of an embedding, where it is read: for many calls of `propose`."""
+        self.need(Part.DECODER)
+        return self.engine.for_decoder(embedding)
+
     def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
         """All candidates for each object, as the engine gives them."""
+        self.need(Part.DECODER)
         self.counters.decodes += 1
         return self.engine.decode(embedding, prompts, multimask=True)
 
@@ -206,6 +233,7 @@ class Finder:
     ) -> tuple[str, list[Detections]]:
         """A frame's key, and what each phrase names in it ([H, W, 3] float32, 0..1)."""
         embedding = self.embedder.embed(frame)
+        self.embedder.need(Part.ENCODER)
         return embedding.key, self.detector.detect(embedding, phrases, threshold)
 
 

@@ -26,7 +26,7 @@ from ..results.compact_mask import CompactMask, compact
 from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frames
-from .segmenter import Embedder, Finder, MaskChoice, Segmenter
+from .segmenter import Embedder, Finder, MaskChoice, Part, Segmenter
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,7 @@ def draw_refined(
 ) -> list[list[Instance]]:
     """The masks of SAM 3's text head, drawn anew by its other head from the same embedding."""
     embedding = embedder.embed(frame.pixels, frame.key)
+    embedder.need(Part.DECODER)
     refined = [detector.refine(embedding, each) for each in found]
     return draw_own(refined, phrases, frame)
 

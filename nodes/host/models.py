@@ -18,6 +18,7 @@ from ...core.engines.base import Encoder
 from ...core.engines.detectors.base import load_detector
 from ...core.engines.families import BUILT_IN, Family
 from ...core.engines.files.checkpoints import find_family, weights_state
+from ...core.engines.lineage.prompted import PromptedEngine
 from ...core.engines.precision import Precision, encoder_dtype
 from ...core.engines.sam3.engine import Sam3Engine
 from ...core.engines.sam3.tokens import load_tokenizer
@@ -25,7 +26,7 @@ from ...core.engines.sam3.words import ConceptDetector
 from ...core.errors import CheckpointError
 from ...core.tasks.live_preview import Previewer
 from ...core.tasks.loading import load_segmenter
-from ...core.tasks.segmenter import Embedder, Finder, Segmenter, WordEmbedder
+from ...core.tasks.segmenter import Embedder, Finder, Part, Segmenter, WordEmbedder
 
 Handle = TypeVar("Handle", bound="ModelHandle")
 Worker = TypeVar("Worker", bound=Embedder)
@@ -39,11 +40,33 @@ class _Holder(nn.Module):
         self.model = model
 
 
+class _Weights:
+    """A model's weights on their way to the device; called before a part of the model works.
+
+    whole: the host's handle on all of them. Those that decode prompts have one of their own: on a
+    known image nothing else is loaded, and nothing evicted for it.
+    """
+
+    def __init__(self, engine: Encoder, module: nn.Module):
+        self.whole = _patcher(module)
+        self._parts = {part: (self.whole, engine.activation_bytes) for part in Part}
+        if isinstance(engine, PromptedEngine):
+            self._parts[Part.DECODER] = (_patcher(engine.decoder), engine.decoder_bytes)
+
+    def __call__(self, part: Part) -> None:
+        patcher, memory = self._parts[part]
+        # Every time, and whole: another node may have evicted the model, and plain modules cannot
+        # run half on the GPU.
+        comfy.model_management.load_models_gpu(
+            [patcher], memory_required=memory(), force_full_load=True
+        )
+        _finish_load(patcher)
+
+
 class ModelHandle(Generic[Worker]):
     """Weights under ComfyUI's memory management. Nothing is loaded until a node asks for it.
 
-    key: names the file and the precision. patcher: ComfyUI's handle on the weights, None before
-    loading and for engines without weights.
+    key: names the file and the precision.
     """
 
     def __init__(self, key: str, path: Path | None, precision: Precision):
@@ -51,27 +74,24 @@ class ModelHandle(Generic[Worker]):
         self._path = path
         self._precision = precision
         self._embedder: Worker | None = None
-        self.patcher: comfy.model_patcher.ModelPatcher | None = None
+        self._weights: _Weights | None = None
 
     @property
     def engine(self) -> Encoder | None:
         return self._embedder.engine if self._embedder else None
 
+    @property
+    def patcher(self) -> comfy.model_patcher.ModelPatcher | None:
+        """ComfyUI's handle on the weights, None before loading and for engines without weights."""
+        return self._weights.whole if self._weights else None
+
     def ready(self) -> Worker:
-        """The model ready for use on its device; loads it the first time."""
+        """The model, which moves to its device when it works; its file is read the first time."""
         if self._embedder is None:
             self._embedder = self._load()
-            module = self._embedder.engine.module
-            self.patcher = _patcher(module) if module is not None else None
-        if self.patcher is not None:
-            # Every time, and whole: another node may have evicted the model, and plain modules
-            # cannot run half on the GPU.
-            comfy.model_management.load_models_gpu(
-                [self.patcher],
-                memory_required=self._embedder.engine.activation_bytes(),
-                force_full_load=True,
-            )
-            _finish_load(self.patcher)
+            engine = self._embedder.engine
+            if engine.module is not None:
+                self._weights = self._embedder.need = _Weights(engine, engine.module)
         return self._embedder
 
     def _load(self) -> Worker:
@@ -132,11 +152,11 @@ class SegmentModel(ModelHandle[Segmenter]):
         return BUILT_IN if self._path is None else find_family(self._path)
 
     def segmenter(self) -> Segmenter:
-        """The model ready for use on its device; loads it the first time."""
+        """The model, as `ready` gives it."""
         return self.ready()
 
     def finder(self, path: Path | None) -> Finder:
-        """What understands words, ready for use on its device.
+        """What understands words, as `ready` gives it.
 
         path: a detector's folder, as for `detector`; None for this model's own text head, which
         SAM 3 has. Raises CheckpointError for a folder that cannot be read, for weights without text

@@ -64,9 +64,22 @@ class PromptedEngine(ImageModel):
         for parameter in self.module.parameters(recurse=False):
             parameter.data = parameter.data.float()
 
+    @property
+    def decoder(self) -> nn.Module:
+        """The parts that decode prompts, which may be elsewhere than the encoders."""
+        parts = self.module.named_children()
+        return nn.ModuleDict({name: part for name, part in parts if name in _DECODER_PARTS})
+
+    def decoder_bytes(self) -> int:
+        return DECODER_BYTES
+
+    @property
+    def _decoder_device(self) -> torch.device:
+        return next(self.module.mask_decoder.parameters()).device
+
     def for_decoder(self, embedding: Embedding) -> Embedding:
         """What decoding reads of an embedding, on the model's device."""
-        return embedding.to(self._device)
+        return embedding.to(self._decoder_device)
 
     @torch.inference_mode()
     def decode(
@@ -84,7 +97,7 @@ class PromptedEngine(ImageModel):
         for index, prompt in enumerate(prompts):
             groups.setdefault(self._group_key(prompt), []).append(index)
         results: dict[int, Candidates] = {}
-        limit = _CPU_OBJECTS if self._device.type == "cpu" else _GPU_OBJECTS
+        limit = _CPU_OBJECTS if self._decoder_device.type == "cpu" else _GPU_OBJECTS
         for group in groups.values():
             for members in (group[i : i + limit] for i in range(0, len(group), limit)):
                 chosen = self._model_prompts([prompts[i] for i in members], embedding.size)
@@ -130,8 +143,8 @@ class PromptedEngine(ImageModel):
         scale = torch.tensor(self._scale(size), dtype=torch.float64)
         points = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1, 2) * scale
         return (
-            points.float().to(self._device),
-            torch.tensor(labels, dtype=torch.int32).to(self._device),
+            points.float().to(self._decoder_device),
+            torch.tensor(labels, dtype=torch.int32).to(self._decoder_device),
         )
 
     def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
@@ -140,7 +153,9 @@ class PromptedEngine(ImageModel):
 
     def _mask_logits(self, prompts: Sequence[ObjectPrompt]) -> Tensor | None:
         """Mask prompts as low-resolution logits [N, 1, S/4, S/4] float32, None without masks."""
-        masks = [prompt.mask.to(self._device) for prompt in prompts if prompt.mask is not None]
+        masks = [
+            prompt.mask.to(self._decoder_device) for prompt in prompts if prompt.mask is not None
+        ]
         if not masks:
             return None
         return (self._low_resolution(torch.stack(masks))[:, None] * 2.0 - 1.0) * MASK_LOGIT

@@ -78,7 +78,7 @@ class SamEngine(PromptedEngine):
         self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         sparse, dense = self._embed_prompts(prompts)
-        features = [level.to(self._device).float() for level in embedding.features]
+        features = [level.float() for level in self.for_decoder(embedding).features]
         return self._decode_tokens(
             features, sparse, dense.expand(len(prompts), -1, -1, -1), multimask
         )

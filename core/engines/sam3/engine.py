@@ -91,11 +91,11 @@ class Sam3Engine(sam2.Sam2Engine):
         refined = torch.empty_like(logits)
         for start in range(0, len(boxes), _REFINED):
             part = slice(start, start + _REFINED)
-            points = corners[part].to(self._device)
+            points = corners[part].to(self._decoder_device)
             prompts = ModelPrompts(
                 points,
-                labels.expand(len(points), -1).to(self._device),
-                logits[part, None].to(self._device),
+                labels.expand(len(points), -1).to(self._decoder_device),
+                logits[part, None].to(self._decoder_device),
                 has_boxes=True,
             )
             masks, _ = self.predict(embedding, prompts, multimask=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -150,3 +151,20 @@ def test_many_objects_are_decoded_in_small_groups(segmenter):
     for one, other in zip(together, alone, strict=True):
         assert one.label == other.label
         assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sam", "sam_hq", "edgetam", "sam2"])
+def test_a_known_image_needs_no_encoder(name):
+    """Its weights may be anywhere, here where they have no numbers."""
+    segmenter = Segmenter(engine_of(name))
+    frame = _frame()
+    prompts = [CLICK, PAIR, BOX, MASK]
+    wanted = segmenter.segment(frame, prompts)
+    gone = Segmenter(copy.copy(segmenter.engine))
+    gone.cache = segmenter.cache
+    gone.engine.module = copy.deepcopy(segmenter.engine.module)
+    for encoder in gone.engine.encoders:
+        getattr(gone.engine.module, encoder).to("meta")
+    for found, known in zip(gone.segment(frame, prompts), wanted, strict=True):
+        assert found.score == known.score
+        assert torch.equal(found.mask.pixels(), known.mask.pixels())

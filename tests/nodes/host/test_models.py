@@ -28,8 +28,9 @@ def test_a_second_node_on_the_same_image_encodes_nothing():
     assert first.segmenter().counters.encodes == 1
 
 
-def test_every_run_asks_the_host_for_the_whole_model(monkeypatch):
-    """Another node may have evicted it, and plain modules cannot run half on the GPU."""
+@pytest.fixture
+def loads(monkeypatch):
+    """What the host is asked for: handles on weights, and options."""
     calls = []
     load_models = comfy.model_management.load_models_gpu
 
@@ -38,14 +39,30 @@ def test_every_run_asks_the_host_for_the_whole_model(monkeypatch):
         load_models(patchers, **options)
 
     monkeypatch.setattr(comfy.model_management, "load_models_gpu", record)
+    return calls
+
+
+def test_every_run_asks_the_host_for_what_works(loads):
+    """Another node may have evicted it, and plain modules cannot run half on the GPU."""
     model = load()
     segment_points(model, noise())
+    engine = model.engine
+    (whole, of_whole), (decoder, of_decoder) = loads
+    assert whole == [model.patcher]
+    assert of_whole == {"force_full_load": True, "memory_required": engine.activation_bytes()}
+    assert of_decoder == {"force_full_load": True, "memory_required": engine.decoder_bytes()}
+    assert 0 < of_decoder["memory_required"] < of_whole["memory_required"]
+    parts = {id(weight) for weight in decoder[0].model.parameters()}
+    assert parts == {id(weight) for weight in engine.decoder.parameters()}
+
+
+def test_a_later_click_asks_for_nothing_but_the_decoder(loads):
+    model = load()
+    segment_points(model, noise())
+    _, (decoder, _) = loads
+    loads.clear()
     segment_points(model, noise(), "[[5, 6]]")
-    assert len(calls) == 2
-    for patchers, options in calls:
-        assert patchers == [model.patcher]
-        assert options["force_full_load"] is True
-        assert options["memory_required"] == model.engine.activation_bytes() > 0
+    assert [patchers for patchers, _ in loads] == [decoder]
 
 
 def test_nothing_outlives_its_last_handle():
