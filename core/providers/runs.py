@@ -201,6 +201,8 @@ class _Run:
                     result.set_result(found)
                 elif not isinstance(found, asyncio.CancelledError):
                     result.set_exception(found)
+                # What is still under way needs no image, and may take an hour.
+                del self._image
                 await self._end()
 
     async def _end(self) -> None:
@@ -286,7 +288,8 @@ class _Run:
                 self.progress.notes.pop(call.slot, None)
         try:
             with fetched.reading():
-                return await background.read(partial(self._read, fetched, call.frame))
+                frame = self._image[call.frame]
+                return await background.read(partial(self._read, fetched, frame, call.frame))
         except CallFailed as error:
             self.failures[call.slot] = error.failure
             return ReadAnswer([])
@@ -297,8 +300,7 @@ class _Run:
         else:
             self.failures[call.slot] = failure
 
-    def _read(self, fetched: Fetched, index: int) -> ReadAnswer:
-        frame = self._image[index]
+    def _read(self, fetched: Fetched, frame: Tensor, index: int) -> ReadAnswer:
         return self._read_answer(fetched.parsed, fetched.request, frame, index, self._asked)
 
     async def _fetch(self, call: PlannedCall, encode: _Once) -> Fetched | None:

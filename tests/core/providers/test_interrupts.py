@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+import weakref
+
 import pytest
 from segment_anywhere.core.providers import runs, transport
+from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.runs import Hooks, RunLimits
 
 from tests.support.asks import QUICK, ask_for, run, square_image
-from tests.support.servers import SERVERS
+from tests.support.servers import SERVERS, faults
 
 
 class Interrupted(BaseException):
@@ -102,3 +108,20 @@ def test_what_breaks_in_the_runs_own_thread_reaches_the_host(serve, monkeypatch)
     monkeypatch.setattr(transport.Transport, "__aenter__", broken)
     with pytest.raises(OSError, match="no more files"):
         run(ask_for(server, "segmind"))
+
+
+def test_an_answer_that_is_still_to_come_keeps_no_image_in_memory(serve):
+    server, answer = serve("segmind"), threading.Event()
+    server.faults.append(faults.held(answer))
+    image = square_image()
+    alive = weakref.ref(image)
+    with pytest.raises(ProviderError, match="no result within"):
+        run(ask_for(server, "segmind"), image, limits=RunLimits(1, 0.3, QUICK.transport))
+    del image
+    deadline = time.monotonic() + 30
+    while alive() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    assert alive() is None
+    assert not answer.is_set()
+    answer.set()

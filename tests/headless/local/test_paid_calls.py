@@ -19,6 +19,12 @@ from tests.support.servers.__main__ import environment
 from tests.support.servers.segmind import SegmindServer
 
 INTERRUPTED = 130
+# A program that runs in the background of a shell is deaf to Ctrl-C, and so are those it starts.
+LISTENING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_path("run_workflow.py", run_name="__main__")
+"""
 Run = subprocess.Popen[str]
 
 
@@ -32,7 +38,7 @@ def server() -> Iterator[SegmindServer]:
 def start(server: SegmindServer, tmp_path: Path) -> Callable[[], Run]:
     """Starts the command line on Segmind's workflow, with its home in the test's own folder."""
     variables = {**os.environ, **environment({"segmind": server}), "COMFYUI_PATH": str(tmp_path)}
-    command = [sys.executable, "run_workflow.py", "workflows/api/remote_segmind.json"]
+    command = [sys.executable, "-c", LISTENING, "workflows/api/remote_segmind.json"]
     command += ["--image", "workflows/images/dahlia.jpg", "--out", str(tmp_path / "out")]
     return lambda: subprocess.Popen(
         command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
