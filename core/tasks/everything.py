@@ -166,6 +166,7 @@ def segment_images(
     """All regions of a batch of images, IMAGE [B, H, W, C]; step and errors as in
     `segment_everything`."""
     batch, height, width = image_size(image)
+    segmenter.cache.begin_run()
     instances: list[Instance] = []
     for index in range(batch):
         instances += segment_everything(segmenter, rgb_frame(image, index), settings, index, step)

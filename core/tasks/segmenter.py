@@ -118,6 +118,7 @@ class Segmenter(Embedder):
         none where the model finds nothing. A frame without prompts is embedded all the same, so
         that the first prompt is fast.
         """
+        self.cache.begin_run()
         found = self.find(self.embed(frame), prompts, choice, index)
         return list(chain.from_iterable(found))
 
@@ -215,6 +216,7 @@ def segment_frames(
 
     frames: each with its place in the batch, [H, W, 3] float32, 0..1. prompts: of every place.
     """
+    segmenter.cache.begin_run()
     for index, frame in frames:
         embedding = segmenter.embed(frame)
         found = segmenter.find(embedding, prompts[index], choice, index)

@@ -129,6 +129,7 @@ def _draw_frames(
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
     detector = finder.detector
+    finder.embedder.cache.begin_run()
     seen = (_look(finder, frame, index, query) for index, frame in frames())
     if not is_redrawn(detector, family, refine):
         draw = draw_own
@@ -141,7 +142,9 @@ def _draw_frames(
             keys.append(frame.key)
             found.append(detections)
         # The engine after the detector: a small GPU may have room for one of the two.
-        draw = partial(draw_from_boxes, load_segmenter())
+        segmenter = load_segmenter()
+        segmenter.cache.begin_run()
+        draw = partial(draw_from_boxes, segmenter)
         seen = (
             (SeenFrame(pixels, index, keys[index]), found[index])
             for index, pixels in frames(step=1, steps=2)

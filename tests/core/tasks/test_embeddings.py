@@ -23,12 +23,18 @@ def test_the_key_goes_with_pixels_and_shape():
     assert frame_key(transposed) == frame_key(transposed.contiguous())
 
 
+def _put(cache: EmbeddingCache, key: str, count: int = 10) -> None:
+    """In a run of its own."""
+    cache.begin_run()
+    cache.put(key, _embedding(count))
+
+
 def test_the_oldest_unused_goes_first():
     cache = EmbeddingCache(max_bytes=25)
-    cache.put("a", _embedding())
-    cache.put("b", _embedding())
+    _put(cache, "a")
+    _put(cache, "b")
     assert cache.get("a") is not None
-    cache.put("c", _embedding())
+    _put(cache, "c")
     assert cache.get("b") is None
     assert cache.get("a") is not None
     assert cache.get("c") is not None
@@ -37,10 +43,22 @@ def test_the_oldest_unused_goes_first():
 
 def test_the_newest_stays_even_where_it_exceeds_the_bound():
     cache = EmbeddingCache(max_bytes=25)
-    cache.put("a", _embedding())
-    cache.put("huge", _embedding(100))
+    _put(cache, "a")
+    _put(cache, "huge", 100)
     assert len(cache) == 1
     assert cache.get("huge") is not None
+
+
+def test_of_a_batch_that_is_too_large_the_first_are_kept():
+    cache = EmbeddingCache(max_bytes=25)
+    _put(cache, "of an earlier run")
+    for _ in range(2):
+        cache.begin_run()
+        known = [cache.get(name) is not None for name in "abcd"]
+        for name in "abcd":
+            cache.put(name, _embedding())
+    assert known == [True, True, False, False]
+    assert cache.nbytes == 20
 
 
 def test_a_key_put_twice_is_held_once():
