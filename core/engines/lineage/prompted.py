@@ -20,8 +20,8 @@ from ..image_model import ImageModel
 MASK_LOGIT = 10.0
 # Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
 _CPU_OBJECTS, _GPU_OBJECTS = 4, 16
-# About 30 MB of activations for each object at the official size.
-DECODER_BYTES = 2**29
+# Beside a model's own: an image of 4K on its way to the encoder, and a mask of 4K from the decoder.
+FRAME_BYTES, _MASK_BYTES = 2**27, 2**26
 # The parts of the models that decode prompts.
 _DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
 # The corners of a box among the labels of points; clicks are 0 and 1.
@@ -56,6 +56,9 @@ class PromptedEngine(ImageModel):
 
     encoders: tuple[str, ...] = ("vision_encoder",)
     """The parts of the model that run in `dtype`."""
+    decoder_numbers: int
+    """Numbers in fp32 that decoding an object holds at a time, for each pixel of its mask as the
+    model draws it."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
         super().__init__(model, dtype)
@@ -71,7 +74,13 @@ class PromptedEngine(ImageModel):
         return nn.ModuleDict({name: part for name, part in parts if name in _DECODER_PARTS})
 
     def decoder_bytes(self) -> int:
-        return DECODER_BYTES
+        """An estimate of the memory that decoding takes beside the weights."""
+        return _GPU_OBJECTS * 4 * self.decoder_numbers * self._mask_side**2 + _MASK_BYTES
+
+    @property
+    def _mask_side(self) -> int:
+        """Of the model's own masks, in pixels."""
+        raise NotImplementedError
 
     @property
     def _decoder_device(self) -> torch.device:

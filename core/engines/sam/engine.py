@@ -21,7 +21,7 @@ from ..base import Embedding
 from ..image_model import Statistics
 from ..lineage import weights
 from ..lineage.layouts import both_positions
-from ..lineage.prompted import DECODER_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
 
@@ -43,6 +43,7 @@ class SamEngine(PromptedEngine):
     """
 
     family = "sam"
+    decoder_numbers = 140
     module: SamModel | SamHQModel
     # ImageNet's, of pixels in 0..255, as the official model holds them.
     statistics = Statistics((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -120,8 +121,12 @@ class SamEngine(PromptedEngine):
         return width / size[1], height / size[0]
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
-        side = self._image_size // 4
+        side = self._mask_side
         return _pad(resize_mask(masks, _fit((masks.shape[1], masks.shape[2]), side)), side)
+
+    @property
+    def _mask_side(self) -> int:
+        return self._image_size // 4
 
     def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample logits [K, h, w] to the model's square, cut off its padding, and bring the rest
@@ -131,11 +136,12 @@ class SamEngine(PromptedEngine):
         return super().to_logits(square[:, :height, :width], size)
 
     def activation_bytes(self) -> int:
-        """The encoder's MLP, its hidden layer twice and a few maps of its width, and the bias."""
+        """The encoder's MLP, its hidden layer twice and a few maps of its width, and the bias, of
+        which there are two for a moment."""
         config = self._config.vision_config
         tokens = (self._image_size // config.patch_size) ** 2
         maps = tokens * (2 * config.mlp_dim + 4 * config.hidden_size) * self._dtype.itemsize
-        return maps + bias_bytes(tokens, self._dtype, self._device) + DECODER_BYTES
+        return maps + 2 * bias_bytes(tokens, self._dtype, self._device) + FRAME_BYTES
 
 
 def from_official(state: Mapping[str, Tensor], dtype: torch.dtype) -> SamEngine:

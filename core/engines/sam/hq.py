@@ -28,6 +28,7 @@ class SamHqEngine(sam.SamEngine):
     """
 
     family = "sam_hq"
+    decoder_numbers = 190
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """SAM's map at 1/16 of the model's input, and one at 1/4 for the high-quality mask, both in

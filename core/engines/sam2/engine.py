@@ -17,7 +17,7 @@ from ...tensors import resize_mask
 from ..base import Embedding
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
-from ..lineage.prompted import DECODER_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
 from .encoder import streamline
 from .layout import VIDEO_PARTS, infer_decoder, infer_trunk, to_transformers
 
@@ -32,6 +32,7 @@ class Sam2Engine(PromptedEngine):
     """A SAM 2 model: the image encoder in `dtype`, the prompt encoder and mask decoder in fp32."""
 
     family = "sam2"
+    decoder_numbers = 170
     module: Sam2Model | Sam3TrackerModel
 
     def __init__(self, model: Sam2Model | Sam3TrackerModel, dtype: torch.dtype):
@@ -98,14 +99,22 @@ class Sam2Engine(PromptedEngine):
         return self._image_size / width, self._image_size / height
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
-        height, width = self.module.prompt_encoder.mask_input_size
-        return resize_mask(masks, (height, width))
+        return resize_mask(masks, (self._mask_side, self._mask_side))
+
+    @property
+    def _mask_side(self) -> int:
+        return self.module.prompt_encoder.mask_input_size[0]
 
     def activation_bytes(self) -> int:
-        """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input."""
+        """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input.
+
+        Where it is narrow, two of the neck's in fp32 do, of which the decoder's maps are made.
+        """
         width = self._config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
-        return 16 * tokens * width * self._dtype.itemsize + DECODER_BYTES
+        stage = 16 * width * self._dtype.itemsize
+        neck = 2 * self._config.vision_config.fpn_hidden_size * 4
+        return tokens * max(stage, neck) + FRAME_BYTES
 
 
 def from_official(

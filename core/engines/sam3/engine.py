@@ -21,7 +21,7 @@ from ...errors import CheckpointError
 from ..base import Embedding
 from ..image_model import Statistics
 from ..lineage import weights
-from ..lineage.prompted import BOX_LABELS, DECODER_BYTES, ModelPrompts
+from ..lineage.prompted import BOX_LABELS, FRAME_BYTES, ModelPrompts
 from ..sam2 import engine as sam2
 from . import layout as sam3_layout
 
@@ -111,7 +111,7 @@ class Sam3Engine(sam2.Sam2Engine):
         16 times its tokens. The text head's decoder of masks takes as much again, in fp32."""
         tokens = (self._image_size // self._backbone.patch_size) ** 2
         finest = 16 * tokens * self._backbone.hidden_size // 4
-        return 4 * finest * (self._dtype.itemsize + 4) + DECODER_BYTES
+        return 4 * finest * (self._dtype.itemsize + 4) + FRAME_BYTES
 
 
 def from_official(
