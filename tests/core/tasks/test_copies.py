@@ -1,0 +1,203 @@
+"""What goes between the host and a GPU for each thing that is asked: copies, bytes and waits.
+
+Bytes are those of small models and of an image of 72x96.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from segment_anywhere.core.engines.detectors.base import load_detector
+from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
+from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
+from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
+from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
+from segment_anywhere.core.tasks.live_preview import Previewer
+from segment_anywhere.core.tasks.segmenter import Finder, MaskChoice, Segmenter, WordEmbedder
+from segment_anywhere.core.tasks.words import draw_own, draw_refined
+from segment_anywhere.core.tensors import rgb_frames
+from torch import Tensor
+
+from tests.support.needs import needs_sam3
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import Reference
+from tests.support.pretended import Pretended, copies, placed
+from tests.support.traffic import Counts, Traffic
+from tests.support.word_models import MAKERS
+
+SIZE = (72, 96)
+FRAME = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
+IMAGE_ON_DEVICE = Pretended(FRAME[None])
+CLICK = ObjectPrompt("click", (Point(20, 30),))
+MASK_ON_DEVICE = ObjectPrompt("mask", mask=Pretended(torch.ones(SIZE)))
+BOXES = [ObjectPrompt("box", box=Box(x, x / 2, x + 30, x / 2 + 30)) for x in range(64)]
+# 64 clicks in two decoder runs, of whose masks EdgeTAM's all pass.
+GRID = GridSettings(8, score_threshold=1e-9, stability_threshold=1e-9)
+# As on most GPUs.
+DTYPE = torch.bfloat16
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+def _encode(segmenter: Segmenter) -> None:
+    segmenter.embed(FRAME)
+
+
+def _click(segmenter: Segmenter) -> None:
+    segmenter.segment(FRAME, [CLICK])
+
+
+def _click_there(segmenter: Segmenter) -> None:
+    """In an image that is on the device."""
+    for _, frame in rgb_frames(IMAGE_ON_DEVICE):
+        segmenter.segment(frame, [CLICK])
+
+
+def _mask_there(segmenter: Segmenter) -> None:
+    segmenter.segment(FRAME, [MASK_ON_DEVICE])
+
+
+def _boxes(segmenter: Segmenter) -> None:
+    assert len(segmenter.segment(FRAME, BOXES)) == len(BOXES)
+
+
+def _everything(segmenter: Segmenter) -> None:
+    segment_everything(segmenter, FRAME, GRID)
+
+
+def _dog(finder: Finder) -> None:
+    finder.find(FRAME, ["dog"], 0.0)
+
+
+def _circle(finder: Finder) -> None:
+    finder.find(FRAME, ["red circle"], 0.0)
+
+
+def _both(finder: Finder) -> None:
+    finder.find(FRAME, ["dog", "red circle"], 0.0)
+
+
+def _draw(finder: Finder) -> None:
+    """The masks of a phrase's 16 best objects."""
+    (found,) = finder.find(FRAME, ["dog"], 0.0)
+    draw_own([found.first(16)], ["dog"], FRAME, 0)
+
+
+def _draw_anew(finder: Finder) -> None:
+    (found,) = finder.find(FRAME, ["dog"], 0.0)
+    draw_refined(finder.embedder, finder.detector, [found.first(16)], ["dog"], FRAME, 0)
+
+
+# A model, what it has done before, and what is then asked. The most that may be copied for that to
+# the device, in times and bytes, and to the host, and how often the host may wait: these numbers
+# may only fall.
+PROMPTS = [
+    ("sam", _nothing, _encode, Counts(3, 147480, 1, 16384, 1)),
+    ("sam_hq", _nothing, _encode, Counts(3, 147480, 2, 49152, 2)),
+    ("sam2", _nothing, _encode, Counts(3, 82968, 3, 65536, 3)),
+    pytest.param("sam3", _nothing, _encode, Counts(3, 82968, 4, 55296, 4), marks=needs_sam3),
+    ("sam", _encode, _click, Counts(6, 16420, 3, 6940, 1)),
+    ("sam_hq", _encode, _click, Counts(8, 49212, 3, 6924, 1)),
+    ("sam2", _encode, _click, Counts(8, 65572, 3, 6940, 0)),
+    pytest.param("sam3", _encode, _click, Counts(9, 55332, 3, 6940, 0), marks=needs_sam3),
+    ("sam2", _encode, _click_there, Counts(8, 65572, 4, 89884, 1)),
+    ("sam2", _encode, _mask_there, Counts(8, 65584, 4, 13836, 0)),
+    ("sam", _encode, _boxes, Counts(201, 19456, 192, 443136, 4)),
+    ("sam2", _encode, _boxes, Counts(203, 68608, 192, 443136, 0)),
+    ("edgetam", _encode, _everything, Counts(20, 131936, 6, 3149568, 10)),
+]
+WORDS = [
+    ("sam3", _dog, _circle, Counts(5, 19688, 1, 1152, 9)),
+    ("sam3", _dog, _dog, Counts(4, 18848, 0, 0, 7)),
+    ("sam3", _dog, _draw, Counts(4, 18848, 17, 110656, 7)),
+    ("sam3", _dog, _draw_anew, Counts(12, 92592, 17, 110656, 7)),
+    ("grounding-dino", _both, _both, Counts(7, 21664, 2, 960, 4)),
+    ("owlv2", _dog, _circle, Counts(4, 4288, 3, 1408, 1)),
+    ("owlv2", _dog, _dog, Counts(2, 4224, 2, 1280, 0)),
+    ("clipseg", _dog, _circle, Counts(6, 7296, 2, 36992, 1)),
+    ("clipseg", _dog, _dog, Counts(4, 7232, 1, 36864, 0)),
+]
+
+
+def _traffic(
+    subject: Segmenter | Finder, before: Callable[..., None], work: Callable[..., None]
+) -> Traffic:
+    with copies():
+        before(subject)
+    with copies() as seen:
+        work(subject)
+    return seen
+
+
+@functools.cache
+def _engine(family: str) -> PromptedEngine:
+    return placed(Reference(FIXTURES / f"{family}_parity").engine(DTYPE))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("detectors")
+    for name in ("grounding-dino", "owlv2", "clipseg"):
+        MAKERS[name](root / name)
+    return root
+
+
+def _finder(name: str, folders: Path) -> Finder:
+    """A detector that knows no phrase yet."""
+    if name == "sam3":
+        tokenizer = load_tokenizer([FIXTURES / "sam3_parity"])
+        return Finder(Segmenter(_engine(name)), ConceptDetector(_engine(name), tokenizer))
+    detector = placed(load_detector(folders / name, DTYPE))
+    return Finder(WordEmbedder(detector), detector)
+
+
+@pytest.mark.parametrize(("family", "before", "work", "most"), PROMPTS)
+def test_prompts(family, before, work, most):
+    seen = _traffic(Segmenter(_engine(family)), before, work)
+    assert seen.counts <= most, f"{seen.counts}\n{seen}"
+
+
+@pytest.mark.skipif(
+    not hasattr(transformers, "Sam3Model"), reason="transformers 4 copies and waits more by itself"
+)
+@pytest.mark.parametrize(("name", "before", "work", "most"), WORDS)
+def test_words(name, before, work, most, folders):
+    seen = _traffic(_finder(name, folders), before, work)
+    assert seen.counts <= most, f"{seen.counts}\n{seen}"
+
+
+def test_a_preview_asks_nothing_of_the_device():
+    segmenter = Segmenter(_engine("sam2"))
+    (sockets,) = read_sockets(PromptInputs(), 1, SIZE)
+    with copies():
+        previewer = Previewer(segmenter)
+        key = previewer.remember(segmenter.embed(FRAME).key, sockets)
+    with copies() as seen:
+        previewer.preview(key, "[[20, 30]]", MaskChoice.BEST, SIZE[1])
+    assert not seen.events, str(seen)
+
+
+def test_a_question_about_every_mask_is_noticed(monkeypatch):
+    """A `bool()` in a loop, planted where masks are made."""
+    engine = _engine("sam2")
+    to_logits = engine.to_logits
+
+    def ask(logits: Tensor, size: tuple[int, int]) -> Tensor:
+        large = to_logits(logits, size)
+        assert [each for each in large if bool(each.any())]
+        return large
+
+    usual = _traffic(Segmenter(engine), _encode, _boxes).counts
+    monkeypatch.setattr(engine, "to_logits", ask)
+    asking = _traffic(Segmenter(engine), _encode, _boxes).counts
+    assert asking.syncs == usual.syncs + len(BOXES)
+    assert not asking <= usual
