@@ -25,7 +25,7 @@ from segment_anywhere.core.tasks.segmenter import Finder, MaskChoice, Segmenter,
 from segment_anywhere.core.tasks.words import Refine, segment_words
 from torch import Tensor
 
-from tests.support.engines import MODELS
+from tests.support.engines import MODELS, engine_of
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import Reference
@@ -112,6 +112,15 @@ def test_prompts(family, work, dtype, place):
     with copies() as seen:
         found = work(Segmenter(segmenter.engine), place)
     assert seen.events
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("work", [_answers, _picture])
+def test_the_engine_without_weights(work):
+    """It stays on the CPU, wherever images and masks are."""
+    expected = work(Segmenter(engine_of("grabcut")), HOST)
+    with copies():
+        found = work(Segmenter(engine_of("grabcut")), DEVICE)
     torch.testing.assert_close(found, expected, atol=0, rtol=0)
 
 
