@@ -225,7 +225,7 @@ def _propose(
     scores = torch.cat([each.scores for each in candidates])
     # The scores come before the upsampling, which costs most of what is not the decoder.
     if settings.score_threshold > 0:
-        good = scores > settings.score_threshold
+        good = (scores > settings.score_threshold).nonzero()[:, 0]
         logits, scores = logits[good], scores[good]
     kept, boxes = [], []
     for part in _parts(logits, crop.size):
@@ -233,8 +233,10 @@ def _propose(
         found += found.new_tensor((crop.left, crop.top, crop.left, crop.top))
         kept.append(stable & ~_is_cut(found, crop, size))
         boxes.append(found)
-    rows = torch.cat(kept) if kept else torch.zeros(0, dtype=torch.bool, device=logits.device)
-    boxes = torch.cat(boxes) if boxes else logits.new_zeros((0, 4))
+    if not kept:
+        return _Proposals(logits[:0].cpu(), scores[:0].cpu(), torch.zeros(0, 4))
+    # As numbers of rows, which a device looks for once and not for each tensor.
+    rows, boxes = torch.cat(kept).nonzero()[:, 0], torch.cat(boxes)
     return _Proposals(logits[rows].cpu(), scores[rows].cpu(), boxes[rows].cpu())
 
 

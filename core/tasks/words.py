@@ -22,7 +22,7 @@ from ..engines.files.catalogue import DETECTORS, Entry
 from ..prompts.phrases import TextQuery
 from ..prompts.prompts import Box, ObjectPrompt, Point
 from ..results.combine import remove_unwanted
-from ..results.compact_mask import CompactMask, compact
+from ..results.compact_mask import compact_all
 from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frames
@@ -217,11 +217,13 @@ def draw_own(
 
     So memory grows with what is kept, and not with what the model proposes.
     """
+    every = (logits for each in found for logits in _own_logits(each))
+    masks = iter(compact_all(_upsample(logits, frame.size) for logits in every))
     return [
         [
             Instance(mask, score, phrase, frame.index)
-            for score, logits in zip(each.scores.tolist(), _own_logits(each), strict=True)
-            if (mask := _upsample(logits, frame.size))
+            for score in each.scores.tolist()
+            if (mask := next(masks))
         ]
         for each, phrase in zip(found, phrases, strict=True)
     ]
@@ -233,10 +235,10 @@ def _own_logits(found: Detections) -> Tensor:
     return found.logits
 
 
-def _upsample(logits: Tensor, size: tuple[int, int]) -> CompactMask:
-    """Logits [h, w], above 0 inside, to a mask of the size (H, W)."""
+def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits [h, w], above 0 inside, to a mask of the size (H, W): [H, W] bool."""
     large = F.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)
-    return compact(large[0, 0] > 0)
+    return large[0, 0] > 0
 
 
 def draw_refined(

@@ -79,7 +79,7 @@ def _answers(segmenter: Segmenter, place: torch.device) -> list[object]:
     prompts = [p if p.mask is None else replace(p, mask=p.mask.to(place)) for p in PROMPTS]
     fresh = segmenter.segment(frame, prompts, MaskChoice.BEST)
     kept = segmenter.segment(frame, prompts, MaskChoice.SMALLEST)
-    return [segmenter.cache.tensors(), _seen(fresh), _seen(kept)]
+    return [segmenter.embed(frame).features, _seen(fresh), _seen(kept)]
 
 
 def _regions(segmenter: Segmenter, place: torch.device) -> list[object]:
@@ -144,7 +144,7 @@ def _finder(name: str, folders: Path, dtype: torch.dtype = torch.float32) -> Fin
 
 def _detections(finder: Finder, threshold: float, place: torch.device) -> list[object]:
     """Of new phrases on a fresh embedding, then of known ones on that from the cache."""
-    runs = [finder.find(FRAME.to(place), PHRASES, threshold) for _ in range(2)]
+    runs = [finder.find(FRAME.to(place), PHRASES, threshold)[1] for _ in range(2)]
     assert any(map(len, runs[0]))
     return [[_on_host(each) for each in found] for found in runs]
 

@@ -146,7 +146,7 @@ def test_what_is_not_kept_is_gone():
     previewer, key = _prepare(segmenter)
     with pytest.raises(EmbeddingGone, match="Run the node once"):
         previewer.preview("unknown", CLICK, BEST, 64)
-    segmenter.embed(_frame(1))
+    segmenter.segment(_frame(1), [])
     with pytest.raises(EmbeddingGone):
         previewer.preview(key, CLICK, BEST, 64)
 
