@@ -251,6 +251,31 @@ def test_fingers_tap_drag_and_pinch(editor):
         assert len(editor.points) == 2
 
 
+@pytest.mark.one_frontend
+def test_a_picture_that_comes_late_is_shown(editor):
+    """Nobody tells of it, and no hand comes near."""
+    # Long after the editor has looked for what it does hear of.
+    editor.page.wait_for_timeout(3500)
+    green = editor.colour(10, 10)
+    editor.page.evaluate(
+        """([width, height]) => {
+          const canvas = new OffscreenCanvas(width, height);
+          const context = canvas.getContext("2d");
+          context.fillStyle = "rgb(20, 40, 220)";
+          context.fillRect(0, 0, width, height);
+          return canvas.convertToBlob().then((blob) => {
+            const image = new Image();
+            image.src = URL.createObjectURL(blob);
+            const loader = app.graph.nodes.find((node) => node.type === "LoadImage");
+            loader.imgs = [image];
+          });
+        }""",
+        list(editor.image_size),
+    )
+    editor.wait(lambda: editor.colour(10, 10), (20, 40, 220))
+    assert green != (20, 40, 220)
+
+
 def test_another_size_keeps_the_points(editor):
     editor.click(160, 120)
     editor.page.evaluate(

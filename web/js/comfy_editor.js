@@ -28,7 +28,9 @@ const NODE_SIZE = [400, 640];
 const MIN_HEIGHT = 260;
 const ROUTE = "/segment_anywhere/preview";
 /** When to look again at the graph and the page, in milliseconds after a change. */
-const LOOK_AFTER = [0, 50, 300, 1000, 3000];
+const LOOK_AFTER = [0, 50, 300];
+/** And between two looks for what nobody tells of, such as another node's picture that has come. */
+const LOOK_EVERY = 1000;
 const ENCODE_NODE = "segment_anywhere_encode";
 /** Undo makes the node anew; what is no part of the workflow waits here, by the node's place. */
 /** @type {Map<string, { editor: EditorState, isTextShown: boolean }>} */
@@ -44,6 +46,8 @@ export class NodeEditor {
   #watched = new WeakSet();
   /** @type {ReturnType<typeof setTimeout>[]} */
   #timers = [];
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #heartbeat;
 
   /** @param {Host} host @param {ComfyNode} node @param {import("./comfy_places.js").Place} place */
   constructor(host, node, place) {
@@ -62,6 +66,7 @@ export class NodeEditor {
     this.editor.root.addEventListener("pointerenter", () => this.refresh());
     this.applySettings();
     this.refreshSoon();
+    this.#heartbeat = setInterval(() => this.refresh(), LOOK_EVERY);
   }
 
   /** Whether the editor is on the page where it should be. */
@@ -97,7 +102,7 @@ export class NodeEditor {
     this.editor.setSources(sourcesOf(app, api, node));
   }
 
-  /** The same once the graph has settled, and when pictures that load meanwhile may be there. */
+  /** The same at once, and when the graph has settled. */
   refreshSoon() {
     this.#timers.forEach(clearTimeout);
     this.#timers = LOOK_AFTER.map((delay) => setTimeout(() => this.refresh(), delay));
@@ -153,6 +158,7 @@ export class NodeEditor {
     chain(node, "onRemoved", () => {
       this.#keep();
       this.#timers.forEach(clearTimeout);
+      clearInterval(this.#heartbeat);
       this.editor.dispose();
     });
     this.#watch();
