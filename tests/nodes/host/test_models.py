@@ -114,3 +114,18 @@ def test_the_last_four_detectors_stay(tmp_path):
     store.get(folders[4], Precision.FP32)
     gc.collect()
     assert [each() is not None for each in kept] == [True, False, True, True]
+
+
+def test_weights_that_went_away_outside_of_a_run_work_in_the_next():
+    """ComfyUI runs nodes in inference mode, and serves POST /free between two of them without it.
+
+    Another number type stands for another device: both give the weights a new place.
+    """
+    model = load()
+    with torch.inference_mode():
+        before = segment_points(model, noise(), "[[5, 6]]").args[0]
+    model.patcher.model.to(torch.float64)
+    with torch.inference_mode():
+        model.patcher.model.to(torch.float32)
+        after = segment_points(model, noise(), "[[5, 6]]").args[0]
+    assert before.any() and torch.equal(after, before)
