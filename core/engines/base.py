@@ -159,8 +159,8 @@ class Engine(Encoder, Protocol):
         while nothing is encoded; None for an engine without any."""
         ...
 
-    def decoder_bytes(self) -> int:
-        """An estimate of the memory that decoding takes beside the weights."""
+    def decoder_bytes(self, objects: int) -> int:
+        """An estimate of the memory that decoding so many objects takes beside the weights."""
         ...
 
     def cpu_decoder(self) -> Engine:

@@ -44,11 +44,12 @@ class Part(Enum):
     DECODER = "decoder"
 
 
-Need = Callable[[Part], None]
-"""Called before a part of a model works, for whoever moves weights between devices."""
+Need = Callable[[Part, int], None]
+"""Called before a part of a model works on so many images or objects, for whoever moves weights
+between devices."""
 
 
-def nothing_moves(part: Part) -> None:
+def nothing_moves(part: Part, count: int) -> None:
     """The `Need` of a model whose weights stay where they are."""
 
 
@@ -86,7 +87,7 @@ class Embedder:
         key = key or frame_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
-            self.need(Part.ENCODER)
+            self.need(Part.ENCODER, 1)
             embedding = replace(self.engine.encode(frame), key=key)
             self.counters.encodes += 1
             _check_finite(embedding)
@@ -134,18 +135,18 @@ class Segmenter(Embedder):
         the frame's own where None."""
         if not prompts:
             return []
-        self.need(Part.DECODER)
+        self.need(Part.DECODER, len(prompts))
         candidates = self._decode(embedding, prompts, choice)
         return self._instances(prompts, candidates, choice, size or embedding.size, index)
 
     def for_decoder(self, embedding: Embedding) -> Embedding:
         """What decoding reads of an embedding, where it is read: for many calls of `propose`."""
-        self.need(Part.DECODER)
+        self.need(Part.DECODER, 1)
         return self.engine.for_decoder(embedding)
 
     def propose(self, embedding: Embedding, prompts: Sequence[ObjectPrompt]) -> list[Candidates]:
         """All candidates for each object, as the engine gives them."""
-        self.need(Part.DECODER)
+        self.need(Part.DECODER, len(prompts))
         self.counters.decodes += 1
         return self.engine.decode(embedding, prompts, multimask=True)
 
@@ -235,7 +236,7 @@ class Finder:
     ) -> tuple[str, list[Detections]]:
         """A frame's key, and what each phrase names in it ([H, W, 3] float32, 0..1)."""
         embedding = self.embedder.embed(frame)
-        self.embedder.need(Part.ENCODER)
+        self.embedder.need(Part.ENCODER, 1)
         return embedding.key, self.detector.detect(embedding, phrases, threshold)
 
 

@@ -250,7 +250,7 @@ def draw_refined(
 ) -> list[list[Instance]]:
     """The masks of SAM 3's text head, drawn anew by its other head from the same embedding."""
     embedding = embedder.embed(frame.pixels, frame.key)
-    embedder.need(Part.DECODER)
+    embedder.need(Part.DECODER, max(map(len, found), default=1))
     refined = [detector.refine(embedding, each) for each in found]
     return draw_own(refined, phrases, frame)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections import OrderedDict
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -40,6 +41,10 @@ class _Holder(nn.Module):
         self.model = model
 
 
+_WeightsAndBytes = tuple[comfy.model_patcher.ModelPatcher, Callable[[int], int]]
+"""Weights, and the bytes that working with them takes, by the number of images or objects."""
+
+
 class _Weights:
     """A model's weights on their way to the device; called before a part of the model works.
 
@@ -49,18 +54,24 @@ class _Weights:
 
     def __init__(self, engine: Encoder, module: nn.Module):
         self.whole = _patcher(module)
-        self._parts = {part: (self.whole, engine.activation_bytes) for part in Part}
+        whole = (self.whole, partial(_encoding_bytes, engine))
+        self._parts: dict[Part, _WeightsAndBytes] = {part: whole for part in Part}
         if isinstance(engine, PromptedEngine):
             self._parts[Part.DECODER] = (_patcher(engine.decoder), engine.decoder_bytes)
 
-    def __call__(self, part: Part) -> None:
+    def __call__(self, part: Part, count: int) -> None:
         patcher, memory = self._parts[part]
         # Every time, and whole: another node may have evicted the model, and plain modules cannot
         # run half on the GPU.
         comfy.model_management.load_models_gpu(
-            [patcher], memory_required=memory(), force_full_load=True
+            [patcher], memory_required=memory(count), force_full_load=True
         )
         _finish_load(patcher)
+
+
+def _encoding_bytes(engine: Encoder, count: int) -> int:
+    # Images go through the encoder one by one, however many there are.
+    return engine.activation_bytes()
 
 
 class ModelHandle(Generic[Worker]):

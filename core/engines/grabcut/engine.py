@@ -104,7 +104,7 @@ class GrabCutEngine:
 
     decoder = None
 
-    def decoder_bytes(self) -> int:
+    def decoder_bytes(self, objects: int) -> int:
         return 0
 
     def for_decoder(self, embedding: Embedding) -> Embedding:

@@ -73,9 +73,10 @@ class PromptedEngine(ImageModel):
         parts = self.module.named_children()
         return nn.ModuleDict({name: part for name, part in parts if name in _DECODER_PARTS})
 
-    def decoder_bytes(self) -> int:
-        """An estimate of the memory that decoding takes beside the weights."""
-        return _GPU_OBJECTS * 4 * self.decoder_numbers * self._mask_side**2 + _MASK_BYTES
+    def decoder_bytes(self, objects: int) -> int:
+        """An estimate of the memory that decoding so many objects takes beside the weights."""
+        numbers = min(objects, _GPU_OBJECTS) * self.decoder_numbers * self._mask_side**2
+        return 4 * numbers + _MASK_BYTES
 
     @property
     def _mask_side(self) -> int:

@@ -73,7 +73,7 @@ def test_an_engine_needs_what_it_says(name, dtype):
         encoding = _peak(lambda: engine._features(pixels))
         decoding = _peak(lambda: engine.predict(embedding, prompts, True))
         assert encoding <= engine.activation_bytes() - FRAME_BYTES
-        assert decoding <= engine.decoder_bytes() - _MASK_BYTES <= 1.5 * decoding
+        assert decoding <= engine.decoder_bytes(_GPU_OBJECTS) - _MASK_BYTES <= 1.5 * decoding
 
 
 def test_live_bytes_are_counted_once_and_given_back():

@@ -50,7 +50,7 @@ def test_every_run_asks_the_host_for_what_works(loads):
     (whole, of_whole), (decoder, of_decoder) = loads
     assert whole == [model.patcher]
     assert of_whole == {"force_full_load": True, "memory_required": engine.activation_bytes()}
-    assert of_decoder == {"force_full_load": True, "memory_required": engine.decoder_bytes()}
+    assert of_decoder == {"force_full_load": True, "memory_required": engine.decoder_bytes(1)}
     assert 0 < of_decoder["memory_required"] < of_whole["memory_required"]
     parts = {id(weight) for weight in decoder[0].model.parameters()}
     assert parts == {id(weight) for weight in engine.decoder.parameters()}
