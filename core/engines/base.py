@@ -153,16 +153,6 @@ class Engine(Encoder, Protocol):
         """Bring logits [K, h, w] to the image's size and threshold them: [K, H, W] bool."""
         ...
 
-    @property
-    def decoder(self) -> nn.Module | None:
-        """The weights that decoding uses, a part of `module` that may be elsewhere than the rest
-        while nothing is encoded; None for an engine without any."""
-        ...
-
-    def decoder_bytes(self, objects: int) -> int:
-        """An estimate of the memory that decoding so many objects takes beside the weights."""
-        ...
-
     def cpu_decoder(self) -> Engine:
         """An engine for a thread of its own that decodes on the CPU; it cannot encode.
 

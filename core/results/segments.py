@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..tensors import resize_mask, uses_opencv
 from ..threads import in_threads
-from .compact_mask import INSIDE, CompactMask, compact
+from .compact_mask import CompactMask, compact
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,6 @@ def _check(segments: Segments) -> None:
             f"segments: frames holds {int(segments.frames[outside][0])}; expected is 0 to "
             f"{segments.batch - 1}, a place in the batch of {segments.batch}."
         )
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """Tight boxes of [N, H, W] uint8 masks: [N, 4] float32 xyxy, see `CompactMask.box`."""
-    boxes = [compact(mask).box() for mask in masks]
-    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-
-
-def mask_areas(masks: Tensor) -> Tensor:
-    """Areas of [N, H, W] uint8 masks in pixels, counted from 128 up: [N] int64."""
-    areas = [int(torch.count_nonzero(mask >= INSIDE)) for mask in masks]
-    return torch.tensor(areas, dtype=torch.int64)
 
 
 def numbered(instances: Sequence[Instance], labels: Sequence[str] = ()) -> list[Instance]:

@@ -73,9 +73,9 @@ class Counters:
 class Embedder:
     """One model with its embedding cache. Not thread-safe, nor is the host's management."""
 
-    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES, need: Need = nothing_moves):
+    def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
         self.engine = engine
-        self.need = need
+        self.need: Need = nothing_moves
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
 

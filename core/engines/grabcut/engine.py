@@ -102,12 +102,8 @@ class GrabCutEngine:
         small = torch.from_numpy(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
         return Embedding((small,), (height, width))
 
-    decoder = None
-
-    def decoder_bytes(self, objects: int) -> int:
-        return 0
-
     def for_decoder(self, embedding: Embedding) -> Embedding:
+        """The same: there is no device to bring it to."""
         return embedding
 
     def decode(

@@ -69,7 +69,8 @@ class PromptedEngine(ImageModel):
 
     @property
     def decoder(self) -> nn.Module:
-        """The parts that decode prompts, which may be elsewhere than the encoders."""
+        """The parts that decode prompts: these may be on another device than the encoders, as long
+        as nothing is encoded."""
         parts = self.module.named_children()
         return nn.ModuleDict({name: part for name, part in parts if name in _DECODER_PARTS})
 

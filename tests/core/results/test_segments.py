@@ -15,7 +15,6 @@ from segment_anywhere.core.results.segments import (
     Segments,
     bounding_boxes,
     compact_soft,
-    mask_boxes,
     match_segments,
     numbered,
     take,
@@ -103,10 +102,10 @@ def test_soft_masks_are_rounded_to_the_nearest_step():
     top=st.integers(0, 4), left=st.integers(0, 6), height=st.integers(1, 3), width=st.integers(1, 3)
 )
 def test_boxes_are_tight(top, left, height, width):
-    mask = torch.zeros((1, *SIZE), dtype=torch.uint8)
-    mask[0, top : top + height, left : left + width] = 255
+    mask = torch.zeros(SIZE, dtype=torch.uint8)
+    mask[top : top + height, left : left + width] = 255
     right, bottom = min(left + width, SIZE[1]), min(top + height, SIZE[0])
-    assert mask_boxes(mask).tolist() == [[left, top, right, bottom]]
+    assert compact(mask).box() == (left, top, right, bottom)
 
 
 def test_soft_edges_do_not_widen_a_box():
@@ -114,8 +113,8 @@ def test_soft_edges_do_not_widen_a_box():
     mask[0, 1:5, 1:5] = 100
     mask[0, 2:4, 2:4] = 255
     mask[1, 1:5, 1:5] = 100
-    boxes = mask_boxes(mask)
-    assert boxes.tolist() == [[2, 2, 4, 4], [1, 1, 5, 5], [0, 0, 0, 0]]
+    boxes = [compact(each).box() for each in mask]
+    assert boxes == [(2, 2, 4, 4), (1, 1, 5, 5), (0, 0, 0, 0)]
 
 
 def test_soft_masks_keep_their_values_and_hard_ones_a_bit_a_pixel():
