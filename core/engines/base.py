@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -158,4 +158,64 @@ class Engine(Encoder, Protocol):
 
         Call it where the weights are in use, for it may copy them from their device.
         """
+        ...
+
+    def track(self) -> TrackSession:
+        """Begin to follow objects through a clip."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """A frame of a clip: its place in it, its pixels ([H, W, 3] float32, 0..1), its embedding."""
+
+    index: int
+    pixels: Tensor
+    embedding: Embedding
+
+
+class TrackSession(Protocol):
+    """Objects on their way through a clip, frame by frame, in either direction.
+
+    Objects are known by numbers that the caller gives. What is found of an object in a frame is
+    `Candidates` of one mask; a mask that is below 0 everywhere says that the object is not seen
+    there. A session holds what it needs of earlier frames, which does not grow with their number.
+    """
+
+    @property
+    def method(self) -> str:
+        """How it follows objects, for whoever reads the result: "memory" or "optical flow"."""
+        ...
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a key frame changes what is found in the frames before it."""
+        ...
+
+    def begin_pass(self) -> None:
+        """Forget all frames but key frames: another way through the clip begins."""
+        ...
+
+    def start(
+        self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]
+    ) -> dict[int, Candidates]:
+        """Make this a key frame of objects: their masks by their prompts alone.
+
+        A prompt of nothing but a mask says how the object lies there, and is not decoded.
+        """
+        ...
+
+    def correct(
+        self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]
+    ) -> dict[int, Candidates]:
+        """Make this a key frame of objects that are on their way: follow them to it, and change
+        what is found by their prompts."""
+        ...
+
+    def step(self, frame: ClipFrame, objects: Sequence[int]) -> dict[int, Candidates]:
+        """Follow objects to this frame. Where it is an object's key frame, what was found then."""
+        ...
+
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Bring logits [K, h, w] to the frame's size: [K, H, W] float32."""
         ...
