@@ -153,11 +153,10 @@ def mask_frame(mask: Tensor, index: int, size: tuple[int, int], name: str = "mas
     return frame if 0.0 <= low and high <= 1.0 else frame.clamp(0.0, 1.0)
 
 
-def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "mask") -> Tensor:
-    """The masks of a batch of images, each as `mask_frame` makes it, in a new tensor.
+def mask_count(mask: Tensor, batch: int, name: str = "mask") -> int:
+    """1 or batch: how many masks there are for a batch of images.
 
-    Returns [batch, H, W] float32, 0..1, on the mask's device; a single mask is repeated as a view.
-    Raises InputError as `mask_frame`, and for another number of masks.
+    Raises InputError for another number, and as `mask_size`.
     """
     count = mask_size(mask, name)[0]
     if count not in (1, batch):
@@ -165,6 +164,16 @@ def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "ma
             f"{name}: found {count} masks for {batch} images; accepted is one mask, or one "
             "for each image. Repeat or select the masks before this node."
         )
+    return count
+
+
+def mask_frames(mask: Tensor, batch: int, size: tuple[int, int], name: str = "mask") -> Tensor:
+    """The masks of a batch of images, each as `mask_frame` makes it, in a new tensor.
+
+    Returns [batch, H, W] float32, 0..1, on the mask's device; a single mask is repeated as a view.
+    Raises InputError as `mask_frame`, and for another number of masks.
+    """
+    count = mask_count(mask, batch, name)
     frames = torch.empty((count, *size), device=mask.device)
     for index, frame in enumerate(frames):
         frame.copy_(mask_frame(mask, index, size, name))

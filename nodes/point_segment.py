@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core.engines.families import check_prompts
 from ..core.prompts.formats import box_dicts, coords_text, parse_points
-from ..core.prompts.inputs import PromptInputs, join_prompts, read_sockets
+from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
 from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
@@ -82,7 +82,7 @@ class PointSegment(ShownNode):
         inputs = PromptInputs(points, positive_coords, negative_coords, bboxes, mask)
         given = parse_points(points, (height, width))
         sockets = read_sockets(inputs, batch, (height, width))
-        prompts = [join_prompts(given, own) for own in sockets]
+        prompts = join_frames(given, sockets)
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))

@@ -14,11 +14,12 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 
 from ..errors import InputError
+from .fitting import below, fit, rescale
 from .prompts import Box, Point, Prompts
 
 _VERSION = 1
 # The largest whole number that the editor, which knows floats only, can tell from the next.
-_LAST_OBJECT = 2**53 - 1
+_LAST_NUMBER = 2**53 - 1
 _POINT_FORMATS = (
     'Accepted: [[x, y], ...], [{"x": .., "y": .., "label": 1}], one list of points per object, '
     '{"points": [...], "boxes": [...], "size": [W, H]}, {"positive": [...], "negative": [...]} or '
@@ -34,18 +35,19 @@ def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prom
 
     Accepts "" and [] (no prompt); the editor's object (version, size, points, boxes); a bare list
     of its points; [x, y]; [[x, y], ...]; one list of [x, y] per object; KJNodes' {"positive": [],
-    "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points.
+    "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points. A
+    point or box written with names may have a "frame": see `check_frames`.
     Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled. Boxes
     are cut off at the image's edge. Raises InputError, naming the entry, for text that is not JSON,
-    another shape, a label other than 0 or 1, a point outside the image or a box of which nothing is
-    inside.
+    another shape, a label other than 0 or 1, a frame that is no whole number from 0, a point
+    outside the image or a box of which nothing is inside.
     """
     value = _load_json(text, name)
     if value in (None, "", [], {}):
         return Prompts()
     if isinstance(value, dict) and not _is_box(value) and "x" not in value:
         return _parse_object(value, size, name)
-    return _fit(_parse_list(value, name), size, name)
+    return fit(_parse_list(value, name), size, name)
 
 
 def parse_coords(
@@ -58,7 +60,7 @@ def parse_coords(
     """
     height, width = size
     points = [
-        replace(point, positive=is_positive, object=0)
+        replace(point, positive=is_positive, object=0, frame=None)
         for text, is_positive, name in (
             (positive, True, "positive_coords"),
             (negative, False, "negative_coords"),
@@ -69,12 +71,12 @@ def parse_coords(
     is_fraction = all(0 <= value <= 1 for value in values)
     if is_fraction and not all(value.is_integer() for value in values):
         points = [
-            replace(point, x=_below(point.x * width, width), y=_below(point.y * height, height))
+            replace(point, x=below(point.x * width, width), y=below(point.y * height, height))
             for point in points
         ]
     for is_positive, name in ((True, "positive_coords"), (False, "negative_coords")):
         own = tuple(point for point in points if point.positive is is_positive)
-        _fit(Prompts(own), size, name)
+        fit(Prompts(own), size, name)
     return (
         tuple(point for point in points if point.positive),
         tuple(point for point in points if not point.positive),
@@ -91,12 +93,20 @@ def parse_boxes(
     edge, which detectors overstep. Raises InputError for other shapes, a number of lists that fits
     neither 1 nor the batch, or a box of which nothing is inside the image.
     """
+    lists = parse_box_lists(value, batch, size, name)
+    return lists * batch if len(lists) == 1 else lists
+
+
+def parse_box_lists(
+    value: Any, batch: int, size: tuple[int, int], name: str = "bboxes"
+) -> list[Prompts]:
+    """The same as they are given: one for all frames, or one for each."""
     if value is None:
-        return [Prompts()] * batch
+        return [Prompts()]
     value = value.tolist() if hasattr(value, "tolist") else value
     frames = _boxes_per_frame(value, batch, name)
     return [
-        _fit(
+        fit(
             Prompts(boxes=tuple(_box(box, f"{name}[{i}]") for i, box in enumerate(boxes))),
             size,
             name,
@@ -169,10 +179,11 @@ def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
     if not isinstance(boxes, list):
         _fail(f"{name}.boxes", boxes, "a list is expected")
     prompts = Prompts(
-        tuple(points), tuple(_box(box, f"{name}.boxes[{i}]") for i, box in enumerate(boxes))
+        tuple(points),
+        tuple(_framed_box(box, f"{name}.boxes[{i}]", 0) for i, box in enumerate(boxes)),
     )
     source = _source_size(value.get("size"), name)
-    return _rescale(_fit(prompts, source or size, name), source, size)
+    return rescale(fit(prompts, source or size, name), source, size)
 
 
 def _parse_list(value: Any, name: str) -> Prompts:
@@ -198,7 +209,7 @@ def _parse_list(value: Any, name: str) -> Prompts:
 
 def _entry(value: Any, name: str, number: int) -> Prompts:
     if _is_box(value):
-        return Prompts(boxes=(_box(value, name, number),))
+        return Prompts(boxes=(_framed_box(value, name, number),))
     return Prompts((_point(value, name, number),))
 
 
@@ -230,7 +241,16 @@ def _point(value: Any, name: str, number: int = 0) -> Point:
         _number(value["y"], f"{name}.y"),
         _polarity(value.get("label", 1), f"{name}.label"),
         _object_number(value.get("object", number), f"{name}.object"),
+        _frame_number(value.get("frame"), f"{name}.frame"),
     )
+
+
+def _framed_box(value: Any, name: str, number: int) -> Box:
+    """A box of a text; those of a socket are on a frame by their place in it."""
+    box = _box(value, name, number)
+    if not isinstance(value, dict):
+        return box
+    return replace(box, frame=_frame_number(value.get("frame"), f"{name}.frame"))
 
 
 def _box(value: Any, name: str, number: int = 0) -> Box:
@@ -263,8 +283,9 @@ def _ordered_box(box: Box, value: Any, name: str) -> Box:
 
 
 def _boxes_per_frame(value: Any, batch: int, name: str) -> list[list]:
+    """One list for all frames, or one for each."""
     if isinstance(value, dict) or _is_corners(value):
-        return [[value]] * batch
+        return [[value]]
     if not isinstance(value, list | tuple):
         _fail(name, value, "boxes are expected", _BOX_FORMATS)
     value = [entry.tolist() if hasattr(entry, "tolist") else entry for entry in value]
@@ -272,13 +293,13 @@ def _boxes_per_frame(value: Any, batch: int, name: str) -> list[list]:
         isinstance(entry, list | tuple) and not _is_corners(entry) for entry in value
     )
     if not is_nested:
-        return [value] * batch
+        return [list(value)]
     if len(value) not in (1, batch):
         raise InputError(
             f"{name}: found {len(value)} lists of boxes for {batch} images; accepted is one list "
             "for all images or one for each. Connect boxes made from the same batch."
         )
-    return [list(boxes) for boxes in value] * (batch if len(value) == 1 else 1)
+    return [list(boxes) for boxes in value]
 
 
 def _source_size(value: Any, name: str) -> tuple[float, float] | None:
@@ -293,60 +314,6 @@ def _source_size(value: Any, name: str) -> tuple[float, float] | None:
     if width < 1 or height < 1:
         _fail(f"{name}.size", value, wanted)
     return height, width
-
-
-def _rescale(
-    prompts: Prompts, source: tuple[float, float] | None, size: tuple[int, int]
-) -> Prompts:
-    """Scale prompts from an image of one size (H, W), in which they lie, to another."""
-    if source is None:
-        return prompts
-    height, width = size
-    sx, sy = width / source[1], height / source[0]
-    return Prompts(
-        tuple(
-            replace(p, x=_below(p.x * sx, width), y=_below(p.y * sy, height))
-            for p in prompts.points
-        ),
-        tuple(
-            replace(
-                b,
-                x1=b.x1 * sx,
-                y1=b.y1 * sy,
-                x2=min(b.x2 * sx, width),
-                y2=min(b.y2 * sy, height),
-            )
-            for b in prompts.boxes
-        ),
-    )
-
-
-def _below(value: float, limit: float) -> float:
-    """Rounding must not carry a point over the image's edge."""
-    return min(value, math.nextafter(limit, 0.0))
-
-
-def _fit(prompts: Prompts, size: tuple[float, float], name: str) -> Prompts:
-    """Refuse points outside an image of size (H, W); cut boxes off at its edge."""
-    height, width = size
-    for index, point in enumerate(prompts.points):
-        if not (0 <= point.x < width and 0 <= point.y < height):
-            raise InputError(
-                f"{name}: point {index} at ({point.x:g}, {point.y:g}) lies outside the image, "
-                f"which is {width:g} wide and {height:g} high; accepted are 0 <= x < {width:g} and "
-                f'0 <= y < {height:g}. Move it, or give the "size" of the image it was made on.'
-            )
-    boxes = []
-    for index, box in enumerate(prompts.boxes):
-        if box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0:
-            raise InputError(
-                f"{name}: box {index} from ({box.x1:g}, {box.y1:g}) to ({box.x2:g}, {box.y2:g}) "
-                f"lies outside the image, which is {width:g} wide and {height:g} high. Move it, or "
-                'give the "size" of the image it was made on.'
-            )
-        corners = {"x1": max(box.x1, 0.0), "y1": max(box.y1, 0.0)}
-        boxes.append(replace(box, **corners, x2=min(box.x2, width), y2=min(box.y2, height)))
-    return Prompts(prompts.points, tuple(boxes))
 
 
 def _is_number(value: Any) -> bool:
@@ -389,7 +356,17 @@ def _polarity(value: Any, name: str, formats: str = _POINT_FORMATS) -> bool:
 
 
 def _object_number(value: Any, name: str) -> int:
+    return _whole_number(value, name, "the object is a whole number from 0")
+
+
+def _frame_number(value: Any, name: str) -> int | None:
+    if value is None:
+        return None
+    return _whole_number(value, name, "the frame is a whole number from 0")
+
+
+def _whole_number(value: Any, name: str, wanted: str) -> int:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not 0 <= int(value) <= _LAST_OBJECT:
-        _fail(name, value, "the object is a whole number from 0")
+    if not is_whole or not 0 <= int(value) <= _LAST_NUMBER:
+        _fail(name, value, wanted)
     return int(value)

@@ -8,7 +8,7 @@ the text and socket formats; this module holds the result and decides which prom
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,19 +17,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Point:
-    """A click. positive: on the object, else on what does not belong to it."""
+    """A click. positive: on the object, else on what does not belong to it.
+
+    frame: the image of a batch that it is on, None for whoever reads it to say.
+    """
 
     x: float
     y: float
     positive: bool = True
     object: int = 0
+    frame: int | None = None
 
 
 @dataclass(frozen=True)
 class Box:
     """A rectangle, xyxy. positive: around the object, else around what does not belong to it.
 
-    name: what the box's maker calls its content (a detector's label), "" if nothing.
+    name: what the box's maker calls its content (a detector's label), "" if nothing. frame: as of a
+    `Point`.
     """
 
     x1: float
@@ -39,6 +44,7 @@ class Box:
     positive: bool = True
     object: int = 0
     name: str = ""
+    frame: int | None = None
 
     def distance(self, point: Point) -> float:
         """Squared distance in pixels from a point to the rectangle, 0 inside."""
@@ -59,6 +65,30 @@ class Prompts:
 
     def __bool__(self) -> bool:
         return bool(self.points or self.boxes)
+
+    def on_frame(self, frame: int) -> Prompts:
+        """Those for one image of a batch: those that name it, and those that name none."""
+        return Prompts(
+            tuple(point for point in self.points if point.frame in (None, frame)),
+            tuple(box for box in self.boxes if box.frame in (None, frame)),
+        )
+
+    def with_default_frame(self, frame: int) -> Prompts:
+        """The same, on this image of a batch where they name none."""
+        return Prompts(
+            tuple(replace(p, frame=frame) if p.frame is None else p for p in self.points),
+            tuple(replace(b, frame=frame) if b.frame is None else b for b in self.boxes),
+        )
+
+    @property
+    def numbers(self) -> set[int]:
+        """Of the objects that they are for."""
+        return {prompt.object for prompt in (*self.points, *self.boxes)}
+
+    @property
+    def shown(self) -> set[int]:
+        """The numbers of the objects that are shown, and not only by what they are not."""
+        return {prompt.object for prompt in (*self.points, *self.boxes) if prompt.positive}
 
 
 @dataclass(frozen=True)
@@ -92,27 +122,38 @@ class ObjectPrompt:
         )
 
 
-def group_by_object(prompts: Prompts, mask: Tensor | None = None) -> list[ObjectPrompt]:
+def group_by_object(
+    prompts: Prompts,
+    mask: Tensor | None = None,
+    mask_owner: int | None = None,
+    shown: Collection[int] = (),
+) -> list[ObjectPrompt]:
     """Split prompts into objects, ordered by object number, then as given.
 
     Several boxes of one object become one object each; a click then goes to the box around it (or
     the nearest), a negative click to all of them, and the mask is cut to each box. The mask belongs
-    to the lowest object number. An object with negative prompts only shows nothing and is left out.
+    to the object mask_owner, where that is None to the lowest number. An object with negative
+    prompts only shows nothing and is left out, but for those whose numbers are in `shown`: they are
+    shown elsewhere.
     """
-    numbers = sorted({prompt.object for prompt in (*prompts.points, *prompts.boxes)})
-    if mask is not None and not numbers:
-        return [ObjectPrompt(label="object 0", mask=mask)]
+    numbers = prompts.numbers
+    if mask is not None:
+        mask_owner = min(numbers, default=0) if mask_owner is None else mask_owner
+        numbers.add(mask_owner)
     objects: list[ObjectPrompt] = []
-    for position, number in enumerate(numbers):
+    for number in sorted(numbers):
         own = Prompts(
             tuple(point for point in prompts.points if point.object == number),
             tuple(box for box in prompts.boxes if box.object == number),
         )
-        objects += _split_object(number, own, mask if position == 0 else None)
+        own_mask = mask if number == mask_owner else None
+        objects += _split_object(number, own, own_mask, number in shown)
     return objects
 
 
-def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[ObjectPrompt]:
+def _split_object(
+    number: int, prompts: Prompts, mask: Tensor | None, is_shown: bool
+) -> list[ObjectPrompt]:
     around = [box for box in prompts.boxes if box.positive]
     whole = ObjectPrompt(
         label=f"object {number}",
@@ -122,8 +163,7 @@ def _split_object(number: int, prompts: Prompts, mask: Tensor | None) -> list[Ob
         mask=mask,
     )
     if not around:
-        is_shown = mask is not None or any(point.positive for point in prompts.points)
-        return [whole] if is_shown else []
+        return [whole] if is_shown or whole.is_wanted else []
     return [
         replace(
             whole,

@@ -126,7 +126,7 @@ class Previewer:
 def _content(sockets: SocketPrompts) -> str:
     mask = sockets.mask
     digest = "" if mask is None else hashlib.sha256(mask.contiguous().numpy().data).hexdigest()
-    return f"{sockets.prompts} {sockets.negative} {sockets.alone} {digest}"
+    return f"{sockets.frame} {sockets.prompts} {sockets.negative} {sockets.alone} {digest}"
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -114,6 +114,15 @@ def test_the_prompts_reach_every_frame():
     assert together.labels == ("object 0", "object 1") * 2
 
 
+def test_a_prompt_with_a_frame_reaches_that_frame_alone():
+    points = json.dumps([{**POINT, "frame": 2}, {**OFF, "object": 1}])
+    found = segment_points(load(), noise(3), points).args
+    assert found[1].frames.tolist() == [0, 1, 2, 2]
+    assert found[1].ids.tolist() == [1, 1, 0, 1]
+    with pytest.raises(InputError, match="point 0 is on frame 2; the batch has 2 images"):
+        segment_points(load(), noise(2), points)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -221,7 +221,7 @@ export class Editor {
     if (x < 0 || y < 0 || x >= this.size[0] || y >= this.size[1]) return;
     const positive = this.signOf(isNegative);
     if (!this.mayDraw(drawn("point", positive))) return;
-    const point = { x, y, positive, object: this.#object };
+    const point = { x, y, positive, object: this.#object, frame: null };
     const prompts = addPoint(this.prompts, point, this.size);
     this.selected = { kind: "point", index: prompts.points.length - 1 };
     this.change(prompts);

@@ -36,7 +36,7 @@ function drawBox(editor, from, to, isNegative) {
   const positive = editor.signOf(isNegative);
   if (!size || !frame || !editor.mayDraw(drawn("box", positive))) return;
   const [one, other] = [toImage(frame, from), toImage(frame, to)];
-  const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object };
+  const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object, frame: null };
   editor.showBox(addBox(noPrompts(), box, size).boxes[0]);
 }
 

@@ -44,6 +44,7 @@ export function serialisePoints(prompts, size) {
   const label = (/** @type {Point | Box} */ one) => ({
     label: one.positive ? 1 : 0,
     ...(one.object ? { object: one.object } : {}),
+    ...(one.frame === null ? {} : { frame: one.frame }),
   });
   const points = prompts.points.map((point) => ({
     x: Math.min(rounded(point.x), size[0] - 1 / DECIMALS),
@@ -152,7 +153,7 @@ function pointList(value, name) {
 function readPoint(value, name, number = 0) {
   if (Array.isArray(value) && value.length === 2) {
     const [x, y] = value;
-    return { x: readNumber(x, `${name}.x`), y: readNumber(y, `${name}.y`), positive: true, object: number };
+    return { x: readNumber(x, `${name}.x`), y: readNumber(y, `${name}.y`), positive: true, object: number, frame: null };
   }
   if (isBox(value)) fail(name, value, "this is a box; boxes go under boxes");
   if (!isObject(value) || !("x" in value && "y" in value)) {
@@ -163,6 +164,7 @@ function readPoint(value, name, number = 0) {
     y: readNumber(value.y, `${name}.y`),
     positive: readLabel(value.label, `${name}.label`),
     object: readObject(value.object ?? number, `${name}.object`),
+    frame: readFrame(value.frame, `${name}.frame`),
   };
 }
 
@@ -182,7 +184,8 @@ function readBox(value, name, number = 0) {
   if (x2 <= x1 || y2 <= y1) fail(name, value, "a box needs a width and height above 0");
   // A text names the box's content; such a box is around an object.
   const positive = typeof value.label === "string" || readLabel(value.label, `${name}.label`);
-  return { x1, y1, x2, y2, positive, object: readObject(value.object ?? number, `${name}.object`) };
+  const object = readObject(value.object ?? number, `${name}.object`);
+  return { x1, y1, x2, y2, positive, object, frame: readFrame(value.frame, `${name}.frame`) };
 }
 
 /** @param {any} value @param {string} name */
@@ -200,7 +203,17 @@ function readLabel(value, name) {
 
 /** @param {any} value @param {string} name */
 function readObject(value, name) {
-  if (!Number.isSafeInteger(value) || value < 0) fail(name, value, "the object is a whole number from 0");
+  return readWhole(value, name, "the object is a whole number from 0");
+}
+
+/** @param {any} value @param {string} name @returns {number | null} */
+function readFrame(value, name) {
+  return value === undefined || value === null ? null : readWhole(value, name, "the frame is a whole number from 0");
+}
+
+/** @param {any} value @param {string} name @param {string} wanted @returns {number} */
+function readWhole(value, name, wanted) {
+  if (!Number.isSafeInteger(value) || value < 0) fail(name, value, wanted);
   return value;
 }
 

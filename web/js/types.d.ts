@@ -11,6 +11,8 @@ export type Size = [width: number, height: number];
 export interface Point extends XY {
   positive: boolean;
   object: number;
+  /** Of the batch, null where it names none. */
+  frame: number | null;
 }
 
 export interface Box {
@@ -20,6 +22,7 @@ export interface Box {
   y2: number;
   positive: boolean;
   object: number;
+  frame: number | null;
 }
 
 export interface Prompts {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.prompts.formats import parse_boxes, parse_coords, parse_points
-from segment_anywhere.core.prompts.prompts import Box, Prompts
+from segment_anywhere.core.prompts.formats import (
+    parse_box_lists,
+    parse_boxes,
+    parse_coords,
+    parse_points,
+)
+from segment_anywhere.core.prompts.prompts import Box, Point, Prompts
 
 from tests.support.paths import ROOT
 
@@ -32,9 +37,9 @@ def test_vectors(vector):
         assert str(caught.value).startswith("points")
         return
     prompts = parse_points(vector["text"], (height, width))
-    assert [asdict(point) for point in prompts.points] == vector["points"]
-    boxes = [{k: v for k, v in asdict(box).items() if k != "name"} for box in prompts.boxes]
-    assert boxes == vector["boxes"]
+    assert prompts.points == tuple(Point(**point) for point in vector["points"])
+    boxes = tuple(replace(box, name="") for box in prompts.boxes)
+    assert boxes == tuple(Box(**box) for box in vector["boxes"])
 
 
 @given(st.text(max_size=60))
@@ -45,7 +50,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         assert "Accepted" in str(error) or "outside" in str(error)
 
 
-KEYS = "x y width height label object points boxes size positive negative version".split()
+KEYS = "x y width height label object frame points boxes size positive negative version".split()
 _json = st.recursive(
     st.none()
     | st.booleans()
@@ -179,6 +184,27 @@ def test_boxes_of_every_nesting(value):
     assert parse_boxes(value, 2, SIZE) == [Prompts(boxes=(Box(5, 6, 15, 26),))] * 2
 
 
+def test_the_boxes_of_a_socket_are_on_no_frame_of_their_own():
+    """Whatever a detector wrote beside them: their place in the list says it."""
+    box = {**BOX, "frame": "third"}
+    assert parse_boxes([[box], []], 2, SIZE) == [Prompts(boxes=(Box(5, 6, 15, 26),)), Prompts()]
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        (None, [0]),
+        (BOX, [1]),
+        ([BOX, BOX], [2]),
+        ([[BOX]], [1]),
+        ([[BOX], [], [BOX, BOX]], [1, 0, 2]),
+    ],
+)
+def test_box_lists_are_for_all_frames_or_for_each(value, counts):
+    lists = parse_box_lists(value, 3, SIZE)
+    assert [len(prompts.boxes) for prompts in lists] == counts
+
+
 def test_four_boxes_in_a_tuple_are_four_boxes():
     assert len(parse_boxes((BOX, BOX, BOX, BOX), 1, SIZE)[0].boxes) == 4
 
@@ -231,8 +257,8 @@ def test_boxes_that_no_json_can_show(value, found):
 def test_kjnodes_coordinates_are_all_of_one_object():
     """Whatever number another editor wrote beside them: the sockets add to the first object."""
     on, off = parse_coords(
-        '[{"x": 10, "y": 20}, {"x": 1, "y": 2, "object": 3}]',
+        '[{"x": 10, "y": 20}, {"x": 1, "y": 2, "object": 3, "frame": 4}]',
         '[{"x": 5, "y": 6, "object": 1}]',
         SIZE,
     )
-    assert [point.object for point in (*on, *off)] == [0, 0, 0]
+    assert [(point.object, point.frame) for point in (*on, *off)] == [(0, None)] * 3

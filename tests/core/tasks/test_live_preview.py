@@ -125,6 +125,18 @@ def test_prompts_of_the_sockets_count_too():
     np.testing.assert_array_equal(_indices(shown.png) > 0, union)
 
 
+def test_a_preview_is_of_the_prompts_of_its_frame():
+    segmenter = Segmenter(engine_of("sam2"))
+    previewer = Previewer(segmenter)
+    image = segmenter.embed(_frame()).key
+    first, second = (
+        previewer.remember(image, sockets) for sockets in read_sockets(PromptInputs(), 2, SIZE)
+    )
+    points = json.dumps([{"x": 20, "y": 30}, {"x": 60, "y": 2, "object": 7, "frame": 1}])
+    assert previewer.preview(first, points, BEST, 64).asked == 1
+    assert previewer.preview(second, points, BEST, 64).asked == 2
+
+
 def test_the_key_goes_with_image_and_sockets():
     segmenter = Segmenter(engine_of("grabcut"))
     previewer, key = _prepare(segmenter)

@@ -1,0 +1,74 @@
+"""Brings prompts to images: scaled from another size, checked against edges and frames."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from ..errors import InputError
+from .prompts import Prompts
+
+
+def rescale(prompts: Prompts, source: tuple[float, float] | None, size: tuple[int, int]) -> Prompts:
+    """Scale prompts from an image of one size (H, W), in which they lie, to another."""
+    if source is None:
+        return prompts
+    height, width = size
+    sx, sy = width / source[1], height / source[0]
+    return Prompts(
+        tuple(
+            replace(p, x=below(p.x * sx, width), y=below(p.y * sy, height)) for p in prompts.points
+        ),
+        tuple(
+            replace(
+                b,
+                x1=b.x1 * sx,
+                y1=b.y1 * sy,
+                x2=min(b.x2 * sx, width),
+                y2=min(b.y2 * sy, height),
+            )
+            for b in prompts.boxes
+        ),
+    )
+
+
+def below(value: float, limit: float) -> float:
+    """Rounding must not carry a point over the image's edge."""
+    return min(value, math.nextafter(limit, 0.0))
+
+
+def fit(prompts: Prompts, size: tuple[float, float], name: str) -> Prompts:
+    """Refuse points outside an image of size (H, W); cut boxes off at its edge."""
+    height, width = size
+    for index, point in enumerate(prompts.points):
+        if not (0 <= point.x < width and 0 <= point.y < height):
+            raise InputError(
+                f"{name}: point {index} at ({point.x:g}, {point.y:g}) lies outside the image, "
+                f"which is {width:g} wide and {height:g} high; accepted are 0 <= x < {width:g} and "
+                f'0 <= y < {height:g}. Move it, or give the "size" of the image it was made on.'
+            )
+    boxes = []
+    for index, box in enumerate(prompts.boxes):
+        if box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0:
+            raise InputError(
+                f"{name}: box {index} from ({box.x1:g}, {box.y1:g}) to ({box.x2:g}, {box.y2:g}) "
+                f"lies outside the image, which is {width:g} wide and {height:g} high. Move it, or "
+                'give the "size" of the image it was made on.'
+            )
+        corners = {"x1": max(box.x1, 0.0), "y1": max(box.y1, 0.0)}
+        boxes.append(replace(box, **corners, x2=min(box.x2, width), y2=min(box.y2, height)))
+    return Prompts(prompts.points, tuple(boxes))
+
+
+def check_frames(prompts: Prompts, batch: int, name: str = "points") -> None:
+    """Raise InputError for the first prompt on a frame that a batch of images does not have."""
+    for kind, given in (("point", prompts.points), ("box", prompts.boxes)):
+        for index, prompt in enumerate(given):
+            if prompt.frame is not None and prompt.frame >= batch:
+                found = (
+                    "1 image, frame 0" if batch == 1 else f"{batch} images, frames 0 to {batch - 1}"
+                )
+                raise InputError(
+                    f"{name}: {kind} {index} is on frame {prompt.frame}; the batch has {found}. "
+                    "Remove it, give a frame of the batch, or connect the batch it was made on."
+                )
