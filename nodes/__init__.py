@@ -17,6 +17,7 @@ from .remote_segment import RemoteProviderSegment
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
 from .text_segment import TextSegment
+from .track_segments import TrackSegments
 
 NODES: list[type[io.ComfyNode]] = [
     LoadSAM,
@@ -30,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     DrawSegments,
     CutOut,
     CompareSegments,
+    TrackSegments,
 ]
 
 
