@@ -135,7 +135,8 @@ class TrackSegments(ShownNode):
     ) -> io.NodeOutput:
         batch, height, width = image_size(images)
         inputs = PromptInputs(points, positive_coords, negative_coords, bboxes, mask)
-        prompts = read_key_frames(inputs, batch, (height, width))
+        shown = set() if segments is None else set(segments.ids.tolist())
+        prompts = read_key_frames(inputs, batch, (height, width), shown)
         check_prompts(model.family, list(prompts.values()))
         subjects = read_subjects(prompts, segments, batch, (height, width))
         words = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
@@ -56,10 +56,9 @@ def read_subjects(
 ) -> list[Subject]:
     """The objects to follow through a clip of so many frames of (H, W), by their numbers.
 
-    prompts: of each key frame. found: objects whose frames are key frames; those of a single image
-    belong to the first. Prompts with the number of a found object belong to that object. Where
-    several of a frame have the same number, as boxes of a detector do, the first keeps it and the
-    others get free ones. Raises InputError for found objects of another number of images.
+    prompts: of each key frame, those of a frame with different numbers. found: objects whose frames
+    are key frames; those of a single image belong to the first. Prompts with the number of a found
+    object belong to that object. Raises InputError for found objects of another number of images.
     """
     keys: dict[int, dict[int, KeyPrompt]] = {}
     labels: dict[int, str] = {}
@@ -67,13 +66,13 @@ def read_subjects(
         key = KeyPrompt(ObjectPrompt(instance.label, number=instance.id), instance.mask)
         keys.setdefault(instance.id, {})[instance.frame] = key
         labels.setdefault(instance.id, instance.label)
-    for frame, number, prompt in _numbered(prompts, keys):
-        before = keys.setdefault(number, {}).get(frame)
+    for frame, prompt in ((frame, each) for frame, own in prompts.items() for each in own):
+        before = keys.setdefault(prompt.number, {}).get(frame)
         mask = before.mask if before is not None else None
         if prompt.mask is not None:
             mask = compact_soft(prompt.mask)
-        keys[number][frame] = KeyPrompt(replace(prompt, mask=None, number=number), mask)
-        labels.setdefault(number, prompt.label)
+        keys[prompt.number][frame] = KeyPrompt(replace(prompt, mask=None), mask)
+        labels.setdefault(prompt.number, prompt.label)
     return [Subject(number, labels[number], keys[number]) for number in sorted(keys)]
 
 
@@ -86,27 +85,3 @@ def _placed(found: Segments, batch: int, size: tuple[int, int]) -> Segments:
             "frames that Track Segments gets, or the first of them."
         )
     return match_segments(found, found.batch, size)
-
-
-def _numbered(
-    prompts: Mapping[int, Sequence[ObjectPrompt]], taken: Mapping[int, object]
-) -> Iterator[tuple[int, int, ObjectPrompt]]:
-    """Each prompt with its frame and the number of its object.
-
-    The nth of a frame's prompts of one number is the same object on every frame.
-    """
-    given = {prompt.number for own in prompts.values() for prompt in own}
-    free = max([*given, *taken], default=-1) + 1
-    numbers: dict[tuple[int, int], int] = {}
-    for frame in sorted(prompts):
-        places: dict[int, int] = {}
-        for prompt in prompts[frame]:
-            place = places.get(prompt.number, 0)
-            places[prompt.number] = place + 1
-            if place == 0:
-                yield frame, prompt.number, prompt
-                continue
-            if (prompt.number, place) not in numbers:
-                numbers[prompt.number, place] = free
-                free += 1
-            yield frame, numbers[prompt.number, place], prompt

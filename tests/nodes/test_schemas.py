@@ -26,6 +26,7 @@ LINKED = {
     "SegmentAnywhereDraw": {"image", "segments"},
     "SegmentAnywhereCutOut": {"image"},
     "SegmentAnywhereCompare": {"segments_a", "segments_b"},
+    "SegmentAnywhereTrack": {"model", "images"},
 }
 
 
