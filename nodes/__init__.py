@@ -9,6 +9,7 @@ from .combine import Combine
 from .compare_segments import CompareSegments
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
+from .from_sam3_track import SegmentsFromSAM3Track
 from .host import folders
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
@@ -32,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     CutOut,
     CompareSegments,
     TrackSegments,
+    SegmentsFromSAM3Track,
 ]
 
 

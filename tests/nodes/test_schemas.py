@@ -27,6 +27,7 @@ LINKED = {
     "SegmentAnywhereCutOut": {"image"},
     "SegmentAnywhereCompare": {"segments_a", "segments_b"},
     "SegmentAnywhereTrack": {"model", "images"},
+    "SegmentAnywhereFromSAM3Track": {"track_data"},
 }
 
 
