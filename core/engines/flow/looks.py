@@ -14,7 +14,7 @@ from .shapes import BoolMap, FloatMap
 
 # Cells of the colour histogram a side: lightness changes with the light, hues less.
 _LIGHTS, _HUES = 8, 16
-# Odds (a natural logarithm) below which a colour speaks against the object, and the side in pixels of
+# Odds (a natural logarithm) below which a colour speaks against the object; the side in pixels of
 # the windows that they are averaged over.
 _FOREIGN, _WINDOW = -1.0, 5
 # Longest side in pixels of the map on which a lost object is looked for.

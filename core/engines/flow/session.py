@@ -61,7 +61,7 @@ class _Guess:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What an engine drew, at the working size: logits [h, w] float32, above 0 inside; its score."""
+    """What an engine drew: logits [h, w] float32 at the working size, above 0 inside; its score."""
 
     logits: FloatMap
     score: float
