@@ -196,9 +196,7 @@ class TrackSession(Protocol):
         """Forget all frames but key frames: another way through the clip begins."""
         ...
 
-    def start(
-        self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]
-    ) -> dict[int, Candidates]:
+    def start(self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]) -> dict[int, Candidates]:
         """Make this a key frame of objects: their masks by their prompts alone.
 
         A prompt of nothing but a mask says how the object lies there, and is not decoded.
