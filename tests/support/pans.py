@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from tests.support.paths import ROOT
 from tools.demo_clip import pan_over, save_clip
@@ -29,9 +29,3 @@ def flowers_in_pan(frames: int) -> NDArray[np.bool_]:
     flower = (np.hypot(columns - x, rows - y) < radius).astype(np.uint8) * 255
     views = pan_over(Image.fromarray(flower), frames)
     return np.stack([np.asarray(view) > 127 for view in views])
-
-
-def clip_frames(path: Path) -> NDArray[np.float32]:
-    """The frames of an animation, as Load Image reads them: [frames, H, W, 3], 0..1."""
-    frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(Image.open(path))]
-    return np.stack([np.asarray(frame, np.float32) / 255.0 for frame in frames])
