@@ -1,4 +1,4 @@
-"""What following a clip takes beside its frames and its result: the same for any number of frames."""
+"""What following a clip takes beside frames and result: the same for any number of frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _clip(frames: int) -> torch.Tensor:
 
 
 def _peak(kind: str, frames: int) -> int:
-    """The most bytes of tensors at a time; the cache of embeddings, which is bounded by itself, keeps
+    """The most bytes of tensors at a time; the cache of embeddings, bounded by itself, keeps
     one."""
     clip = _clip(frames)
     prompts = [
