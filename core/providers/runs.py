@@ -238,8 +238,10 @@ class _Run:
 
     async def _plan(self, index: int) -> list[PlannedCall]:
         async with self._encoder_slots:
-            pixels = await asyncio.to_thread(self._pixels, index)
-            return await asyncio.to_thread(plan_frame, self._asked, index, pixels, self._journal)
+            return await asyncio.to_thread(self._planned, index)
+
+    def _planned(self, index: int) -> list[PlannedCall]:
+        return plan_frame(self._asked, index, self._pixels(index), self._journal)
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
         return frame_pixels(self._image, index)
