@@ -11,11 +11,12 @@ import pytest
 import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.providers import runs
+from segment_anywhere.core.providers import runs, scheduler
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.reports import summary
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.providers.runs import Hooks, segment
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.wire import Reading
 
 from tests.support.asks import QUICK, SIZE, ask_for, run, square_image, square_mask
@@ -193,8 +194,10 @@ def test_the_number_of_calls_is_said_before_the_first_is_sent(serve, monkeypatch
 
 def test_what_is_answered_already_is_not_even_encoded(serve, monkeypatch):
     server, paid, encoded = serve("segmind"), Journal(), []
-    original = runs.encode_picture
-    monkeypatch.setattr(runs, "encode_picture", lambda *args: encoded.append(1) or original(*args))
+    original = scheduler.encode_picture
+    monkeypatch.setattr(
+        scheduler, "encode_picture", lambda *args: encoded.append(1) or original(*args)
+    )
     ask = ask_for(server, "segmind", {"prompt": "dog, cat"})
     for _ in range(2):
         run(ask, square_image(3), paid=paid)
