@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 from segment_anywhere.core.providers import scheduler, transport
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
+from segment_anywhere.core.providers.runs import Hooks
 from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.transport import Limits
+from yarl import URL
 
 from tests.support.asks import QUICK, ask_for, run, square_image
-from tests.support.servers import KEY, SERVERS, faults
+from tests.support.servers import KEY, SERVERS, faults, serving
 
 SMALL = RunLimits(4, 20.0, Limits(2.0, 3, 0.02, 2.0, answer_bytes=2**20))
 # fault, what the message says, how many requests the provider sees. Of all vendors' clients fal's
@@ -290,6 +293,30 @@ def test_fals_403_is_not_only_about_credits(serve, body, words):
     server.faults.append(faults.status(403, body))
     with pytest.raises(ProviderError, match=words):
         run(ask_for(server, "fal"))
+
+
+@pytest.mark.parametrize("key", ["segmind", "fal"])
+def test_a_provider_that_restarts_in_the_middle(key):
+    """It costs the calls that were under way; the others wait, and the next run sends the rest."""
+    server, paid, restarts = SERVERS[key](delay=0.3), Journal(), []
+    with ExitStack() as stack:
+        stack.enter_context(serving(server))
+        port = URL(server.url).port
+
+        def pause():
+            if len(server.received) > 2 and not restarts:
+                restarts.append(len(server.received))
+                stack.close()
+                stack.enter_context(serving(server, port))
+
+        hooks, two = Hooks(pause, lambda *report: None), RunLimits(2, 20.0, Limits(2.0, 8, 0.05))
+        ask, image = ask_for(server, key), square_image(8)
+        with pytest.raises(ProviderError, match="[12] of 8 images failed.*may have been") as caught:
+            run(ask, image, limits=two, hooks=hooks, paid=paid)
+        assert re.search("The results of [67] are kept", str(caught.value))
+        assert len(run(ask, image, paid=paid).segments) == 8
+    assert restarts
+    assert server.billed == 8
 
 
 def test_what_was_never_sent_was_not_billed(serve):
