@@ -60,8 +60,7 @@ async def segment(
     run = Scheduler(image, asked, limits, journal, redactor)
     frames = await _watched(run, hooks)
     if run.failures:
-        done = {call.frame for call in run.calls}
-        told = explain_all(asked, batch, run.failures, run.unsent, done)
+        told = explain_all(asked, batch, run.failures, run.unsent, run.calls)
         raise ProviderError(redactor.tell(told))
     instances = [instance for frame in frames for instance in frame]
     if asked.is_of_words:

@@ -20,7 +20,7 @@ from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.wire import Reading
 
 from tests.support.asks import QUICK, SIZE, ask_for, run, square_image, square_mask
-from tests.support.servers import SERVERS
+from tests.support.servers import SERVERS, faults
 
 SAM3 = {"endpoint": "fal-ai/sam-3/image"}
 BOXED = ObjectPrompt("object 0", box=Box(20, 10, 50, 35))
@@ -238,6 +238,30 @@ def test_jobs_that_are_not_waited_for_are_collected_by_another_run(serve):
     assert len(third.segments) == 3
     assert not any(call.is_new for call in third.calls)
     assert server.billed == 3
+
+
+KEPT = {
+    "a phrase of one image": ("segmind", "dog, cat, bird", 1, True, "results of 2 other calls"),
+    "a phrase of two images": ("segmind", "dog, cat", 2, True, "results of 3 other calls"),
+    "an image": ("segmind", "dog", 3, True, "results of 2 are"),
+    "a job of several": ("fal", "dog", 3, False, "tickets of 2 are"),
+    "all there is": ("segmind", "dog", 1, True, ""),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_failure_tells_what_the_next_run_need_not_pay_for(serve, name):
+    key, prompt, batch, waits, kept = KEPT[name]
+    server, paid = serve(key, **({} if waits else {"mode": "never_completes"})), Journal()
+    server.faults.append(faults.status(422, faults.TOO_LONG))
+    ask = replace(ask_for(server, key, {"prompt": prompt}), waits=waits)
+    with pytest.raises(ProviderError, match="refused") as caught:
+        run(ask, square_image(batch), paid=paid)
+    assert kept in str(caught.value)
+    assert (" kept: run again" in str(caught.value)) == bool(kept)
+    billed = server.billed
+    assert sum(call.is_new for call in run(ask, square_image(batch), paid=paid).calls) == 1
+    assert server.billed == billed + 1
 
 
 @pytest.mark.parametrize("key", [key for key in SERVERS if key != "fal"])
