@@ -12,7 +12,7 @@
 
 Others are where they are caught, and never reach a node:
 
-    CallFailed              providers/wire: one call failed; providers/runs gathers them all
+    CallFailed              providers/wire: one call failed; providers/runs tells of them all
     WorkflowError           headless/errors: the command line's own, since core needs PyTorch and a
     |                       run on a server does not
     `-- Unreachable         headless/remote/client: no answer at all

@@ -77,7 +77,7 @@ class CutOut(ShownNode):
         )
 
     @classmethod
-    def validate_inputs(cls, background: str | None) -> bool | str:
+    def validate_inputs(cls, background: str | None = None) -> bool | str:
         try:
             read_background(background or "")
         except InputError as error:

@@ -47,7 +47,7 @@ class LoadSAM(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str | None) -> bool | str:
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
         # Naming the input leaves its list check to us: "download" marks come and go with files.
         # A linked value is None here and known only when the node runs.
         if model is None:

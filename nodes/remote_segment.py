@@ -22,7 +22,8 @@ from ..core.providers.images import own_pictures
 from ..core.providers.journal import open_journal
 from ..core.providers.registry import PROVIDERS
 from ..core.providers.reports import RunResult, summary
-from ..core.providers.runs import RunLimits, segment
+from ..core.providers.runs import segment
+from ..core.providers.scheduler import RunLimits
 from ..core.providers.wire import READ_AS, Reading
 from ..core.results.segments import Segments
 from ..core.tensors import image_size, rgb_frame

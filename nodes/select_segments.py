@@ -64,7 +64,7 @@ class SelectSegments(ShownNode):
         )
 
     @classmethod
-    def validate_inputs(cls, indices: str | None) -> bool | str:
+    def validate_inputs(cls, indices: str | None = None) -> bool | str:
         try:
             parse_indices(indices or "")
         except InputError as error:

@@ -30,7 +30,8 @@ from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.masks import picture_format
 from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.core.providers.reports import summary
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.providers.runs import Hooks, segment
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.wire import Answer
 
 from headless.local.pack import host_dirs

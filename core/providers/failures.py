@@ -40,6 +40,7 @@ _WORDS = {
     FailureKind.NETWORK: "the connection failed",
     FailureKind.TIMEOUT: "it took too long",
     FailureKind.ANSWER: "the answer cannot be used",
+    FailureKind.TOO_LARGE: "the answer is too large to be read or kept",
     FailureKind.UNCLEAR: "the answer is not clearly a mask",
     FailureKind.GONE: "a picture that the answer names cannot be had any more",
 }
@@ -55,6 +56,10 @@ _NEXT_STEPS = {
     FailureKind.NETWORK: "Check the connection and run again.",
     FailureKind.TIMEOUT: "Run again, with a longer timeout or a smaller image.",
     FailureKind.ANSWER: "Run again; if it repeats, the provider changed.",
+    FailureKind.TOO_LARGE: (
+        "It may have been billed, and may be again in the next run: ask for fewer objects, or "
+        "send a smaller image."
+    ),
     FailureKind.UNCLEAR: "Choose another way to read it under read_as.",
     FailureKind.GONE: "Run again; it may be back.",
 }

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .journal_file import inodes, open_file, put_aside
 from .wire import Answer, CallFailed, JobFacts
 
 log = logging.getLogger(__name__)
@@ -31,18 +31,8 @@ FILE_NAME = "paid.sqlite3"
 MAX_BYTES = 2**30
 # Another process may be in the middle of a run whose answers these are.
 _FRESH_SECONDS = 3600.0
-_BUSY_SECONDS = 30.0
 # Before the address of a picture that could not be read.
 DOUBTED = "doubted:"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT, kind TEXT, status INTEGER, headers TEXT, body BLOB, job TEXT,
-    height INTEGER, width INTEGER, bytes INTEGER, used REAL, PRIMARY KEY (key, kind)
-);
-CREATE TABLE IF NOT EXISTS files (
-    key TEXT, address TEXT, data BLOB, PRIMARY KEY (key, address)
-);
-"""
 
 
 class Kind(str, Enum):
@@ -74,7 +64,8 @@ class Journal:
     path: the file, None to keep them in memory for as long as the process lives. max_bytes: above
     it those that were used longest ago are given up, but none of a run that is under way or that
     was the last to end, and none of the last `fresh_seconds`. A file that cannot be used is said
-    in the log, and what it does not take stays in memory: no run fails for it.
+    in the log, and what it does not take stays in memory: no run fails for it. One that is removed
+    or damaged while it is open gives way to a new one, with what the run under way has paid for.
     """
 
     def __init__(
@@ -86,7 +77,8 @@ class Journal:
         self._max_bytes = max_bytes
         self._fresh_seconds = fresh_seconds
         self._guard = threading.RLock()
-        self._database = _open(path)
+        self._path = path
+        self._open()
         # What the file did not take.
         self._unsaved: dict[tuple[str, Kind], Kept] = {}
         self._runs = 0
@@ -111,18 +103,20 @@ class Journal:
     def get(self, key: str, kind: Kind = Kind.RESULT) -> Kept | None:
         """What is kept under a key, with its files."""
         with self._guard:
+            self._check_file()
             self._touched.add(key)
             if (key, kind) in self._unsaved:
                 return self._unsaved[key, kind]
             try:
                 return self._read(key, kind)
             except sqlite3.Error as error:
-                log.warning("a paid answer could not be read: %s", error)
+                self._note("a paid answer could not be read", error)
                 return None
 
     def has(self, key: str, kind: Kind = Kind.RESULT) -> bool:
         """Whether anything of this kind is kept under a key."""
         with self._guard:
+            self._check_file()
             self._touched.add(key)
             if (key, kind) in self._unsaved:
                 return True
@@ -130,30 +124,32 @@ class Journal:
                 query = "SELECT 1 FROM answers WHERE key = ? AND kind = ?"
                 return self._database.execute(query, (key, kind)).fetchone() is not None
             except sqlite3.Error as error:
-                log.warning("the paid answers could not be searched: %s", error)
+                self._note("the paid answers could not be searched", error)
                 return False
 
     def put(self, key: str, kept: Kept, kind: Kind = Kind.RESULT) -> None:
         """Keep an answer, with its files, in place of what was kept of this kind before."""
         with self._guard:
+            self._check_file()
             self._touched.add(key)
             self._unsaved.pop((key, kind), None)
             try:
                 with self._database:
                     self._write(key, kept, kind)
             except sqlite3.Error as error:
-                log.warning("a paid answer could not be written, and stays in memory: %s", error)
                 self._unsaved[key, kind] = kept
+                self._note("a paid answer could not be written, and stays in memory", error)
 
     def drop(self, key: str, kind: Kind = Kind.RESULT) -> None:
         """Forget what is kept under a key."""
         with self._guard:
+            self._check_file()
             self._unsaved.pop((key, kind), None)
             try:
                 with self._database:
                     self._delete(key, kind)
             except sqlite3.Error as error:
-                log.warning("a paid answer could not be forgotten: %s", error)
+                self._note("a paid answer could not be forgotten", error)
 
     def results(self) -> list[Kept]:
         """All answers that are kept, those used last at the end."""
@@ -167,6 +163,50 @@ class Journal:
     def lock(self, key: str) -> asyncio.Lock:
         """Held while a request is under way, so that an equal one waits for its answer."""
         return self._locks.setdefault(key, asyncio.Lock())
+
+    def _open(self) -> None:
+        self._database = open_file(self._path)
+        file = self._database.execute("PRAGMA database_list").fetchone()[2]
+        # SQLite goes on in a file that nobody finds any more; in memory there is none.
+        self._file = Path(file) if file else None
+        self._inodes = inodes(self._file) if self._file else None
+
+    def _check_file(self) -> None:
+        if self._file is not None and inodes(self._file) != self._inodes:
+            log.warning("%s was removed or replaced while it was open: it is made anew", self._file)
+            self._renew()
+
+    def _note(self, what: str, error: sqlite3.Error) -> None:
+        """Say what went wrong, and leave a file that has become unreadable."""
+        log.warning("%s: %s", what, error)
+        # All others are of kinds that pass: a full disk, another program that is at it.
+        if self._file is not None and type(error) is sqlite3.DatabaseError:
+            self._renew(is_damaged=True)
+
+    def _renew(self, is_damaged: bool = False) -> None:
+        """Open the file anew; what the run under way has used of the old one is written into it."""
+        for key in self._touched:
+            for kind in Kind:
+                with suppress(sqlite3.Error):
+                    kept = self._read(key, kind)
+                    if kept is not None:
+                        self._unsaved.setdefault((key, kind), kept)
+        with suppress(sqlite3.Error):
+            self._database.close()
+        if is_damaged and self._file is not None:
+            put_aside(self._file)
+        self._open()
+        try:
+            with self._database:
+                self._save()
+            self._unsaved.clear()
+        except sqlite3.Error as error:
+            log.warning("paid answers stay in memory: %s", error)
+
+    def _save(self) -> None:
+        """Write what the file did not take."""
+        for (key, kind), kept in self._unsaved.items():
+            self._write(key, kept, kind)
 
     def _read(self, key: str, kind: Kind) -> Kept | None:
         query = (
@@ -205,6 +245,7 @@ class Journal:
             self._database.execute("DELETE FROM files WHERE key = ?", (key,))
 
     def _tidy(self) -> None:
+        self._check_file()
         try:
             with self._database:
                 now = time.time()
@@ -212,15 +253,14 @@ class Journal:
                     "UPDATE answers SET used = ? WHERE key = ?",
                     [(now, key) for key in self._touched],
                 )
-                for (key, kind), kept in self._unsaved.items():
-                    self._write(key, kept, kind)
+                self._save()
                 # Tickets are small, and stand for what is still to come.
                 for key in self._surplus(now):
                     self._delete(key, Kind.RESULT)
             self._unsaved.clear()
             self._database.execute("PRAGMA incremental_vacuum").fetchall()
         except sqlite3.Error as error:
-            log.warning("paid answers could not be tidied up: %s", error)
+            self._note("paid answers could not be tidied up", error)
 
     def _surplus(self, now: float) -> list[str]:
         """The keys to give up, those used longest ago first."""
@@ -289,46 +329,3 @@ class Entry:
 
 def _job_of(value: Any) -> JobFacts | None:
     return JobFacts(value["request_id"], tuple(value["log"])) if value else None
-
-
-def _open(path: Path | None) -> sqlite3.Connection:
-    if path is None:
-        return _connect(":memory:")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Answers are nobody else's business.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        return _connect(str(path))
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            return _in_memory(path, error)
-    except OSError as error:
-        return _in_memory(path, error)
-    aside = path.with_suffix(".unreadable")
-    log.warning("%s is no journal of paid answers; it is put aside as %s", path, aside.name)
-    os.replace(path, aside)
-    return _open(path)
-
-
-def _in_memory(path: Path, error: Exception) -> sqlite3.Connection:
-    log.warning(
-        "%s cannot be used (%s): what is paid for is kept until ComfyUI ends. Make the folder "
-        "writable, end other programs that hold the file, and restart it.",
-        path,
-        error,
-    )
-    return _connect(":memory:")
-
-
-def _connect(place: str) -> sqlite3.Connection:
-    database = sqlite3.connect(place, timeout=_BUSY_SECONDS, check_same_thread=False)
-    try:
-        # Given-up answers free their space; each answer is on the disk when `put` returns.
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        database.execute("PRAGMA journal_mode = WAL").fetchall()
-        database.execute("PRAGMA synchronous = FULL")
-        database.executescript(_SCHEMA)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database

@@ -97,7 +97,8 @@ def _finished(array: NDArray[np.uint8], found: FoundMask, frame: Tensor) -> Iter
     """The mask in its place and of the frame's size, unless nothing is inside."""
     if array.any():
         mask = _fit(_place(array, found), (frame.shape[0], frame.shape[1]))
-        if mask.any():
+        # NumPy looks no further than to the first one; PyTorch at all of them.
+        if mask.numpy().any():
             yield mask
 
 

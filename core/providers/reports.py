@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,6 +35,10 @@ class CallRecord:
     prompt: str = ""
     job: str = ""
     is_pending: bool = False
+
+    @property
+    def slot(self) -> Slot:
+        return self.frame, self.place
 
 
 @dataclass(frozen=True)
@@ -109,23 +113,32 @@ def explain_all(
     batch: int,
     failures: Mapping[Slot, Failure],
     unsent: set[int],
-    done: set[int],
+    calls: Iterable[CallRecord],
 ) -> str:
-    """One message for all failures, equal ones together, and what became of the other frames."""
+    """One message for all failures, equal ones together, and what became of the other calls."""
     by_reason: dict[str, dict[int, None]] = {}
     for (index, _), failure in sorted(failures.items(), key=lambda item: item[0]):
         by_reason.setdefault(explain(failure, asked.provider), {})[index] = None
     if batch == 1:
-        return f"{asked.title}: {' Also: '.join(by_reason)}"
-    reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
-    failed = {index for index, _ in failures}
-    texts = [f"{asked.title}: {len(failed)} of {batch} images failed.", *reasons]
-    unsent, done = unsent - failed, done - failed - unsent
-    if unsent:
-        texts.append(f"{len(unsent)} were not sent, for they would have failed too.")
-    if done:
-        texts.append(f"The results of {len(done)} are kept: run again to send what is missing.")
-    return " ".join(texts)
+        texts = [f"{asked.title}: {' Also: '.join(by_reason)}"]
+    else:
+        reasons = [f"Image {_ranges(found)}: {reason}" for reason, found in by_reason.items()]
+        failed = {index for index, _ in failures}
+        texts = [f"{asked.title}: {len(failed)} of {batch} images failed.", *reasons]
+        if unsent - failed:
+            texts.append(f"{len(unsent - failed)} were not sent, for they would have failed too.")
+    return " ".join([*texts, *_kept_of([call for call in calls if call.slot not in failures])])
+
+
+def _kept_of(calls: Sequence[CallRecord]) -> Iterator[str]:
+    """What the next run need not pay for."""
+    jobs = sum(call.is_pending for call in calls)
+    results = len(calls) - jobs
+    of_each = " other calls" if any(call.place for call in calls) else ""
+    if results:
+        yield f"The results of {results}{of_each} are kept: run again to send what is missing."
+    if jobs:
+        yield f"The tickets of {jobs} are kept: run again to collect the jobs that are done."
 
 
 def _ranges(numbers: Iterable[int]) -> str:

@@ -172,7 +172,7 @@ class Transport:
                 data=data,
                 timeout=self._timeout(_FREE_READ_SECONDS if is_free else None),
             ) as response:
-                received = await self._read(response)
+                received = await self._read(response, is_free)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
             raise self._broken(error, may_repeat=False) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -190,7 +190,7 @@ class Transport:
         """read: seconds to the next byte; None where the run says how long a call may take."""
         return aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect, sock_read=read)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, is_free: bool) -> bytes:
         limit = self._limits.answer_bytes
         announced = response.content_length or 0
         data = bytearray()
@@ -202,7 +202,9 @@ class Transport:
         if max(announced, len(data)) > limit:
             response.close()
             detail = f"more than {limit / 2**20:.0f} MiB were sent"
-            raise CallFailed(Failure(FailureKind.ANSWER, detail))
+            # What costs nothing may be asked for again.
+            kind = FailureKind.ANSWER if is_free else FailureKind.TOO_LARGE
+            raise CallFailed(Failure(kind, detail))
         return bytes(data)
 
     async def _repeat(self, send: _Send, request: HttpRequest, url: URL) -> Answer:

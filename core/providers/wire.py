@@ -199,6 +199,7 @@ class FailureKind(str, Enum):
     NETWORK = "network"
     TIMEOUT = "time-out"
     ANSWER = "answer"
+    TOO_LARGE = "too large"
     UNCLEAR = "unclear"
     GONE = "gone"
     UNSENT = "not sent"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import comfy.model_management
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -72,17 +71,3 @@ def test_what_is_refused():
         _compare(_segments(batch=2), _segments(batch=3))
     with pytest.raises(InputError, match="found 3 of image, 2 of segments"):
         _compare(_segments(batch=2), _segments(batch=2), image=torch.zeros(3, *SIZE, 3))
-
-
-def test_an_interrupt_stops_a_batch(monkeypatch):
-    seen = []
-
-    def throw() -> None:
-        seen.append(1)
-        if len(seen) == 12:
-            raise comfy.model_management.InterruptProcessingException
-
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
-        _compare(_segments(batch=9), _segments(batch=9))
-    assert len(seen) == 12

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -58,17 +57,3 @@ def test_the_background_is_checked_before_the_run():
     assert CutOut.validate_inputs("white") is True
     assert CutOut.validate_inputs(None) is True
     assert "accepted are transparent" in CutOut.validate_inputs("mud")
-
-
-def test_an_interrupt_stops_a_batch(monkeypatch):
-    seen = []
-
-    def throw() -> None:
-        seen.append(1)
-        if len(seen) == 3:
-            raise comfy.model_management.InterruptProcessingException
-
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
-        _cut(torch.rand(9, *SIZE, 3), segments=one_object(9))
-    assert len(seen) == 3

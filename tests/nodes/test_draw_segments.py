@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -49,17 +48,3 @@ def test_segments_of_one_image_are_drawn_on_all_and_resized():
 def test_drawing_on_another_batch_is_refused():
     with pytest.raises(InputError, match="found 3 of image, 2 of segments"):
         _draw(torch.zeros(3, *SIZE, 3), one_object(2))
-
-
-def test_an_interrupt_stops_a_batch(monkeypatch):
-    seen = []
-
-    def throw() -> None:
-        seen.append(1)
-        if len(seen) == 3:
-            raise comfy.model_management.InterruptProcessingException
-
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
-        _draw(torch.rand(9, *SIZE, 3), one_object(9))
-    assert len(seen) == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 import pytest
 import torch
 from segment_anywhere.core.errors import InputError
@@ -151,20 +150,6 @@ def test_inputs_are_left_alone():
     _refine(mask=mask, image=image, segments=segments, remove_islands=5, **settings)
     for now, before in zip((mask, image, segments.full_masks()), copies, strict=True):
         assert torch.equal(now, before)
-
-
-def test_an_interrupt_stops_a_batch(monkeypatch):
-    seen = []
-
-    def throw() -> None:
-        seen.append(1)
-        if len(seen) == 3:
-            raise comfy.model_management.InterruptProcessingException
-
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
-        _refine(mask=box_mask(50), image=noise(50))
-    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from segment_anywhere.nodes import live_preview
 from segment_anywhere.nodes.host import ui
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
 
-from tests.support.nodes import BUILT_IN, CLICK, SAM2, load, noise, segment_points
+from tests.support.nodes import BUILT_IN, CLICK, SAM2, interrupt_at, load, noise, segment_points
 
 NEGATIVE_BOX = (
     '{"points": [{"x": 1, "y": 2}], '
@@ -159,14 +159,7 @@ def test_the_node_says_how_much_it_found(monkeypatch):
 
 
 def test_an_interrupt_stops_after_the_frame_at_work(monkeypatch):
-    seen = []
-
-    def throw() -> None:
-        seen.append(1)
-        if len(seen) == 3:
-            raise comfy.model_management.InterruptProcessingException
-
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
+    interrupt_at(3, monkeypatch)
     model = load()
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         segment_points(model, torch.cat([noise(1, seed) for seed in range(8)]))

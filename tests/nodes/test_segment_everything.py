@@ -14,6 +14,7 @@ from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.segment_everything import SegmentEverything
 
+from tests.support.nodes import interrupt_at
 from tests.support.paths import FIXTURES
 from tests.support.scenes import draw_scene
 
@@ -89,12 +90,9 @@ def test_progress_counts_decoder_runs_over_the_batch(tiny, monkeypatch):
 
 
 def test_an_interrupt_stops_between_decoder_runs(monkeypatch):
-    def throw() -> None:
-        raise comfy.model_management.InterruptProcessingException
-
     model = segment_model(FIXTURES / "sam2_tiny", "fp32")
     decodes = model.segmenter().counters.decodes
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
+    interrupt_at(1, monkeypatch)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         _run(model, _images(3), points_per_side=32)
     assert model.segmenter().counters.decodes == decodes + 1

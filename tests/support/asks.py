@@ -13,7 +13,8 @@ from segment_anywhere.core.providers.batch import BatchRequest
 from segment_anywhere.core.providers.contract import Profile
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.registry import PROVIDERS
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.providers.runs import Hooks, segment
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.transport import Limits
 
 from tests.support.servers import KEY, ProviderServer

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management
+import pytest
 import torch
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
@@ -54,6 +56,22 @@ def detector_folder(detector: str) -> Path:
     """Where a detector of Text Segment's list lies."""
     folder, name = detector.split("/")
     return model_folder_paths(folder)[0] / name
+
+
+def interrupt_at(look: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the host's interrupt come when a node looks for it for the so-manyth time.
+
+    Returns the numbers of all looks, to which each adds its own.
+    """
+    looks: list[int] = []
+
+    def throw() -> None:
+        looks.append(len(looks) + 1)
+        if len(looks) == look:
+            raise comfy.model_management.InterruptProcessingException
+
+    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", throw)
+    return looks
 
 
 def noise(batch: int = 1, seed: int = 0) -> Tensor:

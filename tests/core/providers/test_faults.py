@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
-from segment_anywhere.core.providers import runs, transport
+from segment_anywhere.core.providers import scheduler, transport
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
-from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.runs import Hooks
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.transport import Limits
+from yarl import URL
 
-from tests.support.asks import QUICK, ask_for, run, square_image, square_mask
-from tests.support.servers import KEY, SERVERS, faults
-from tests.support.servers.vision import picture
+from tests.support.asks import QUICK, ask_for, run, square_image
+from tests.support.servers import KEY, SERVERS, faults, serving
 
-DETAILS = '{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
 SMALL = RunLimits(4, 20.0, Limits(2.0, 3, 0.02, 2.0, answer_bytes=2**20))
-
 # fault, what the message says, how many requests the provider sees. Of all vendors' clients fal's
 # alone has a rule for the page of a gateway, see vendors/test_fal.py.
 FAULTS = {
@@ -28,7 +28,7 @@ FAULTS = {
     "404": (faults.status(404, '{"detail": "no such model"}'), "does not exist.*no such model", 1),
     "405": (faults.status(405, faults.HTML_502, "text/html"), "does not exist", 1),
     "410": (faults.status(410, '{"error": "retired"}'), "retired", 1),
-    "422 list": (faults.status(422, DETAILS), "refused.*body.prompt: too long", 1),
+    "422 list": (faults.status(422, faults.TOO_LONG), "refused.*body.prompt: too long", 1),
     "422 text": (faults.status(422, '{"detail": "too small"}'), "refused.*too small", 1),
     "429": (faults.status(429, '{"error": "slow down"}'), "too many requests.*slow down", 3),
     "429, later": (faults.status(429, "", Retry_After="3600"), "too many requests", 1),
@@ -37,8 +37,8 @@ FAULTS = {
     "503": (faults.status(503, ""), r"failed on its side \(503\)", 1),
     "redirect": (faults.status(307, "", Location="https://evil.example/x"), "redirect to", 1),
     "reset": (faults.reset, "may have been billed", 1),
-    "huge": (faults.huge, "more than 1 MiB", 1),
-    "endless": (faults.endless, "more than 1 MiB", 1),
+    "huge": (faults.huge, "too large to be read or kept: more than 1 MiB.*fewer objects", 1),
+    "endless": (faults.endless, "too large to be read or kept: more than 1 MiB", 1),
     "empty": (faults.body(b"", "application/json"), "answer cannot be used", 1),
     "half JSON": (faults.body(b'{"segments": [{"id', "application/json"), "cannot be used", 1),
     "HTML with 200": (faults.body(b"<!doctype html>hello", "image/png"), "cannot be used", 1),
@@ -192,76 +192,6 @@ def test_hugging_face_loads_its_model_first(serve):
     assert len(run(ask).segments) == 1
 
 
-@pytest.mark.parametrize("place", ["status_faults", "result_faults", "file_faults"])
-@pytest.mark.parametrize(
-    "fault",
-    [faults.status(503, "{}"), faults.status(502, faults.HTML_502, "text/html"), faults.reset],
-)
-def test_questions_are_asked_again(serve, place, fault):
-    """Polls, results and downloads cost nothing, so a hiccup there is no failure."""
-    server = serve("fal")
-    getattr(server, place).append(fault)
-    assert len(run(ask_for(server, "fal")).segments) == 1
-    assert server.billed == 1
-
-
-@pytest.mark.parametrize(
-    ("mode", "words"),
-    [
-        ("completed_with_error", "Runner ran out of memory"),
-        ("bad_status", "found 'LOST'"),
-        ("off_origin", "127.0.0.2 that would get the key"),
-    ],
-)
-def test_jobs_that_end_badly(serve, mode, words):
-    server = serve("fal", mode=mode)
-    with pytest.raises(ProviderError, match=words):
-        run(ask_for(server, "fal"))
-
-
-def test_the_result_of_a_job_may_be_a_422(serve):
-    server = serve("fal")
-    server.result_faults.append(faults.status(422, DETAILS))
-    with pytest.raises(ProviderError, match="refused.*too long"):
-        run(ask_for(server, "fal"))
-
-
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ("http://10.1.2.3/mask.png", "without https at 10.1.2.3"),
-        ("https://10.1.2.3/mask.png", "private address 10.1.2.3"),
-        ("https://169.254.169.254/latest/meta-data", "private address 169.254.169.254"),
-        ("file:///etc/passwd", "not safe to follow"),
-        ("ftp://cdn.example.com/mask.png", "not safe to follow"),
-        ("data:image/png;base64,AAAA", "not safe to follow"),
-        ("https://me:pass@cdn.example.com/mask.png", "address 'https://cdn.example.com/mask.png'"),
-        ("https://[64:ff9b::a9fe:a9fe]/mask.png", "private address 64:ff9b::a9fe:a9fe"),
-        ("https://[2002:7f00:1::]/mask.png", "private address 2002:7f00:1::"),
-        ("https://[::ffff:10.1.2.3]/mask.png", "private address ::ffff:"),
-        ("https://[fec0::1]/mask.png", "private address fec0::1"),
-        ("https://2852039166/mask.png", "2852039166"),
-        ("https://0xa9fea9fe/mask.png", "0xa9fea9fe"),
-        ("https://169.254.43518/mask.png", "169.254"),
-        ("/files/loop", "more than 3 redirects"),
-    ],
-)
-def test_redirects_of_results(serve, target, words):
-    server = serve("fal")
-    server.file_faults = deque([faults.status(302, "", Location=target)] * 9)
-    server.files["loop"] = b""
-    with pytest.raises(ProviderError, match=words):
-        run(ask_for(server, "fal"))
-
-
-def test_a_redirect_within_reach_is_followed_without_the_key(serve):
-    server, other = serve("fal"), serve("fal")
-    server.file_faults.append(faults.status(302, "", Location=f"{other.url}/files/x.png"))
-    other.files["x.png"] = picture(square_mask())
-    assert len(run(ask_for(server, "fal")).segments) == 1
-    assert server.leaks == other.leaks == []
-
-
 @pytest.mark.parametrize("key", SERVERS)
 @pytest.mark.parametrize("fault", [faults.Hang(), faults.drip], ids=["hang", "drip"])
 def test_a_call_has_an_end(serve, key, fault):
@@ -289,63 +219,6 @@ def test_an_answer_that_comes_too_late_is_kept(serve):
     assert server.billed == 3
 
 
-def test_a_job_that_takes_too_long_is_collected_by_the_next_run(serve):
-    server, paid = serve("fal", mode="never_completes"), Journal()
-    with pytest.raises(ProviderError, match="took too long.*The job goes on there, and its ticket"):
-        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
-    (job,) = server.jobs.values()
-    assert not job.is_cancelled
-    server.mode = "url"
-    (call,) = run(ask_for(server, "fal"), paid=paid).calls
-    assert not call.is_new
-    assert server.billed == 1
-
-
-def test_a_job_that_the_provider_has_lost_is_submitted_anew_by_a_later_run(serve):
-    """Which says so first: its plan counts the call."""
-    server, paid = serve("fal", mode="never_completes"), Journal()
-    with pytest.raises(ProviderError, match="took too long"):
-        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
-    server.mode = "url"
-    server.jobs.clear()
-    with pytest.raises(ProviderError, match="does not exist"):
-        run(replace(ask_for(server, "fal"), max_calls=1), paid=paid)
-    assert server.billed == 1
-    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
-    assert server.billed == 2
-
-
-@pytest.mark.parametrize("code", [403, 500, 503])
-@pytest.mark.parametrize("place", ["status_faults", "result_faults"])
-def test_a_bad_answer_to_a_free_question_costs_no_job(serve, place, code):
-    """However many runs it spoils."""
-    server, paid = serve("fal", mode="never_completes"), Journal()
-    with pytest.raises(ProviderError, match="took too long"):
-        run(ask_for(server, "fal"), limits=RunLimits(4, 0.6, QUICK.transport), paid=paid)
-    server.mode = "url"
-    for _ in range(2):
-        fault = faults.status(code, '{"detail": "Exhausted balance"}')
-        getattr(server, place).extend([fault] * QUICK.transport.attempts)
-        with pytest.raises(ProviderError, match="its ticket is kept"):
-            run(ask_for(server, "fal"), paid=paid)
-        getattr(server, place).clear()
-    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
-    assert server.billed == 1
-
-
-@pytest.mark.parametrize("place", ["status_faults", "result_faults"])
-def test_a_job_that_cannot_be_found_is_the_failure_of_its_image_alone(serve, place):
-    """And it is asked for again, for a gateway may only have forgotten it for a moment."""
-    server, paid = serve("fal"), Journal()
-    one = RunLimits(1, 20.0, QUICK.transport)
-    getattr(server, place).extend([faults.status(404, "{}")] * 3)
-    with pytest.raises(ProviderError, match="1 of 3 images failed.*its ticket is kept"):
-        run(ask_for(server, "fal"), square_image(3), limits=one, paid=paid)
-    assert server.billed == 3
-    assert len(run(ask_for(server, "fal"), square_image(3), paid=paid).segments) == 3
-    assert server.billed == 3
-
-
 def test_nobody_is_there(serve):
     server = serve("custom")
     ask = ask_for(server, "custom")
@@ -356,7 +229,7 @@ def test_nobody_is_there(serve):
 
 def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkeypatch):
     # One at a time, so that the faults meet the frames in order.
-    monkeypatch.setattr(runs, "_ENCODERS", 1)
+    monkeypatch.setattr(scheduler, "_ENCODERS", 1)
     server, paid = serve("segmind"), Journal()
     broken = faults.status(500, '{"error": "cuda"}')
     server.faults = deque([None, broken, None, None, broken, None])
@@ -376,7 +249,7 @@ def test_failed_frames_are_named_and_the_next_run_sends_only_those(serve, monkey
 SOMETIMES = [
     faults.status(500, '{"error": "internal"}'),
     faults.status(503, ""),
-    faults.status(422, DETAILS),
+    faults.status(422, faults.TOO_LONG),
     faults.body(b"", "image/png"),
 ]
 BUSY = faults.status(429, "{}", Retry_After="0")
@@ -407,40 +280,6 @@ def test_a_hundred_frames_of_which_five_in_a_hundred_fail_in_each_way(serve, key
     assert server.most_at_once <= concurrency
 
 
-def test_a_paid_answer_survives_a_download_that_fails(serve):
-    server, paid = serve("fal"), Journal()
-    server.file_faults = deque([faults.status(503, "")] * 3)
-    with pytest.raises(ProviderError, match="503"):
-        run(ask_for(server, "fal"), paid=paid)
-    assert len(run(ask_for(server, "fal"), paid=paid).segments) == 1
-    assert server.billed == 1
-
-
-@pytest.mark.parametrize("code", [403, 404])
-def test_a_mask_file_that_is_gone_is_looked_for_again(serve, code):
-    """By the store's account; neither the key nor the other images have anything to do with it."""
-    server, paid = serve("fal"), Journal()
-    gone = faults.status(code, "")
-    server.file_faults.append(gone)
-    assert len(run(ask_for(server, "fal")).segments) == 1
-    # Three times the file, for each of three times the job's result.
-    server.file_faults.extend([gone] * 9)
-    one = RunLimits(1, 20.0, QUICK.transport)
-    ask = replace(ask_for(server, "fal"), salt="1")
-    with pytest.raises(ProviderError, match="1 of 3 images failed.*had any more.*answer is kept"):
-        run(ask, square_image(3), limits=one, paid=paid)
-    assert len(run(ask, square_image(3), paid=paid).segments) == 3
-    assert server.billed == 4
-
-
-@pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_a_file_that_is_not_there_yet_is_asked_for_again(serve, status):
-    server = serve("fal")
-    server.file_faults.extend([faults.status(status, "")] * (QUICK.transport.attempts - 1))
-    assert len(run(ask_for(server, "fal"), square_image(3)).segments) == 3
-    assert server.billed == 3
-
-
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -454,6 +293,30 @@ def test_fals_403_is_not_only_about_credits(serve, body, words):
     server.faults.append(faults.status(403, body))
     with pytest.raises(ProviderError, match=words):
         run(ask_for(server, "fal"))
+
+
+@pytest.mark.parametrize("key", ["segmind", "fal"])
+def test_a_provider_that_restarts_in_the_middle(key):
+    """It costs the calls that were under way; the others wait, and the next run sends the rest."""
+    server, paid, restarts = SERVERS[key](delay=0.3), Journal(), []
+    with ExitStack() as stack:
+        stack.enter_context(serving(server))
+        port = URL(server.url).port
+
+        def pause():
+            if len(server.received) > 2 and not restarts:
+                restarts.append(len(server.received))
+                stack.close()
+                stack.enter_context(serving(server, port))
+
+        hooks, two = Hooks(pause, lambda *report: None), RunLimits(2, 20.0, Limits(2.0, 8, 0.05))
+        ask, image = ask_for(server, key), square_image(8)
+        with pytest.raises(ProviderError, match="[12] of 8 images failed.*may have been") as caught:
+            run(ask, image, limits=two, hooks=hooks, paid=paid)
+        assert re.search("The results of [67] are kept", str(caught.value))
+        assert len(run(ask, image, paid=paid).segments) == 8
+    assert restarts
+    assert server.billed == 8
 
 
 def test_what_was_never_sent_was_not_billed(serve):

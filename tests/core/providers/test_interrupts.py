@@ -11,7 +11,8 @@ import pytest
 from segment_anywhere.core.providers import runs, transport
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
-from segment_anywhere.core.providers.runs import Hooks, RunLimits
+from segment_anywhere.core.providers.runs import Hooks
+from segment_anywhere.core.providers.scheduler import RunLimits
 
 from tests.support.asks import QUICK, ask_for, run, square_image
 from tests.support.servers import SERVERS, faults

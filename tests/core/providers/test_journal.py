@@ -146,6 +146,84 @@ def test_a_file_that_is_no_journal_is_put_aside(tmp_path: Path, caplog) -> None:
     assert "put aside" in caplog.text
 
 
+def _remove_all(path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(b"no database" * 10_000)
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+def _replace(path: Path) -> None:
+    path.with_suffix(".copy").write_bytes(path.read_bytes())
+    os.replace(path.with_suffix(".copy"), path)
+
+
+LOST = {
+    "removed": Path.unlink,
+    "removed with its log": _remove_all,
+    "its log removed": lambda path: path.with_name(f"{path.name}-wal").unlink(),
+    "renamed": lambda path: path.rename(path.with_suffix(".old")),
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut in half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "damaged": _damage,
+    "replaced by a copy": _replace,
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file from being removed")
+@pytest.mark.parametrize("how", LOST)
+def test_a_file_that_is_lost_while_it_is_open_gives_way_to_a_new_one(
+    tmp_path: Path, how: str, caplog
+) -> None:
+    """What the run under way pays for is in it, also what it had paid for before."""
+    path = tmp_path / "paid.sqlite3"
+    journal = Journal(path)
+    # More than SQLite leaves in its log.
+    for number in range(60):
+        journal.put(str(number), entry(100_000))
+    with journal.run():
+        journal.put("before", KEPT)
+        journal.put("before", TICKET, Kind.TICKET)
+        LOST[how](path)
+        journal.put("after", KEPT)
+        for number in range(5):
+            journal.get(str(number))
+    assert "paid.sqlite3" in caplog.text
+    assert journal.get("before") == journal.get("after") == KEPT
+    later = Journal(path)
+    assert later.get("before") == later.get("after") == KEPT
+    assert later.get("before", Kind.TICKET) == TICKET
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file from being removed")
+def test_who_removes_the_file_between_two_runs_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "paid.sqlite3"
+    journal = Journal(path)
+    with journal.run():
+        journal.put("old", KEPT)
+    path.unlink()
+    with journal.run():
+        assert not journal.has("old")
+        journal.put("new", KEPT)
+    later = Journal(path)
+    assert later.get("new") == KEPT
+    assert not later.has("old")
+
+
+def test_a_file_that_two_journals_have_open_is_not_made_anew(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "paid.sqlite3"
+    first, second = Journal(path), Journal(path)
+    for number in range(60):
+        for journal in (first, second):
+            with journal.run():
+                journal.put(str(number), entry(100_000))
+    assert len(first.results()) == len(second.results()) == 60
+    assert not caplog.text
+
+
 def test_a_folder_that_cannot_be_written_leaves_memory(tmp_path: Path, caplog) -> None:
     (tmp_path / "user").write_text("a file where a folder should be")
     journal = Journal(tmp_path / "user" / "paid.sqlite3")

@@ -13,7 +13,7 @@ from segment_anywhere.core.providers.contract import ImageLimits, Profile, Provi
 from segment_anywhere.core.providers.credentials import BUILT_IN_PROFILES, load_profile
 from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 from segment_anywhere.core.providers.registry import PROVIDERS
-from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.transport import Transport
 from segment_anywhere.core.providers.wire import CallFailed, HttpRequest
 

@@ -15,6 +15,7 @@ from segment_anywhere.core.providers import (
     reading,
     reports,
     runs,
+    scheduler,
     transport,
 )
 from segment_anywhere.core.providers import wire as wire_module
@@ -33,7 +34,7 @@ LIMITS = {
 # What goes on in a run is no setting.
 _STATE = {"RunProgress"}
 _MODULES = (
-    *(batch, contract, fields, jobs, journal, plan, reading, reports, runs, transport),
+    *(batch, contract, fields, jobs, journal, plan, reading, reports, runs, scheduler, transport),
     wire_module,
 )
 SETTINGS = {

@@ -18,7 +18,7 @@ SCRIPT = """
 import json, struct, zlib
 import torch
 from segment_anywhere.core.providers.contract import ProviderError
-from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.scheduler import RunLimits
 from tests.support.asks import QUICK, ask_for, run
 from tests.support.servers import SERVERS, faults, serving
 from tests.support.servers.vision import b64

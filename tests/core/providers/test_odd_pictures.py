@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
-from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.scheduler import RunLimits
 
 from tests.support.asks import QUICK, SIZE, SQUARE, ask_for, run, square_image, square_mask
 from tests.support.servers import KEY, ProviderServer, faults

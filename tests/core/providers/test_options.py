@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 from segment_anywhere.core.errors import InputError
-from segment_anywhere.core.providers.runs import RunLimits
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.wire import Reading
 
 from tests.support.asks import OPTIONS, ask_for, run

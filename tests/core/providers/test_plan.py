@@ -11,15 +11,16 @@ import pytest
 import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.providers import runs
+from segment_anywhere.core.providers import runs, scheduler
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.reports import summary
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.providers.runs import Hooks, segment
+from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.providers.wire import Reading
 
 from tests.support.asks import QUICK, SIZE, ask_for, run, square_image, square_mask
-from tests.support.servers import SERVERS
+from tests.support.servers import SERVERS, faults
 
 SAM3 = {"endpoint": "fal-ai/sam-3/image"}
 BOXED = ObjectPrompt("object 0", box=Box(20, 10, 50, 35))
@@ -124,7 +125,8 @@ def test_what_is_not_wanted_is_asked_for_and_taken_away(serve, key):
     """All of these find the same square for any word, so that nothing is left of it."""
     server = serve(key)
     ask = replace(ask_for(server, key, {"prompt": "dog"}), unwanted="ears, nose")
-    result = run(ask)
+    # One call at a time, for those under way together arrive in any order.
+    result = run(ask, limits=RunLimits(1))
     sent = [each.fields["prompt"] for each in server.received]
     assert sent == (["dog", "ears, nose"] if key == "moark" else ["dog", "ears", "nose"])
     assert len(result.segments) == 0
@@ -193,8 +195,10 @@ def test_the_number_of_calls_is_said_before_the_first_is_sent(serve, monkeypatch
 
 def test_what_is_answered_already_is_not_even_encoded(serve, monkeypatch):
     server, paid, encoded = serve("segmind"), Journal(), []
-    original = runs.encode_picture
-    monkeypatch.setattr(runs, "encode_picture", lambda *args: encoded.append(1) or original(*args))
+    original = scheduler.encode_picture
+    monkeypatch.setattr(
+        scheduler, "encode_picture", lambda *args: encoded.append(1) or original(*args)
+    )
     ask = ask_for(server, "segmind", {"prompt": "dog, cat"})
     for _ in range(2):
         run(ask, square_image(3), paid=paid)
@@ -234,6 +238,30 @@ def test_jobs_that_are_not_waited_for_are_collected_by_another_run(serve):
     assert len(third.segments) == 3
     assert not any(call.is_new for call in third.calls)
     assert server.billed == 3
+
+
+KEPT = {
+    "a phrase of one image": ("segmind", "dog, cat, bird", 1, True, "results of 2 other calls"),
+    "a phrase of two images": ("segmind", "dog, cat", 2, True, "results of 3 other calls"),
+    "an image": ("segmind", "dog", 3, True, "results of 2 are"),
+    "a job of several": ("fal", "dog", 3, False, "tickets of 2 are"),
+    "all there is": ("segmind", "dog", 1, True, ""),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_failure_tells_what_the_next_run_need_not_pay_for(serve, name):
+    key, prompt, batch, waits, kept = KEPT[name]
+    server, paid = serve(key, **({} if waits else {"mode": "never_completes"})), Journal()
+    server.faults.append(faults.status(422, faults.TOO_LONG))
+    ask = replace(ask_for(server, key, {"prompt": prompt}), waits=waits)
+    with pytest.raises(ProviderError, match="refused") as caught:
+        run(ask, square_image(batch), paid=paid)
+    assert kept in str(caught.value)
+    assert (" kept: run again" in str(caught.value)) == bool(kept)
+    billed = server.billed
+    assert sum(call.is_new for call in run(ask, square_image(batch), paid=paid).calls) == 1
+    assert server.billed == billed + 1
 
 
 @pytest.mark.parametrize("key", [key for key in SERVERS if key != "fal"])

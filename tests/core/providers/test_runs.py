@@ -11,11 +11,12 @@ import pytest
 import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.providers import jobs, runs
+from segment_anywhere.core.providers import jobs, runs, scheduler
 from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.reports import summary
-from segment_anywhere.core.providers.runs import Hooks, RunLimits, segment
+from segment_anywhere.core.providers.runs import Hooks, segment
+from segment_anywhere.core.providers.scheduler import RunLimits
 
 from tests.support.asks import QUICK, always_uploading, ask_for, run, square_image
 from tests.support.servers import KEY, SERVERS, faults
@@ -295,7 +296,7 @@ def test_the_next_pictures_are_encoded_while_answers_are_awaited(serve, monkeypa
     """Two calls at a time: the pictures of the two after them are ready when these are answered."""
     server, answers, encoded = serve("segmind"), threading.Event(), []
     server.faults.extend([faults.held(answers)] * 2)
-    encode = runs.encode_picture
+    encode = scheduler.encode_picture
 
     def counting(*args):
         encoded.append(args)
@@ -305,7 +306,7 @@ def test_the_next_pictures_are_encoded_while_answers_are_awaited(serve, monkeypa
         if len(encoded) == 4 and len(server.received) == 2:
             answers.set()
 
-    monkeypatch.setattr(runs, "encode_picture", counting)
+    monkeypatch.setattr(scheduler, "encode_picture", counting)
     hooks = Hooks(pause, lambda done, total, text: None)
     run(ask_for(server, "segmind"), square_image(6), RunLimits(2, timeout=20), hooks=hooks)
     assert answers.is_set()

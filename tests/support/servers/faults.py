@@ -14,6 +14,8 @@ Answering = Callable[[], Awaitable[web.Response]]
 Fault = Callable[[web.Request, Answering], Awaitable[web.StreamResponse]]
 
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+# How servers made with FastAPI refuse a field.
+TOO_LONG = '{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
