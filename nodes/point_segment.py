@@ -11,10 +11,10 @@ from ..core.engines.families import check_prompts
 from ..core.prompts.formats import box_dicts, coords_text, parse_points
 from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
 from ..core.prompts.prompts import Prompts
-from ..core.results.segments import Segments
+from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
 from ..core.tensors import image_size
-from . import live_preview
+from .editor_state import editor_state
 from .host import models, progress, ui
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
@@ -86,12 +86,15 @@ class PointSegment(ShownNode):
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
-        first = next(frames)
+        keys: list[str] = []
+        instances: list[Instance] = []
+        for frame in frames:
+            keys.append(frame.key)
+            instances += frame.instances
+        segments = Segments.from_instances(instances, (height, width), batch)
         editor: dict[str, Any] = {}
         if ui.has_viewer():
-            editor = live_preview.editor_state(model, first, points, sockets[0])
-        instances = [*first.instances, *(each for frame in frames for each in frame.instances)]
-        segments = Segments.from_instances(instances, (height, width), batch)
+            editor = editor_state(model, image, keys, points, given, sockets, segments)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
