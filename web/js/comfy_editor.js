@@ -55,11 +55,11 @@ export class NodeEditor {
     this.node = node;
     this.place = place;
     const { options } = host.settings();
-    this.editor = new Editor(host.texts, options, this.#events(), (query, signal) =>
-      requestMask(host.api, query, signal),
-    );
+    const send = (/** @type {PreviewQuery} */ query, /** @type {AbortSignal} */ signal) =>
+      requestMask(host.api, query, signal);
+    this.editor = new Editor(host.texts, options, this.#events(), send, place.unframed);
     this.text = new PointsText(node, place.points);
-    this.widget = addWidget(node, this.editor.root);
+    this.widget = addWidget(node, this.editor.slot);
     this.#chain();
     this.#show();
     this.#grow();
@@ -73,7 +73,7 @@ export class NodeEditor {
   get #isLost() {
     const { node } = this;
     const isOpen = node.graph && node.graph === (this.host.app.canvas?.graph ?? null);
-    return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.root.isConnected;
+    return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.slot.isConnected;
   }
 
   /**
@@ -82,8 +82,8 @@ export class NodeEditor {
    */
   #heal() {
     if (!this.#isLost) return;
-    const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-editor`);
-    stale?.replaceWith(this.editor.root);
+    const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-slot`);
+    stale?.replaceWith(this.editor.slot);
   }
 
   /** Reads anew all that the graph knows. */

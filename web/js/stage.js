@@ -7,10 +7,7 @@ import { say } from "./texts.js";
 import { fitView, panBy, within, zoomAt } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
-/** @typedef {import("./types.d.ts").EditorOptions} EditorOptions */
 /** @typedef {import("./types.d.ts").Frame} Frame */
-/** @typedef {import("./types.d.ts").Prompts} Prompts */
-/** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./types.d.ts").Size} Size */
 /** @typedef {import("./types.d.ts").Source} Source */
 /** @typedef {import("./types.d.ts").Texts} Texts */
@@ -30,8 +27,8 @@ export class Stage {
   view = null;
   /** A box that is being drawn. @type {Box | null} */
   draft = null;
-  /** @type {{prompts: Prompts, selected: Ref | null, options: EditorOptions}} */
-  scene = { prompts: noPrompts(), selected: null, options: { opacity: 0.5, pointSize: 16 } };
+  /** @type {Omit<import("./drawing.js").Scene, "frame" | "picture" | "mask" | "draft">} */
+  scene = { prompts: noPrompts(), isShown: () => true, selected: null, options: { opacity: 0.5, pointSize: 16 } };
   /** Called when the view changes. */
   onView = () => {};
   /** @type {HTMLImageElement | null} */
@@ -116,7 +113,7 @@ export class Stage {
 
   /** The preview's key is of no use any more. */
   forgetKey() {
-    if (this.source) this.source = { ...this.source, key: "" };
+    if (this.source) this.source = { ...this.source, key: "", hasRun: false };
   }
 
   /** @param {View | null} view */
