@@ -9,6 +9,7 @@ from .combine import Combine
 from .compare_segments import CompareSegments
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
+from .from_sam3_track import SegmentsFromSAM3Track
 from .host import folders
 from .load_sam import LoadSAM
 from .mask_refine import MaskRefine
@@ -17,6 +18,7 @@ from .remote_segment import RemoteProviderSegment
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
 from .text_segment import TextSegment
+from .track_segments import TrackSegments
 
 NODES: list[type[io.ComfyNode]] = [
     LoadSAM,
@@ -30,6 +32,8 @@ NODES: list[type[io.ComfyNode]] = [
     DrawSegments,
     CutOut,
     CompareSegments,
+    TrackSegments,
+    SegmentsFromSAM3Track,
 ]
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..core.engines.families import BUILT_IN_CHOICE
+from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
 from ..core.engines.files.downloads import download
 from ..core.errors import InputError
+from ..core.tasks.words import usual_detector
 from .host import folders, progress
 
 AUTO = "auto"
@@ -88,6 +89,14 @@ def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     report = progress.download_progress(source.name, cls)
     waiting = progress.download_progress(f"{source.name}, which another program downloads", cls)
     return download(source, folder, report, waiting)
+
+
+def fetch_detector(choice: str, family: Family, cls: type[io.ComfyNode]) -> Path | None:
+    """The folder of what understands words for a family's model, downloaded if need be; None for
+    the model's own text head."""
+    if choice == AUTO:
+        return fetch(usual_detector(family, local_models(DETECTOR_MODELS)), cls)
+    return fetch(resolve(choice, DETECTOR_MODELS), cls)
 
 
 def fingerprint(choice: str, listing: ModelList = SAM_MODELS) -> tuple:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io
@@ -12,7 +11,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.phrases import read_query
-from ..core.tasks.words import FoundWords, Refine, segment_words, usual_detector
+from ..core.tasks.words import FoundWords, Refine, segment_words
 from ..core.tensors import image_size
 from . import model_choices
 from .host import models, progress, ui
@@ -126,7 +125,7 @@ class TextSegment(ShownNode):
         # Before a detector is fetched.
         image_size(image)
         query = read_query(prompt, negative_prompt, threshold, max_objects)
-        finder = model.finder(_detector_path(model, detector, cls))
+        finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         found = segment_words(
             image, query, finder, model.family, model.segmenter, Refine(refine), progress.frames
         )
@@ -134,15 +133,6 @@ class TextSegment(ShownNode):
         log.info("Text Segment: %s", text.replace("\n", ", "))
         pictures = result_pictures(image, found.segments)
         return segment_result(cls, found.segments, text, pictures)
-
-
-def _detector_path(model: models.SegmentModel, choice: str, cls: type[io.ComfyNode]) -> Path | None:
-    """The detector's folder, downloaded if need be; None for SAM 3's own text head."""
-    if choice == AUTO:
-        source = usual_detector(model.family, model_choices.local_models(DETECTOR_MODELS))
-    else:
-        source = model_choices.resolve(choice, DETECTOR_MODELS)
-    return model_choices.fetch(source, cls)
 
 
 def _text(found: FoundWords) -> str:

@@ -36,6 +36,14 @@ def result_pictures(image: Tensor, segments: Segments) -> Iterator[bytes]:
         yield jpeg(paint(small_frame(frame), objects, Drawing(), palette_colour))
 
 
+def object_pictures(segments: Segments) -> Iterator[bytes]:
+    """The objects of each frame on black, in the colours of their ids, as JPEG."""
+    height, width = (-(-side // shrink_factor(segments.size)) for side in segments.size)
+    for objects in _small_members(segments):
+        ground = np.zeros((height, width, 3), np.uint8)
+        yield jpeg(paint(ground, objects, Drawing(opacity=1.0), palette_colour))
+
+
 def region_pictures(image: Tensor, segments: Segments) -> Iterator[bytes]:
     """Each frame of an IMAGE under its regions, every one in a colour of its own, as JPEG."""
     colours = region_colours(int(segments.ids.max()) + 1 if len(segments) else 0)

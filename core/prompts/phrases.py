@@ -29,12 +29,16 @@ class TextQuery:
 
 def split_phrases(text: str) -> tuple[str, ...]:
     """Phrases between commas and line ends, without surrounding space, each once."""
-    phrases = (" ".join(part.split()) for part in _BETWEEN_PHRASES.split(text))
     first: dict[str, str] = {}
-    for phrase in phrases:
-        if phrase:
-            first.setdefault(phrase.casefold(), phrase)
+    for phrase in split_names(text):
+        first.setdefault(phrase.casefold(), phrase)
     return tuple(first.values())
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names between commas and line ends, without surrounding space, in their order."""
+    names = (" ".join(part.split()) for part in _BETWEEN_PHRASES.split(text))
+    return tuple(name for name in names if name)
 
 
 def read_query(prompt: str, negative_prompt: str, threshold: float, max_objects: int) -> TextQuery:

@@ -119,6 +119,19 @@ def segment_words(
     return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
 
 
+def segment_words_on(
+    image: Tensor,
+    query: TextQuery,
+    finder: Finder,
+    family: Family,
+    load_segmenter: Callable[[], Segmenter],
+    index: int,
+) -> Segments:
+    """The same on one image of a batch: its objects, those of a batch of one."""
+    frame = image[index : index + 1]
+    return segment_words(frame, query, finder, family, load_segmenter).segments
+
+
 def _draw_frames(
     frames: Callable[..., Iterable[tuple[int, Tensor]]],
     query: TextQuery,

@@ -193,6 +193,31 @@ class MaskToImage:
         return (_mask_to_image(mask),)
 
 
+class ImageFromBatch:
+    """Some images of a batch, from a place on; a place below 0 counts from the end."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"image": ("IMAGE", {})},
+            "optional": {
+                "batch_index": ("INT", {"default": 0}),
+                "length": ("INT", {"default": 1, "min": 1}),
+            },
+        }
+
+    def execute(
+        self, image: torch.Tensor, batch_index: int = 0, length: int = 1
+    ) -> tuple[torch.Tensor]:
+        last = len(image) - 1
+        start = batch_index if batch_index >= 0 else len(image) + batch_index
+        start = min(max(start, 0), last)
+        return (image[start : start + length].clone(),)
+
+
 def _mask_to_image(mask: torch.Tensor) -> torch.Tensor:
     return mask.reshape(-1, *mask.shape[-2:])[..., None].expand(-1, -1, -1, 3)
 
@@ -242,6 +267,7 @@ CORE_NODES: dict[str, type] = {
         PreviewImage,
         MaskPreview,
         PreviewAny,
+        ImageFromBatch,
         MaskToImage,
         InvertMask,
         JoinImageWithAlpha,

@@ -21,12 +21,14 @@ NODE_IDS = [
     "SegmentAnywhereCutOut",
     "SegmentAnywhereDraw",
     "SegmentAnywhereEverything",
+    "SegmentAnywhereFromSAM3Track",
     "SegmentAnywhereLoadSAM",
     "SegmentAnywhereMaskRefine",
     "SegmentAnywherePoint",
     "SegmentAnywhereRemote",
     "SegmentAnywhereSelect",
     "SegmentAnywhereText",
+    "SegmentAnywhereTrack",
 ]
 # How a PNG and a JPEG file begin.
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff\xe0")

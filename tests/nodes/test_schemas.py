@@ -26,6 +26,8 @@ LINKED = {
     "SegmentAnywhereDraw": {"image", "segments"},
     "SegmentAnywhereCutOut": {"image"},
     "SegmentAnywhereCompare": {"segments_a", "segments_b"},
+    "SegmentAnywhereTrack": {"model", "images"},
+    "SegmentAnywhereFromSAM3Track": {"track_data"},
 }
 
 

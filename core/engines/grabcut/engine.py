@@ -20,7 +20,7 @@ from torch import Tensor
 from ...errors import EngineError
 from ...masks.parts import label_parts, number_parts
 from ...prompts.prompts import ObjectPrompt
-from ..base import Candidates, Embedding
+from ..base import Candidates, Embedding, TrackSession
 from ..families import BUILT_IN, BUILT_IN_CHOICE
 from .marks import (
     SEARCH_SIDE,
@@ -134,6 +134,12 @@ class GrabCutEngine:
     def cpu_decoder(self) -> GrabCutEngine:
         """Itself: it holds no state."""
         return self
+
+    def track(self) -> TrackSession:
+        """Follow objects by optical flow."""
+        from ..flow.session import FlowSession
+
+        return FlowSession(self)
 
 
 def _segment(rgb: RgbImage, prompt: ObjectPrompt, size: tuple[int, int]) -> Candidates:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...prompts.prompts import Box, ObjectPrompt
 from ...results.compact_mask import INSIDE, tight_box
-from ..base import Candidates, Embedding, Engine
+from ..base import Candidates, Embedding, Engine, TrackSession
 from ..image_model import ImageModel
 
 # A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
@@ -188,6 +188,12 @@ class PromptedEngine(ImageModel):
         decoder = copy.copy(self)
         decoder.module = _decoder_copy(self.module)
         return decoder
+
+    def track(self) -> TrackSession:
+        """Follow objects by optical flow: what a model without a memory of its own can do."""
+        from ..flow.session import FlowSession
+
+        return FlowSession(self)
 
 
 def _decoder_copy(module: nn.Module) -> nn.Module:

@@ -105,3 +105,13 @@ def test_mask_to_image_and_invert():
     assert image.shape == (2, 3, 4, 3) and torch.equal(image[..., 1], mask)
     assert CORE_NODES["MaskToImage"]().execute(mask[0])[0].shape == (1, 3, 4, 3)
     assert torch.equal(CORE_NODES["InvertMask"]().execute(mask)[0], 1 - mask)
+
+
+@pytest.mark.parametrize(
+    ("index", "length", "places"),
+    [(0, 1, [0]), (1, 2, [1, 2]), (2, 4, [2]), (9, 1, [2]), (-1, 1, [2]), (-9, 2, [0, 1])],
+)
+def test_some_images_of_a_batch_as_comfyui_takes_them(index, length, places):
+    image = torch.arange(3.0)[:, None, None, None].expand(3, 2, 2, 3)
+    (taken,) = CORE_NODES["ImageFromBatch"]().execute(image, index, length)
+    assert torch.equal(taken, image[places])

@@ -1,0 +1,1 @@
+"""Following objects by optical flow, with any engine that decodes masks."""

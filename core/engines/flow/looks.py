@@ -1,0 +1,107 @@
+"""How an object looks in its key frame, by its colours: whether that is it, and where it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...masks.parts import number_parts
+from ..grabcut.marks import fit, resize_area
+from .shapes import BoolMap, FloatMap
+
+# Cells of the colour histogram a side: lightness changes with the light, hues less.
+_LIGHTS, _HUES = 8, 16
+# Odds (a natural logarithm) below which a colour speaks against the object, and the side in pixels of
+# the windows that they are averaged over.
+_FOREIGN, _WINDOW = -1.0, 5
+# Longest side in pixels of the map on which a lost object is looked for.
+_SEARCH_SIDE = 160
+# Pixels of that map that a place must have.
+_LEAST_PLACE = 6
+
+Cells = NDArray[np.uint16]
+"""[h, w], the number of each pixel's cell in a colour histogram."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """colours: [cells] float32, the share of each in the object. odds: [cells] float32, the log of
+    how much commoner it is in the object than elsewhere in its key frame."""
+
+    colours: FloatMap
+    odds: FloatMap
+
+
+def cells_of(rgb: NDArray[np.uint8]) -> Cells:
+    """The colour cells of an image [h, w, 3] uint8."""
+    import cv2
+
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.uint16)
+    # a and b beyond 64 on either side of grey are rare.
+    hues = np.clip(lab[..., 1:], 64, 191) - 64
+    light = lab[..., 0] * _LIGHTS // 256
+    return (light * _HUES + hues[..., 0] * _HUES // 128) * _HUES + hues[..., 1] * _HUES // 128
+
+
+def _shares(cells: NDArray[np.uint16]) -> FloatMap:
+    """How often each colour occurs, blurred over its neighbours: [cells] float32 that sum to 1."""
+    counts = np.bincount(cells.ravel(), minlength=_LIGHTS * _HUES * _HUES).astype(np.float32)
+    counts = counts.reshape(_LIGHTS, _HUES, _HUES)
+    for axis in range(3):
+        padded = np.pad(counts, [(1, 1) if each == axis else (0, 0) for each in range(3)], "edge")
+        length = counts.shape[axis]
+        below, same, above = (padded.take(range(i, i + length), axis) for i in range(3))
+        counts = (below + 2 * same + above) / 4
+    return counts.ravel() / max(float(counts.sum()), 1.0)
+
+
+def look_at(cells: Cells, mask: BoolMap) -> Look:
+    """The look of the object that a mask [h, w], not empty, selects."""
+    colours = _shares(cells[mask])
+    return Look(colours, np.log((colours + 1e-4) / (_shares(cells[~mask]) + 1e-4)))
+
+
+def similarity(look: Look, cells: Cells, mask: BoolMap) -> float:
+    """How alike the colours under a mask are to the look, 0..1: Bhattacharyya's coefficient."""
+    return float(np.sqrt(look.colours * _shares(cells[mask])).sum())
+
+
+def foreign_to(looks: Sequence[Look], cells: Cells) -> BoolMap:
+    """The pixels, [h, w] bool, whose colours are clearly rarer in the object than around it, in all
+    of its key frames; colours of neither are no evidence. Averaged over a few pixels."""
+    import cv2
+
+    foreign = np.ones(cells.shape, bool)
+    for look in looks:
+        foreign &= cv2.blur(look.odds[cells], (_WINDOW, _WINDOW)) < _FOREIGN
+    return foreign
+
+
+def likeliest_place(looks: Sequence[Look], cells: Cells, area: float) -> BoolMap | None:
+    """The connected region that is most like one of the looks: [h, w] bool, None for none.
+
+    area: of the object when last seen, in pixels: a region much larger or smaller counts less.
+    """
+    import cv2
+
+    size = fit(cells.shape, _SEARCH_SIDE)
+    scale = cells.size / (size[0] * size[1])
+    best, place = 0.0, None
+    for look in looks:
+        odds = cv2.GaussianBlur(resize_area(look.odds[cells], size), (0, 0), 1.0)
+        count, labels = number_parts(odds > 0, connectivity=4)
+        areas = np.bincount(labels.ravel(), minlength=count) * scale
+        for number in np.flatnonzero(areas >= _LEAST_PLACE * scale):
+            if number == 0:
+                continue
+            region = resize_area(labels == number, cells.shape) > 0.5
+            if not region.any():
+                continue
+            fits = min(area / areas[number], areas[number] / area) ** 0.5
+            rating = similarity(look, cells, region) * fits
+            if rating > best:
+                best, place = rating, region
+    return place
