@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +13,8 @@ from ..core.pictures.thumbnails import MAX_SIDE, jpeg, prompt_picture, shrink_fa
 from ..core.prompts.inputs import SocketPrompts
 from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Instance, Segments
-from ..core.tasks.live_preview import Previewer
+from ..core.tasks.embeddings import frame_key
+from ..core.tensors import rgb_frame
 from .host import folders, models, ui
 
 # Of a longer clip every second frame is shown, every third, and so on, and all key frames.
@@ -22,33 +24,42 @@ MAX_FRAMES = 240
 FRAME_SIDE = 640
 
 
+@dataclass(frozen=True)
+class Clicked:
+    """What a run was asked for: the text of `points`, what it says, and each frame's sockets."""
+
+    text: str
+    given: Prompts
+    sockets: Sequence[SocketPrompts]
+
+
 def editor_state(
     model: models.SegmentModel,
     images: Tensor,
-    keys: Sequence[str],
-    points: str,
-    given: Prompts,
-    sockets: Sequence[SocketPrompts],
+    keys: Mapping[int, str],
+    clicked: Clicked,
     segments: Segments,
 ) -> dict[str, Any]:
     """The `ui` value that a run on a batch leaves for the editor.
 
-    images: [B, H, W, C] float, 0..1. keys: of each frame's embedding. points, given: the text of
-    the node's `points`, and what it says. sockets: each frame's other prompts.
+    images: [B, H, W, C] float, 0..1. keys: of the embeddings of the frames that were looked at.
 
     The value holds the first frame's key for the route, its image and mask as temp files, the
     points that the masks are of, what the model can take, how many frames there are and, of a clip,
     the same of all frames that are shown: `index`, `key`, `image` and `mask`. A frame whose
     embedding is not kept has the key "".
     """
-    previewer = model.start_previews()
-    shown = shown_frames(len(images), _named_frames(given))
-    previews = _remember(previewer, keys, sockets, shown)
+    shown = shown_frames(len(images), _named_frames(clicked.given))
+    keys = {
+        index: keys[index] if index in keys else frame_key(rgb_frame(images, index))
+        for index in shown
+    }
+    previews = _remember(model, keys, clicked.sockets)
     members = frame_members(segments)
     picture = folders.save_temp(f"{keys[0]}.jpg", lambda: jpeg(small_frame(images[0])))
     state = {
-        **_traces(images[0], picture, points, members[0]),
-        "key": f"{model.key}-{previews[0]}",
+        **_traces(images[0], picture, clicked.text, members[0]),
+        "key": previews[0],
         "negative_boxes": model.family.capabilities.negative_boxes,
         "count": len(images),
         "frames": [],
@@ -57,11 +68,11 @@ def editor_state(
         state["frames"] = [
             {
                 "index": index,
-                "key": f"{model.key}-{previews[index]}" if previews[index] else "",
-                "image": _small_picture(images[index], keys[index]),
+                "key": previews[index],
+                "image": _small_picture(images[index], key),
                 "mask": _mask(members[index], segments.size, FRAME_SIDE),
             }
-            for index in shown
+            for index, key in keys.items()
         ]
     return {"segment_anywhere": [state]}
 
@@ -90,17 +101,15 @@ def _named_frames(prompts: Prompts) -> set[int]:
 
 
 def _remember(
-    previewer: Previewer,
-    keys: Sequence[str],
-    sockets: Sequence[SocketPrompts],
-    shown: Sequence[int],
+    model: models.SegmentModel, keys: Mapping[int, str], sockets: Sequence[SocketPrompts]
 ) -> dict[int, str]:
     """The preview's key of each frame, "" where it is of no use. The first frame always has one."""
-    previews = {}
+    previewer = model.start_previews()
+    previews = dict.fromkeys(keys, "")
     # What was remembered last is forgotten last: the first frames, as in the embedding cache.
-    for index in reversed(shown):
-        is_kept = index == 0 or previewer.holds(keys[index])
-        previews[index] = previewer.remember(keys[index], sockets[index]) if is_kept else ""
+    for index, key in reversed(keys.items()):
+        if index == 0 or previewer.holds(key):
+            previews[index] = f"{model.key}-{previewer.remember(key, sockets[index])}"
     return previews
 
 

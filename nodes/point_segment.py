@@ -14,7 +14,7 @@ from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
 from ..core.tensors import image_size
-from .editor_state import editor_state
+from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
@@ -44,7 +44,8 @@ class PointSegment(ShownNode):
                     tooltip="Points and boxes as JSON, in pixels from the top-left corner. "
                     "[[450, 300]] is one click; [[450, 300], [20, 40]] are two on one object; a "
                     "list of such lists is one object each. Points written with x, y and label 0 "
-                    "mark what is not wanted. Empty means no prompt: the mask stays empty.",
+                    "mark what is not wanted. With frame they are for that image of a batch alone, "
+                    "the first being 0. Empty means no prompt: the mask stays empty.",
                 ),
                 io.Combo.Input(
                     "mask_choice",
@@ -86,15 +87,15 @@ class PointSegment(ShownNode):
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
-        keys: list[str] = []
+        keys: dict[int, str] = {}
         instances: list[Instance] = []
-        for frame in frames:
-            keys.append(frame.key)
+        for index, frame in enumerate(frames):
+            keys[index] = frame.key
             instances += frame.instances
         segments = Segments.from_instances(instances, (height, width), batch)
         editor: dict[str, Any] = {}
         if ui.has_viewer():
-            editor = editor_state(model, image, keys, points, given, sockets, segments)
+            editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)

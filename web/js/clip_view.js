@@ -126,7 +126,8 @@ export class ClipView {
   update(prompts) {
     this.row.update({
       clip: this.#clip,
-      frame: this.#wanted,
+      wanted: this.#wanted,
+      shown: this.frame,
       keys: keyFrames(prompts, this.unframed),
       isOnly: this.#isOnly,
       hasChoice: this.unframed === "every",

@@ -31,8 +31,8 @@ export function runOf(app, node) {
 /** What the last run of a node says of itself; "" where it had only points to go by, and none.
  * @param {any} app @param {ComfyNode} node */
 export function noteOf(app, node) {
-  const hasWords = !placeOf(node)?.hasPreview;
-  return runOf(app, node)?.points || hasWords ? String(outputOf(app, node)?.text?.[0] ?? "") : "";
+  const hasMore = !placeOf(node)?.isPointsOnly;
+  return runOf(app, node)?.points || hasMore ? String(outputOf(app, node)?.text?.[0] ?? "") : "";
 }
 
 /** Whether the model takes boxes for what is not wanted, as far as a run has told.

@@ -296,6 +296,8 @@ export class Editor {
   }
 
   dispose() {
+    // The state that was kept last is the one to come back to.
+    this.fullSize.onChange = () => {};
     this.fullSize.close();
     this.masks.stop();
     this.stage.dispose();

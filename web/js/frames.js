@@ -18,7 +18,8 @@ import { say } from "./texts.js";
 /**
  * @typedef {object} FramesState
  * @property {Clip | null} clip null where there is none: the row is hidden
- * @property {number} frame that is asked for
+ * @property {number} wanted the frame that is asked for
+ * @property {number} shown the one whose picture is there
  * @property {number[]} keys frames with prompts of their own
  * @property {boolean} isOnly whether new prompts are for the shown frame alone
  * @property {boolean} hasChoice whether they could be for every frame
@@ -63,16 +64,14 @@ export class Frames {
   }
 
   /** @param {FramesState} state */
-  update({ clip, frame, keys, isOnly, hasChoice }) {
+  update({ clip, wanted, shown, keys, isOnly, hasChoice }) {
     this.#clip = clip;
     this.#isOnly = isOnly;
     this.root.hidden = !clip;
     if (!clip) return;
-    const position = positionOf(clip, frame);
-    const shown = clip.frames[position].index;
     const last = clip.count - 1;
     this.slider.max = String(clip.frames.length - 1);
-    this.slider.value = String(position);
+    this.slider.value = String(positionOf(clip, wanted));
     this.slider.setAttribute("aria-valuetext", say(this.texts, "frameOf", shown, last));
     this.number.textContent = `${shown} / ${last}`;
     this.number.title = say(this.texts, "frameOf", shown, last);

@@ -1,9 +1,18 @@
 // @ts-check
-/** Moves an element from its slot into a window over the page, and back. */
+/**
+ * Moves an element from its slot into a window over the page, and back.
+ *
+ * No `<dialog>`, and nothing that calls itself modal: the graph's undo stands still while there is
+ * one on the page.
+ */
+
+const FOCUSABLE = "button, input, [tabindex='0']";
+/** The graph would delete the node. */
+const GRAPHS_OWN = ["Delete", "Backspace"];
 
 export class FullSize {
-  /** @type {HTMLDialogElement | null} */
-  #dialog = null;
+  /** @type {HTMLElement | null} */
+  #window = null;
 
   /** @param {HTMLElement} element @param {string} name of the window @param {() => void} onChange */
   constructor(element, name, onChange) {
@@ -16,7 +25,7 @@ export class FullSize {
   }
 
   get isOpen() {
-    return this.#dialog !== null;
+    return this.#window !== null;
   }
 
   toggle() {
@@ -25,25 +34,41 @@ export class FullSize {
   }
 
   open() {
-    if (this.#dialog) return;
-    const dialog = document.createElement("dialog");
-    dialog.className = "sa-full-size";
-    dialog.setAttribute("aria-label", this.name);
-    dialog.append(this.element);
-    // Escape ends it too.
-    dialog.addEventListener("close", () => this.close());
-    document.body.append(dialog);
-    dialog.showModal();
-    this.#dialog = dialog;
+    if (this.#window) return;
+    const frame = document.createElement("div");
+    frame.className = "sa-full-size";
+    frame.tabIndex = -1;
+    frame.setAttribute("role", "dialog");
+    frame.setAttribute("aria-label", this.name);
+    frame.addEventListener("keydown", (event) => this.#onKey(event));
+    frame.append(this.element);
+    document.body.append(frame);
+    this.#window = frame;
     this.onChange();
   }
 
   close() {
-    const dialog = this.#dialog;
-    if (!dialog) return;
-    this.#dialog = null;
+    if (!this.#window) return;
     this.slot.append(this.element);
-    dialog.remove();
+    this.#window.remove();
+    this.#window = null;
     this.onChange();
+  }
+
+  /** @param {KeyboardEvent} event that the element has not taken for itself */
+  #onKey(event) {
+    if (event.key === "Tab") this.#wrap(event);
+    else if (event.key === "Escape") this.close();
+    else if (!GRAPHS_OWN.includes(event.key)) return;
+    event.stopPropagation();
+  }
+
+  /** The focus stays in the window. @param {KeyboardEvent} event */
+  #wrap(event) {
+    const all = [...this.element.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
+    const [first, last] = event.shiftKey ? [all[all.length - 1], all[0]] : [all[0], all[all.length - 1]];
+    if (document.activeElement !== last || !(first instanceof HTMLElement)) return;
+    first.focus();
+    event.preventDefault();
   }
 }

@@ -42,7 +42,7 @@ export class Toolbar {
     this.fit = this.#button("fit", say(texts, "fit"), events.fit);
     this.clear = this.#button("clear", say(texts, "clear"), events.clear);
     this.text = this.#button("text", say(texts, "text"), events.text);
-    this.full = this.#button("full", "⛶", events.full);
+    this.full = this.#button("full", "", events.full);
     this.root = document.createElement("div");
     this.root.className = "sa-toolbar";
     this.root.setAttribute("role", "toolbar");
