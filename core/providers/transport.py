@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -158,9 +159,9 @@ class Transport:
         """One request, one answer, no repetition; connection errors become CallFailed."""
         headers = {**auth, **request.headers}
         is_free = request.method in _FREE_METHODS
-        data = _form(request.form) if request.form else request.data
+        data = _form(request.form) if request.form else _file(request.data)
         if request.json is not None:
-            data = request.json_body
+            data = _file(request.json_body)
             headers = {"Content-Type": "application/json", **headers}
         try:
             async with session.request(
@@ -289,8 +290,14 @@ def _form(parts: tuple[FormPart, ...]) -> aiohttp.FormData:
     # Names of files go out as they are, as from a browser, and not percent-encoded.
     form = aiohttp.FormData(quote_fields=False)
     for part in parts:
-        if part.file_name:
-            form.add_field(part.name, part.value, filename=part.file_name, content_type=part.mime)
+        if isinstance(part.value, bytes):
+            file = _file(part.value)
+            form.add_field(part.name, file, filename=part.file_name, content_type=part.mime)
         else:
             form.add_field(part.name, part.value)
     return form
+
+
+def _file(data: bytes | None) -> io.BytesIO | None:
+    # Files aiohttp takes of any size, bytes of more than a megabyte with a warning.
+    return None if data is None else io.BytesIO(data)

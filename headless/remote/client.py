@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import ipaddress
 import threading
 import urllib.parse
@@ -103,7 +104,9 @@ class HttpClient:
             WorkflowError: no answer, or one that is no JSON.
         """
         form = aiohttp.FormData(dict(fields))
-        form.add_field("image", data, filename=filename, content_type="application/octet-stream")
+        # As a file, of which aiohttp takes any size without a warning.
+        file = io.BytesIO(data)
+        form.add_field("image", file, filename=filename, content_type="application/octet-stream")
         return self._decode(path, self._request("POST", path, data=form))
 
     def _request(self, method: str, path: str, **body: Any) -> bytes:

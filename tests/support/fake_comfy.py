@@ -84,7 +84,7 @@ class FakeComfy:
         self.stats: Any = {"system": {"comfyui_version": "0.25.0"}, "devices": []}
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(client_max_size=2**26)
         app.router.add_get("/system_stats", self.get_stats)
         app.router.add_get("/object_info/{name}", self.get_info)
         app.router.add_post("/upload/image", self.post_image)

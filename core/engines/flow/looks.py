@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,12 @@ from .shapes import BoolMap, FloatMap
 
 # Cells of the colour histogram a side: lightness changes with the light, hues less.
 _LIGHTS, _HUES = 8, 16
-# Odds (a natural logarithm) below which a colour speaks against the object, and the side in pixels of
-# the windows that they are averaged over.
+# Odds (a natural logarithm) below which a colour speaks against the object, and the side in pixels
+# of the windows that they are averaged over.
 _FOREIGN, _WINDOW = -1.0, 5
-# Longest side in pixels of the map on which a lost object is looked for.
-_SEARCH_SIDE = 160
-# Pixels of that map that a place must have.
-_LEAST_PLACE = 6
+# Longest side in pixels of the map on which a lost object is looked for, and the parts of it that
+# are compared with the object: so many, of at least so many pixels, as alike as this.
+_SEARCH_SIDE, _PARTS, _LEAST_PART, _ALIKE = 160, 12, 6, 0.5
 
 Cells = NDArray[np.uint16]
 """[h, w], the number of each pixel's cell in a colour histogram."""
@@ -80,28 +79,49 @@ def foreign_to(looks: Sequence[Look], cells: Cells) -> BoolMap:
     return foreign
 
 
-def likeliest_place(looks: Sequence[Look], cells: Cells, area: float) -> BoolMap | None:
-    """The connected region that is most like one of the looks: [h, w] bool, None for none.
+def likeliest_place(
+    looks: Sequence[Look],
+    cells: Cells,
+    areas: tuple[int, int],
+    near: tuple[float, float],
+) -> BoolMap | None:
+    """The connected region that is most like one of the looks: [h, w] bool, None where none is.
 
-    area: of the object when last seen, in pixels: a region much larger or smaller counts less.
+    areas: the least and the most pixels that the object had; a region beyond them counts less.
+    near: (x, y) where it was last seen; a region farther away counts less, down to half.
     """
     import cv2
 
     size = fit(cells.shape, _SEARCH_SIDE)
-    scale = cells.size / (size[0] * size[1])
     best, place = 0.0, None
     for look in looks:
         odds = cv2.GaussianBlur(resize_area(look.odds[cells], size), (0, 0), 1.0)
-        count, labels = number_parts(odds > 0, connectivity=4)
-        areas = np.bincount(labels.ravel(), minlength=count) * scale
-        for number in np.flatnonzero(areas >= _LEAST_PLACE * scale):
-            if number == 0:
-                continue
-            region = resize_area(labels == number, cells.shape) > 0.5
-            if not region.any():
-                continue
-            fits = min(area / areas[number], areas[number] / area) ** 0.5
-            rating = similarity(look, cells, region) * fits
-            if rating > best:
+        for part in _largest_parts(odds > 0):
+            region = resize_area(part, cells.shape) > 0.5
+            alike = similarity(look, cells, region) if region.any() else 0.0
+            rating = alike * _fitness(region, areas) * _nearness(region, near)
+            if alike >= _ALIKE and rating > best:
                 best, place = rating, region
     return place
+
+
+def _largest_parts(likely: BoolMap) -> Iterator[BoolMap]:
+    """The connected parts of [h, w] bool that are worth a look, the largest first."""
+    count, labels = number_parts(likely, connectivity=4)
+    areas = np.bincount(labels.ravel(), minlength=count)[1:]
+    for number in np.argsort(-areas, kind="stable")[:_PARTS]:
+        if areas[number] >= _LEAST_PART:
+            yield labels == number + 1
+
+
+def _fitness(region: BoolMap, areas: tuple[int, int]) -> float:
+    area = int(region.sum())
+    return float(np.sqrt(min(1.0, area / max(1, areas[0]), areas[1] / max(1, area))))
+
+
+def _nearness(region: BoolMap, near: tuple[float, float]) -> float:
+    if not region.any():
+        return 0.0
+    rows, columns = np.nonzero(region)
+    away = np.hypot(columns.mean() - near[0], rows.mean() - near[1])
+    return float(1.0 / (1.0 + away / np.hypot(*region.shape)))

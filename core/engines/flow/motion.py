@@ -56,8 +56,11 @@ def measure(reference: GrayImage, frame: GrayImage) -> Motion:
     # The fast presets stop at a quarter of the size and are off by up to a third of a pixel, which
     # adds up over the frames.
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    ahead = flow.calc(first, second, None)[:height, :width]
-    back = flow.calc(second, first, None)[:height, :width]
+    still = np.zeros((*first.shape, 2), np.float32)
+    ahead, back = (
+        flow.calc(one, other, still.copy())[:height, :width].astype(np.float32, copy=False)
+        for one, other in ((first, second), (second, first))
+    )
     return Motion(back, _agree(back, ahead), ahead, _agree(ahead, back))
 
 

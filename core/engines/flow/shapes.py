@@ -18,7 +18,7 @@ _SMOOTHING = 0.8
 # Points to ask an engine with, and how deep the others have to be, in parts of the deepest.
 _POINTS, _DEPTH = 3, 0.5
 # How far the box that an engine gets lies outside the shape: in parts of its sides, and in pixels.
-_MARGIN, _LEAST_MARGIN = 0.06, 3.0
+_MARGIN, _LEAST_MARGIN = 0.1, 3.0
 
 
 def field_of(mask: BoolMap) -> FloatMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ..base import Candidates
 from ..grabcut.marks import fit
-from .looks import Cells, Look, cells_of
+from .looks import Cells, Look, cells_of, similarity
 from .motion import GrayImage
 from .shapes import REACH, BoolMap, FloatMap
 
 # Longest side in pixels at which frames are compared and masks kept.
 _WORK_SIDE = 640
+# Fewer pixels of the working size are no object.
+_LEAST_AREA = 12
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,34 @@ def shrink(index: int, pixels: Tensor) -> Picture:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """Of an object when it was last seen: its pixels, and (x, y) of their middle."""
+
+    area: int = 0
+    middle: tuple[float, float] = (0.0, 0.0)
+
+
+def trace_of(mask: BoolMap) -> Trace:
+    """The trace of a mask [h, w]."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return Trace()
+    return Trace(len(rows), (float(columns.mean()), float(rows.mean())))
+
+
+@dataclass(frozen=True)
 class Sighting:
     """An object in a picture, or that it is not seen there.
 
     logits: [h, w] float32, what the caller gets. field: [h, w] float32, distances to the outline,
-    which are carried on. score: 0..1. area: of the object in pixels when last seen.
+    which are carried on. score: 0..1. trace: of this picture, or of the last one with the object.
     """
 
     picture: Picture
     logits: FloatMap
     field: FloatMap
     score: float
-    area: int
+    trace: Trace
 
     @property
     def mask(self) -> BoolMap:
@@ -67,10 +85,10 @@ class Sighting:
         return Candidates(torch.from_numpy(self.logits)[None], torch.tensor([self.score]))
 
 
-def unseen(picture: Picture, area: int) -> Sighting:
-    """That an object of an area, when last seen, is not in a picture."""
+def unseen(picture: Picture, trace: Trace) -> Sighting:
+    """That an object is not in a picture."""
     nowhere = np.full(picture.size, -REACH, np.float32)
-    return Sighting(picture, nowhere, nowhere, 0.0, area)
+    return Sighting(picture, nowhere, nowhere, 0.0, trace)
 
 
 @dataclass(frozen=True)
@@ -81,3 +99,31 @@ class KeyFrame:
     sighting: Sighting
     look: Look | None
     is_drawn: bool
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """All key frames of one object, by their place in the clip."""
+
+    frames: dict[int, KeyFrame] = field(default_factory=dict)
+
+    @property
+    def looks(self) -> list[Look]:
+        return [key.look for key in self.frames.values() if key.look is not None]
+
+    def nearest(self, index: int) -> KeyFrame:
+        """The one nearest in time; of two as near, the one that was there first."""
+        return self.frames[min(self.frames, key=lambda place: abs(place - index))]
+
+    def similarity(self, picture: Picture, mask: BoolMap) -> float:
+        """How alike the colours under a mask are to those of the most similar key frame, 0..1; 0
+        for a speck."""
+        if int(mask.sum()) < _LEAST_AREA:
+            return 0.0
+        return max((similarity(look, picture.cells, mask) for look in self.looks), default=0.0)
+
+    def areas(self, trace: Trace) -> tuple[int, int]:
+        """The least and the most pixels that the object had in key frames and where last seen."""
+        seen = [key.sighting.trace.area for key in self.frames.values() if key.look is not None]
+        seen += [trace.area] if trace.area else []
+        return min(seen, default=0), max(seen, default=0)

@@ -56,6 +56,15 @@ def interrupt(server, key, condition, batch=1, paid=None, ask=None):
 
 
 @pytest.mark.parametrize("key", SERVERS)
+def test_a_picture_of_more_than_a_megabyte_is_sent_without_a_warning(serve, key):
+    """In warnings that pytest takes for errors, aiohttp's of large bodies among them."""
+    noise = torch.rand(1, 800, 800, 3, generator=torch.Generator().manual_seed(0))
+    server = serve(key)
+    run(ask_for(server, key), noise)
+    assert server.billed == 1
+
+
+@pytest.mark.parametrize("key", SERVERS)
 def test_an_interrupt_while_the_answer_is_awaited(serve, key):
     server, hang = serve(key), faults.Hang()
     server.faults.append(hang)

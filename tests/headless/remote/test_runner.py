@@ -55,6 +55,12 @@ def test_an_image_goes_up_and_its_results_come_back(comfy, image):
     assert comfy.looks == 3
 
 
+def test_a_large_image_goes_up_without_a_warning(comfy, image):
+    image.write_bytes(bytes(3 * 2**20))
+    run(comfy, image)
+    assert list(comfy.uploads.values()) == [bytes(3 * 2**20)]
+
+
 def test_other_content_under_the_same_name_gets_another_name(comfy, image):
     run(comfy, image)
     image.write_bytes(b"other")
