@@ -107,9 +107,10 @@ def _remember(
     previewer = model.start_previews()
     previews = dict.fromkeys(keys, "")
     # What was remembered last is forgotten last: the first frames, as in the embedding cache.
-    for index, key in reversed(keys.items()):
-        if index == 0 or previewer.holds(key):
-            previews[index] = f"{model.key}-{previewer.remember(key, sockets[index])}"
+    for index in sorted(keys, reverse=True):
+        if index == 0 or previewer.holds(keys[index]):
+            key = previewer.remember(keys[index], sockets[index])
+            previews[index] = f"{model.key}-{key}"
     return previews
 
 

@@ -14,6 +14,7 @@ from segment_anywhere.core.tasks.embeddings import EmbeddingCache
 from segment_anywhere.core.tasks.segmenter import MaskChoice
 from segment_anywhere.nodes import editor_state as state
 from segment_anywhere.nodes.host import folders, ui
+from segment_anywhere.nodes.track_segments import TrackSegments
 
 from tests.support.nodes import BUILT_IN, CLICK, SAM2, load, noise, segment_points
 
@@ -95,3 +96,45 @@ def test_a_frame_whose_embedding_is_not_kept_has_no_key():
     segmenter.embed(noise(5)[4])
     with pytest.raises(EmbeddingGone):
         handle.previewer.preview(left["key"].partition("-")[2], CLICK, MaskChoice.BEST, 64)
+
+
+@torch.inference_mode()
+def _track(handle, images, points: str, direction: str = "both") -> tuple:
+    output = TrackSegments.execute(handle, images, points, direction, "keep", 0)
+    (left,) = output.ui["segment_anywhere"]
+    return output.args[1], left
+
+
+def test_a_followed_object_is_on_the_mask_of_every_frame():
+    points = json.dumps([{"x": 30, "y": 20}, {"x": 5, "y": 40, "object": 3, "frame": 2}])
+    segments, left = _track(load(), noise(1).expand(4, -1, -1, -1), points)
+    assert left["points"] == points
+    for index, frame in enumerate(left["frames"]):
+        found = set(np.unique(np.asarray(_picture(frame["mask"])))) - {0}
+        assert found == {1 + each.id for each in segments if each.frame == index}
+
+
+def test_the_preview_of_a_clip_is_of_one_frame():
+    """What corrects an object that another frame shows is no error, and no object by itself."""
+    handle = load()
+    points = json.dumps([{"x": 30, "y": 20, "frame": 1}, {"x": 9, "y": 9, "label": 0, "frame": 3}])
+    _, left = _track(handle, noise(4), points)
+
+    def asked(index: int) -> int:
+        key = left["frames"][index]["key"].partition("-")[2]
+        return handle.previewer.preview(key, points, MaskChoice.BEST, 64).asked
+
+    assert [asked(index) for index in range(4)] == [0, 1, 0, 0]
+
+
+def test_frames_that_nobody_looked_at_are_shown_without_a_key():
+    images = 0.3 * noise(3) + torch.tensor([0.0, 0.3, 0.6])[:, None, None, None]
+    for points, direction, keys in [
+        ("", "both", [True, False, False]),
+        (json.dumps([{"x": 30, "y": 20, "frame": 1}]), "forward", [True, True, True]),
+    ]:
+        _, left = _track(load(), images, points, direction)
+        assert [bool(frame["key"]) for frame in left["frames"]] == keys
+        for index, frame in enumerate(left["frames"]):
+            found = np.asarray(_picture(frame["image"])).mean() / 255
+            assert found == pytest.approx(images[index].mean().item(), abs=0.03)

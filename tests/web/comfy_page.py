@@ -171,6 +171,10 @@ class ComfyPage:
         """A graph of Load Image, Load SAM and Point Segment alone; waits for the image."""
         self._build("SegmentAnywherePoint", image_size, model=model, file=file)
 
+    def build_track(self, model: str, file: str, image_size: tuple[int, int]) -> None:
+        """A graph of Load Image, which has a clip, Load SAM and Track Segments."""
+        self._build("SegmentAnywhereTrack", image_size, model=model, file=file, height=1300)
+
     def build_clip(self, kind: str, model: str) -> None:
         """A graph of a clip, Load SAM and Point Segment or Track Segments, which has run once."""
         # Its inputs stand above the editor.

@@ -9,6 +9,7 @@
  * @property {boolean} isPointsOnly whether nothing else can show an object, apart from sockets
  * @property {boolean} hasPreview whether masks can be asked for without a run
  * @property {import("./types.d.ts").Unframed} unframed what a prompt without a frame is on
+ * @property {number} height of a new node, as its other inputs leave room for the image
  */
 
 /** @type {Record<string, Place>} */
@@ -20,6 +21,7 @@ export const PLACES = {
     isPointsOnly: true,
     hasPreview: true,
     unframed: "every",
+    height: 640,
   },
   SegmentAnywhereTrack: {
     points: "points",
@@ -28,6 +30,7 @@ export const PLACES = {
     isPointsOnly: false,
     hasPreview: true,
     unframed: "first",
+    height: 820,
   },
   // There a mask costs money.
   SegmentAnywhereRemote: {
@@ -37,5 +40,6 @@ export const PLACES = {
     isPointsOnly: false,
     hasPreview: false,
     unframed: "every",
+    height: 640,
   },
 };
