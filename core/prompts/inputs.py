@@ -97,7 +97,8 @@ def join_prompts(points: Prompts, sockets: SocketPrompts) -> list[ObjectPrompt]:
     prompts = own + _copies(sockets.negative, own.numbers or {0})
     # Where all points are on other frames, nothing is asked for, and so nothing is missing.
     if sockets.alone and (own or not points):
-        _refuse_negative_only(prompts, prompts.shown)
+        where = f" on frame {sockets.frame}" if points.has_frames else ""
+        _refuse_negative_only(prompts, prompts.shown, where)
     return group_by_object(prompts, sockets.mask)
 
 
@@ -207,9 +208,9 @@ def _copies(negative: tuple[Point, ...], numbers: Collection[int]) -> Prompts:
     return Prompts(tuple(replace(point, object=n) for n in sorted(numbers) for point in negative))
 
 
-def _refuse_negative_only(prompts: Prompts, shown: Collection[int]) -> None:
+def _refuse_negative_only(prompts: Prompts, shown: Collection[int], where: str = "") -> None:
     for number in sorted(prompts.numbers - set(shown)):
         raise InputError(
-            f"points: object {number} has only negative prompts; an object needs at least one "
-            "positive point, box or mask. Add a click on the object itself (label 1)."
+            f"points: object {number} has only negative prompts{where}; an object needs at least "
+            "one positive point, box or mask. Add a click on the object itself (label 1)."
         )
