@@ -101,7 +101,7 @@ FAMILIES = (
         module="sam2.engine",
         is_official=sam2_layout.is_official,
         model_types=("sam2", "sam2_video"),
-        unused=sam2_layout.VIDEO_PARTS,
+        unused=sam2_layout.UNUSED,
     ),
     Family(
         "edgetam",
@@ -110,7 +110,7 @@ FAMILIES = (
         module="sam2.edgetam",
         is_official=sam2_layout.is_edgetam,
         model_types=("edgetam", "edgetam_video"),
-        unused=sam2_layout.VIDEO_PARTS,
+        unused=sam2_layout.UNUSED,
     ),
     Family(
         "sam3",

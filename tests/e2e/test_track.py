@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.clips import flowers_in_pan, write_pan
+from tests.support.pans import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
 
 from .api import Api

@@ -92,7 +92,7 @@ class Reference:
             return engine.decode(embedding, prompts, case["multimask"])
         # The official mask input is the logits of an earlier prediction, not a mask.
         mask_logits = torch.from_numpy(self.arrays[case["mask_input"]])[None]
-        asked = replace(engine._model_prompts(prompts, embedding.size), mask_logits=mask_logits)
+        asked = replace(engine.model_prompts(prompts, embedding.size), mask_logits=mask_logits)
         logits, scores = engine.predict(embedding, asked, case["multimask"])
         return [Candidates(logits[0], scores[0])]
 

@@ -34,7 +34,7 @@ _COMMON = compiled(
     (r"\.norm(\d)\.", r".layer_norm\1."),
 )
 _MLP_LAYER = re.compile(
-    r"^(.*(?:\.mlp|\.hf_mlp|iou_prediction_head|pred_obj_score_head"
+    r"^(.*(?:\.mlp|\.hf_mlp|iou_prediction_head|pred_obj_score_head|obj_ptr_proj"
     r"|output_hypernetworks_mlps\.\d+))\.layers\.(\d+)\.(weight|bias)$"
 )
 _POSITIONS = (

@@ -108,14 +108,18 @@ class PromptedEngine(ImageModel):
         for index, prompt in enumerate(prompts):
             groups.setdefault(self._group_key(prompt), []).append(index)
         results: dict[int, Candidates] = {}
-        limit = _CPU_OBJECTS if self._decoder_device.type == "cpu" else _GPU_OBJECTS
         for group in groups.values():
-            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
-                chosen = self._model_prompts([prompts[i] for i in members], embedding.size)
+            for members in self.portions(group):
+                chosen = self.model_prompts([prompts[i] for i in members], embedding.size)
                 logits, scores = self.predict(embedding, chosen, multimask)
                 for row, index in enumerate(members):
                     results[index] = Candidates(logits[row], scores[row])
         return [results[index] for index in range(len(prompts))]
+
+    def portions(self, objects: Sequence[int]) -> list[Sequence[int]]:
+        """Objects in runs of as many as the device likes to take at a time."""
+        limit = _CPU_OBJECTS if self._decoder_device.type == "cpu" else _GPU_OBJECTS
+        return [objects[start : start + limit] for start in range(0, len(objects), limit)]
 
     def _group_key(self, prompt: ObjectPrompt) -> Hashable:
         """Objects with equal keys have prompts of the same kinds and number."""
@@ -127,10 +131,9 @@ class PromptedEngine(ImageModel):
         """Decode N objects: logits [N, K, S/4, S/4] and scores [N, K], both float32."""
         raise NotImplementedError
 
-    def _model_prompts(
-        self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]
-    ) -> ModelPrompts:
-        """The prompts of one group, in pixels of an image of (H, W)."""
+    def model_prompts(self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]) -> ModelPrompts:
+        """The prompts of objects that have the same kinds and number, in pixels of an image of
+        (H, W)."""
         has_boxes = all(prompt.box is not None for prompt in prompts)
         return ModelPrompts(*self._points(prompts, size), self._mask_logits(prompts), has_boxes)
 

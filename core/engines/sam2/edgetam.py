@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import engine as sam2
-from .layout import infer_decoder, to_transformers
+from .layout import infer_decoder, memory_part, to_transformers
 from .repvit import RepViT, from_timm
 
 _OFFICIAL_TRUNK = "image_encoder.trunk.body."
@@ -35,7 +35,8 @@ def from_official(
     trunk, rest = _split(state, _OFFICIAL_TRUNK)
     decoder = infer_decoder(rest)
     config = sam2.model_config(_stand_in(trunk), trunk.widths, decoder, image_size)
-    return EdgeTamEngine(sam2.build_model(config, to_transformers(rest), trunk), dtype)
+    model = sam2.build_model(config, to_transformers(rest), memory_part(rest), trunk)
+    return EdgeTamEngine(model, dtype)
 
 
 def from_transformers(
@@ -46,8 +47,9 @@ def from_transformers(
     vision = config.get("vision_config") or {}
     prompts = config.get("prompt_encoder_config") or {}
     sizes = (vision.get("fpn_hidden_size", 256), prompts.get("image_size", 1024))
-    model = sam2.folder_config(config, sam2.vision_config(_stand_in(trunk), trunk.widths, *sizes))
-    return EdgeTamEngine(sam2.build_model(model, sam2.image_part(rest), trunk), dtype)
+    own = sam2.folder_config(config, sam2.vision_config(_stand_in(trunk), trunk.widths, *sizes))
+    model = sam2.build_model(own, sam2.image_part(rest), memory_part(rest), trunk)
+    return EdgeTamEngine(model, dtype)
 
 
 def _split(state: Mapping[str, Tensor], prefix: str) -> tuple[RepViT, dict[str, Tensor]]:

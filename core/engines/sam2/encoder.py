@@ -23,7 +23,7 @@ def streamline(vision_encoder: Sam2VisionModel | Sam3VisionModel) -> None:
         # Names are transformers' own matter; an encoder that is built otherwise works as it is.
         if hasattr(block.attn, "query_stride"):
             block.attn = _PooledAttention(block.attn)
-    vision_encoder.neck.register_module("position_encoding", _NoPositionCode())
+    vision_encoder.neck.register_module("position_encoding", NoPositionCode())
 
 
 class _PooledAttention(nn.Module):
@@ -56,7 +56,7 @@ class _PooledAttention(nn.Module):
         return self.proj(result.transpose(1, 2).reshape(batch, height, width, -1))
 
 
-class _NoPositionCode(nn.Module):
+class NoPositionCode(nn.Module):
     """Only the video tracker's memory reads the position codes of the feature maps."""
 
     def forward(

@@ -14,12 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from ...tensors import resize_mask
-from ..base import Embedding
+from ..base import Embedding, TrackSession
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
 from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
+from .bank import POINTERS
+from .decoding import Decoded
 from .encoder import streamline
-from .layout import VIDEO_PARTS, infer_decoder, infer_trunk, to_transformers
+from .layout import infer_decoder, infer_trunk, memory_part, to_transformers, without_memory
+from .memory import TrackerMemory, attach_memory
+from .tracker import MemorySession
 
 if TYPE_CHECKING:
     from transformers import Sam2Model, Sam3TrackerModel
@@ -33,12 +37,31 @@ class Sam2Engine(PromptedEngine):
 
     family = "sam2"
     decoder_numbers = 170
+    key_frames: int | None = None
+    """The most key frames of an object that a frame of a clip is told of; None for all."""
     module: Sam2Model | Sam3TrackerModel
 
     def __init__(self, model: Sam2Model | Sam3TrackerModel, dtype: torch.dtype):
         super().__init__(model, dtype)
         self._image_size: int = self._config.prompt_encoder_config.image_size
         streamline(self.module.vision_encoder)
+        attention: nn.Module | None = getattr(self.module, "memory_attention", None)
+        for part in attention.modules() if attention is not None else ():
+            if isinstance(part, nn.Linear):
+                part.to(dtype)
+
+    @property
+    def memory(self) -> TrackerMemory | None:
+        """What follows objects through a clip, None where the weights came without."""
+        return TrackerMemory(self.module) if hasattr(self.module, "memory_attention") else None
+
+    def track(self, frames: int = POINTERS) -> TrackSession:
+        """Begin to follow objects through a clip, by memory where the weights hold it.
+
+        frames: the clip's; in one of fewer than 16 its number counts, as in the official predictor.
+        """
+        memory = self.memory
+        return super().track() if memory is None else MemorySession(self, memory, frames)
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What the mask decoder reads: three maps at 1/4, 1/8 and 1/16 of the model's input, in the
@@ -46,12 +69,14 @@ class Sam2Engine(PromptedEngine):
         return self._decoder_levels(self.module.vision_encoder(pixels).fpn_hidden_states)
 
     def _decoder_levels(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The three maps of the neck, fine to coarse -> what the mask decoder reads of them."""
+        """The three maps of the neck, fine to coarse -> what the mask decoder reads of them.
+
+        The coarse one stays as it is: what it becomes depends on what came before the image.
+        """
         decoder = self.module.mask_decoder
         fine = decoder.conv_s0(maps[0].float())
         middle = decoder.conv_s1(maps[1].float())
-        coarse = maps[2].float() + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
-        return tuple(level.to(self._dtype) for level in (fine, middle, coarse))
+        return tuple(level.to(self._dtype) for level in (fine, middle, maps[2]))
 
     def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The model's square, whatever the image's sides."""
@@ -64,20 +89,35 @@ class Sam2Engine(PromptedEngine):
     def predict(
         self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
+        fine, middle, coarse = (level.float() for level in self.for_decoder(embedding).features)
+        coarse = coarse + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
+        decoded = self.read((fine, middle), coarse, prompts, multimask)
+        return decoded.logits, decoded.scores
+
+    def read(
+        self,
+        levels: tuple[Tensor, Tensor],
+        coarse: Tensor,
+        prompts: ModelPrompts,
+        multimask: bool,
+    ) -> Decoded:
+        """Run the mask decoder for N objects.
+
+        levels: the fine and the middle map of an image, coarse: its coarse one, [1 or N, C, S/16,
+        S/16] with what is remembered of the objects, or with what says that nothing is; float32.
+        """
         count = len(prompts)
         sparse, dense = self._embed_prompts(prompts)
-        features = [level.float() for level in self.for_decoder(embedding).features]
-        levels = [level.expand(count, -1, -1, -1) for level in features]
         position = self.module.get_image_wide_positional_embeddings()
-        logits, scores, _, _ = self.module.mask_decoder(
-            image_embeddings=levels[-1],
+        logits, scores, tokens, presence = self.module.mask_decoder(
+            image_embeddings=coarse.expand(count, -1, -1, -1),
             image_positional_embeddings=position.expand(count, -1, -1, -1),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
-            high_resolution_features=levels[:-1],
+            high_resolution_features=[level.expand(count, -1, -1, -1) for level in levels],
         )
-        return logits[:, 0], scores[:, 0]
+        return Decoded(logits[:, 0], scores[:, 0], tokens[:, 0], presence[:, 0])
 
     def _embed_prompts(self, prompts: ModelPrompts) -> tuple[Tensor, Tensor]:
         """Prompt embeddings: sparse [N, 1, T, C] (T may be 0), dense [N, C, S/16, S/16]."""
@@ -97,6 +137,12 @@ class Sam2Engine(PromptedEngine):
     def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
         height, width = size
         return self._image_size / width, self._image_size / height
+
+    def in_square(self, mask: Tensor) -> Tensor:
+        """A mask of an image, [H, W] float32, as it lies in the model's square: 0 and 1 in
+        [1, 1, S, S] float32 on the decoder's device."""
+        size = (self._image_size, self._image_size)
+        return (resize_mask(mask.to(self._decoder_device)[None], size)[:, None] >= 0.5).float()
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
         return resize_mask(masks, (self._mask_side, self._mask_side))
@@ -139,7 +185,7 @@ def from_official(
         mlp_ratio=trunk.mlp_ratio,
     )
     config = model_config(backbone, trunk.embed_dims, infer_decoder(state), image_size)
-    return Sam2Engine(build_model(config, to_transformers(state)), dtype)
+    return Sam2Engine(build_model(config, to_transformers(state), memory_part(state)), dtype)
 
 
 def from_transformers(
@@ -147,9 +193,10 @@ def from_transformers(
 ) -> Sam2Engine:
     """Build the engine from a transformers folder: its config.json and its state dict.
 
-    Takes `sam2` and `sam2_video` models; what only the video tracker uses is left out.
+    Takes `sam2` and `sam2_video` models.
     """
-    return Sam2Engine(build_model(folder_config(config), image_part(state)), dtype)
+    model = build_model(folder_config(config), image_part(state), memory_part(state))
+    return Sam2Engine(model, dtype)
 
 
 def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
@@ -160,9 +207,8 @@ def folder_config(config: Mapping[str, Any], vision: Any = None) -> Any:
 
 
 def image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A folder's weights without those that only the video tracker uses."""
-    own = {key: tensor for key, tensor in state.items() if not VIDEO_PARTS.search(key)}
-    return both_positions(own)
+    """A folder's weights without those that only a clip uses."""
+    return both_positions(without_memory(state))
 
 
 def classes() -> Any:
@@ -205,10 +251,14 @@ def vision_config(backbone: Any, widths: Sequence[int], hidden: int, image_size:
 
 
 def build_model(
-    config: Any, state: Mapping[str, Tensor], trunk: nn.Module | None = None
+    config: Any,
+    state: Mapping[str, Tensor],
+    memory: Mapping[str, Tensor],
+    trunk: nn.Module | None = None,
 ) -> Sam2Model:
-    """Instantiate without memory and adopt the tensors as they are.
+    """Instantiate on no device and adopt the tensors as they are.
 
+    memory: the weights that only a clip uses, which may be too few to follow anything.
     trunk: takes the place of the image encoder's own; its weights are then not in the state.
     Raises CheckpointError for missing and unknown weights and for other shapes.
     """
@@ -219,4 +269,5 @@ def build_model(
     weights.adopt_weights(model, state, "SAM 2")
     if trunk is not None:
         model.vision_encoder.backbone = trunk
+    attach_memory(model, memory, "SAM 2")
     return model

@@ -52,6 +52,7 @@ class Sam3Engine(sam2.Sam2Engine):
 
     family = "sam3"
     encoders = ("vision_encoder", "text_encoder")
+    key_frames = 4
     statistics = Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def __init__(self, model: Sam3TrackerModel, dtype: torch.dtype):

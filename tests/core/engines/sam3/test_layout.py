@@ -293,7 +293,7 @@ def test_refining_is_the_trackers_answer_to_box_and_mask(engine, tokenizer):
     refined = engine.refine(embedding, found.boxes, found.logits)
     assert refined.shape == found.logits.shape == (20, IMAGE_SIZE // 14 * 4, IMAGE_SIZE // 14 * 4)
     prompt = ObjectPrompt("", box=Box(*found.boxes[-1].tolist()))
-    asked = engine._model_prompts([prompt], embedding.size)
+    asked = engine.model_prompts([prompt], embedding.size)
     asked = replace(asked, mask_logits=found.logits[-1:, None])
     alone, _ = engine.predict(embedding, asked, False)
     torch.testing.assert_close(refined[-1], alone[0, 0], atol=1e-4, rtol=0)

@@ -1,0 +1,237 @@
+"""Follows objects through a clip by what the model remembers of them.
+
+Source: `SAM2VideoPredictor` of the official implementation (sam2 1.1.0), to which it is numerically
+equal, see tests/parity, but for two things: every frame that somebody corrects is a key frame from
+then on (there `add_all_frames_to_correct_as_cond`), and small holes stay as they are, which the
+official code fills on NVIDIA GPUs alone. It keeps all frames and takes the objects one by one; here
+what no later frame asks for is forgotten, and objects with equal memories go together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...prompts.prompts import ObjectPrompt
+from ...tensors import resize_mask
+from ..base import Candidates, ClipFrame
+from ..lineage.prompted import MASK_LOGIT, ModelPrompts
+from .bank import POINTERS, Bank, Trace
+from .memory import TrackerMemory
+
+if TYPE_CHECKING:
+    from .engine import Sam2Engine
+
+# The logits of a mask that is not there, and as far as the decoder is told those of an earlier one.
+_ABSENT, _LIMIT = -1024.0, 32.0
+# A point that is none; objects without a prompt have one.
+_NO_POINT = -1
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found of an object in the frame at hand.
+
+    logits: [1, h, w] and score: [1], float32. seen: [1] float32, above 0 where it is there.
+    pointer: [C] float32.
+    """
+
+    logits: Tensor
+    score: Tensor
+    seen: Tensor
+    pointer: Tensor
+
+    @property
+    def candidates(self) -> Candidates:
+        return Candidates(self.logits, self.score)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A frame's maps as the decoder reads them, float32 on its device."""
+
+    levels: tuple[Tensor, Tensor]
+    coarse: Tensor
+    size: tuple[int, int]
+
+
+class MemorySession:
+    """One clip. What it holds is constant in the number of frames, key frames not counted."""
+
+    method = "memory"
+    looks_ahead = True
+
+    def __init__(self, engine: Sam2Engine, memory: TrackerMemory, frames: int):
+        """frames: the clip's."""
+        self._engine = engine
+        self._memory = memory
+        self._pointers = max(2, min(frames, POINTERS))
+        self._banks: dict[int, Bank] = {}
+        self._keys: dict[tuple[int, int], Candidates] = {}
+        # The frame at hand, which becomes a memory when the next one comes.
+        self._index: int | None = None
+        self._coarse: Tensor | None = None
+        self._found: dict[int, _Found] = {}
+        self._step = 1
+        self._range: tuple[int, int] | None = None
+
+    @torch.inference_mode()
+    def begin_pass(self) -> None:
+        """Forget all frames but key frames."""
+        self._remember(keys_only=True)
+        for bank in self._banks.values():
+            bank.forget()
+        self._index, self._step = None, 1
+
+    @torch.inference_mode()
+    def start(self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]) -> dict[int, Candidates]:
+        """Make this a key frame of objects: their masks by their prompts alone."""
+        view = self._arrive(frame)
+        return {
+            number: self._add_key(frame, number, self._prompted(view, view.coarse, prompt, None))
+            for number, prompt in prompts.items()
+        }
+
+    @torch.inference_mode()
+    def correct(
+        self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]
+    ) -> dict[int, Candidates]:
+        """Make this a key frame of objects that have one already: follow them to it, and change
+        what is found by their prompts."""
+        before = self.step(frame, list(prompts))
+        view = self._arrive(frame)
+        results: dict[int, Candidates] = {}
+        for number, prompt in prompts.items():
+            recall = self._banks[number].recall(frame.index, self._step, self._pointers)
+            conditioned = self._memory.condition(view.coarse, [recall], self._pointers - 1)
+            found = self._prompted(view, conditioned, prompt, before[number].logits)
+            results[number] = self._add_key(frame, number, found)
+        return results
+
+    @torch.inference_mode()
+    def step(self, frame: ClipFrame, objects: Sequence[int]) -> dict[int, Candidates]:
+        """Follow objects, each of which has a key frame, to this frame."""
+        view = self._arrive(frame)
+        known = {n: self._keys[n, frame.index] for n in objects if (n, frame.index) in self._keys}
+        known |= {n: self._found[n].candidates for n in objects if n in self._found}
+        recalls = {
+            number: self._banks[number].recall(frame.index, self._step, self._pointers)
+            for number in objects
+            if number not in known
+        }
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, recall in recalls.items():
+            groups.setdefault(recall.layout, []).append(number)
+        for group in groups.values():
+            for members in self._engine.portions(group):
+                told = [recalls[number] for number in members]
+                conditioned = self._memory.condition(view.coarse, told, self._pointers - 1)
+                found = self._read(view, conditioned, self._unprompted(len(members)))
+                self._found.update(zip(members, found, strict=True))
+        return {n: known[n] if n in known else self._found[n].candidates for n in objects}
+
+    def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits [K, h, w] to the frame's size, bilinear: [K, H, W] float32."""
+        return self._engine.to_logits(logits, size)
+
+    def _arrive(self, frame: ClipFrame) -> _View:
+        """Remember the frame before, if there was another, and look at this one."""
+        features = self._engine.for_decoder(frame.embedding).features
+        if frame.index != self._index:
+            self._remember(keys_only=False)
+            self._turn(frame.index)
+            self._index, self._coarse = frame.index, features[-1]
+        fine, middle, coarse = (level.float() for level in features)
+        return _View((fine, middle), coarse, frame.embedding.size)
+
+    def _turn(self, index: int) -> None:
+        """The way the pass goes. One that begins with the last frame so far goes down."""
+        low, high = self._range or (index, index)
+        if self._index is not None:
+            self._step = 1 if index > self._index else -1
+        elif index == high > low:
+            self._step = -1
+        self._range = (min(low, index), max(high, index))
+
+    def _remember(self, keys_only: bool) -> None:
+        """Make memories of the frame at hand; keys_only: of objects whose key frame it is."""
+        index, coarse = self._index, self._coarse
+        if index is None or coarse is None:
+            return
+        is_key = {number: (number, index) in self._keys for number in self._found}
+        numbers = [number for number in self._found if is_key[number] or not keys_only]
+        for members in self._engine.portions(numbers):
+            found = [self._found[number] for number in members]
+            maps = self._memory.encode(
+                coarse.float(),
+                torch.stack([one.logits for one in found]),
+                torch.tensor([is_key[number] for number in members], device=coarse.device),
+                torch.stack([one.seen for one in found]),
+            )
+            for number, one, kept in zip(members, found, maps, strict=True):
+                trace = Trace(kept.clone(), one.pointer)
+                if is_key[number]:
+                    self._banks[number].add_key(index, trace)
+                else:
+                    self._banks[number].add(index, trace)
+        self._found.clear()
+        self._coarse = None
+
+    def _add_key(self, frame: ClipFrame, number: int, found: _Found) -> Candidates:
+        self._banks.setdefault(number, Bank(self._engine.key_frames))
+        self._found[number] = found
+        self._keys[number, frame.index] = found.candidates
+        return found.candidates
+
+    def _prompted(
+        self, view: _View, conditioned: Tensor, prompt: ObjectPrompt, before: Tensor | None
+    ) -> _Found:
+        """What a prompt finds; before: logits [1, h, w] of what was found there without it."""
+        if prompt.mask is not None and not prompt.points and prompt.box is None:
+            return self._given(view, prompt.mask)
+        if before is None:
+            no_memory = self._engine.module.no_memory_embedding
+            conditioned = conditioned + no_memory.reshape(1, -1, 1, 1)
+        asked = self._engine.model_prompts([prompt], view.size)
+        if before is not None and asked.mask_logits is None:
+            logits = before[None].clamp(-_LIMIT, _LIMIT)
+            asked = ModelPrompts(asked.points, asked.labels, logits, asked.has_boxes)
+        (found,) = self._read(view, conditioned, asked)
+        return found
+
+    def _given(self, view: _View, mask: Tensor) -> _Found:
+        """A mask [H, W] that says how the object lies: nothing is decoded but its pointer."""
+        inside = self._engine.in_square(mask)
+        quarter = (inside.shape[2] // 4, inside.shape[3] // 4)
+        logits = resize_mask((inside[0] * 2 - 1) * MASK_LOGIT, quarter)
+        asked = self._unprompted(1, self._memory.mask_logits(inside))
+        decoded = self._engine.read(view.levels, view.coarse, asked, multimask=False)
+        seen = (inside.flatten(1).amax(dim=1, keepdim=True) * 2 - 1) * MASK_LOGIT
+        pointer = self._memory.pointers(decoded.tokens[:, 0], seen)
+        return _Found(logits, torch.ones_like(seen[0]), seen[0], pointer[0])
+
+    def _unprompted(self, count: int, mask_logits: Tensor | None = None) -> ModelPrompts:
+        device = self._memory.device
+        points = torch.zeros(count, 1, 2, device=device)
+        labels = torch.full((count, 1), _NO_POINT, dtype=torch.int32, device=device)
+        return ModelPrompts(points, labels, mask_logits, has_boxes=False)
+
+    def _read(self, view: _View, conditioned: Tensor, prompts: ModelPrompts) -> list[_Found]:
+        """The best mask of each object; of several where at most one point says what is meant."""
+        multimask = prompts.points.shape[1] <= 1
+        decoded = self._engine.read(view.levels, conditioned, prompts, multimask)
+        best = decoded.scores.argmax(dim=1)
+        rows = torch.arange(len(best), device=best.device)
+        seen = decoded.presence
+        logits = decoded.logits[rows, best]
+        logits = torch.where(seen[..., None] > 0, logits, _ABSENT)
+        pointers = self._memory.pointers(decoded.tokens[rows, best], seen)
+        scores = decoded.scores[rows, best]
+        return [
+            _Found(logits[row, None].clone(), scores[row, None], seen[row], pointers[row].clone())
+            for row in range(len(best))
+        ]

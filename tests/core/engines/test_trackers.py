@@ -1,0 +1,39 @@
+"""The memory trackers against the official video predictors, per frame and object.
+
+The reference was made by the scripts in tests/parity; as in test_parity.py the weights are random
+and the models narrow.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from segment_anywhere.core.engines.base import ClipFrame
+from segment_anywhere.core.engines.sam2.engine import Sam2Engine
+
+from tests.support.clips import ClipReference, clip_frames
+from tests.support.paths import FIXTURES
+from tests.support.predictor_cases import TOLERANCE
+
+FAMILIES = ("sam2",)
+REFERENCES = {family: ClipReference(FIXTURES / f"{family}_video_parity") for family in FAMILIES}
+CASES = [(family, name) for family, one in REFERENCES.items() for name in one.cases]
+
+
+@functools.cache
+def _engine(family: str) -> Sam2Engine:
+    return REFERENCES[family].engine()
+
+
+@functools.cache
+def _frames(family: str) -> list[ClipFrame]:
+    return clip_frames(_engine(family), REFERENCES[family].images())
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_equals_the_official_predictor(family, name):
+    reference, frames = REFERENCES[family], _frames(family)
+    found = reference.ask(_engine(family).track(len(frames)), frames, name)
+    torch.testing.assert_close(found, reference.answers(name), atol=TOLERANCE, rtol=0)
