@@ -1,93 +1,68 @@
-"""Comparing a memory tracker with outputs of its official video predictor.
-
-A fixture folder holds a checkpoint in the official layout, config.json with what is asked of a clip
-(tests/parity/video_reference.py), and reference.npz with the clip and what the official predictor
-found.
-"""
+"""Clips made from pictures, with what is in them known exactly."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
-from segment_anywhere.core.engines.base import ClipFrame, TrackSession
-from segment_anywhere.core.engines.families import family_of_keys
-from segment_anywhere.core.engines.files.checkpoints import read_weights
-from segment_anywhere.core.engines.sam2.engine import Sam2Engine
-from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
-from torch import Tensor
+from segment_anywhere.core.engines.base import ClipFrame, Engine
 
 
-def clip_frames(engine: Sam2Engine, images: Tensor) -> list[ClipFrame]:
-    """Images [B, H, W, 3] float32, 0..1, as a session takes them."""
-    return [ClipFrame(index, image, engine.encode(image)) for index, image in enumerate(images)]
+def motion(
+    size: tuple[int, int], shift: tuple[float, float], turn: float = 0.0, zoom: float = 1.0
+) -> np.ndarray:
+    """A matrix [2, 3] that turns (degrees) and zooms an image of (H, W) about its middle, then
+    shifts it by (x, y) pixels."""
+    matrix = cv2.getRotationMatrix2D(((size[1] - 1) / 2, (size[0] - 1) / 2), turn, zoom)
+    matrix[:, 2] += shift
+    return matrix
 
 
-class ClipReference:
-    """One fixture folder."""
-
-    def __init__(self, folder: Path):
-        (self.checkpoint,) = folder.glob("checkpoint.*")
-        self._config = json.loads((folder / "config.json").read_text())
-        self.cases = {case["name"]: case for case in self._config["cases"]}
-        with np.load(folder / "reference.npz") as arrays:
-            self._arrays = dict(arrays)
-
-    def engine(self, dtype: torch.dtype = torch.float32) -> Sam2Engine:
-        """The engine with the fixture's weights."""
-        state = read_weights(self.checkpoint)
-        size = self._config["image_size"]
-        return family_of_keys(state).builder().from_official(state, dtype, image_size=size)
-
-    def images(self) -> Tensor:
-        """The clip, [B, H, W, 3] float32, 0..1."""
-        return torch.from_numpy(self._arrays["clip"]).float() / 255
-
-    def answers(self, name: str) -> list[Tensor]:
-        """Of each time that the objects were followed: logits [objects, frames, h, w] float32."""
-        return [torch.from_numpy(self._arrays[key]) for key in self.cases[name]["answers"]]
-
-    def prompt(self, operation: dict) -> ObjectPrompt:
-        points = zip(operation.get("points") or [], operation.get("labels") or [], strict=True)
-        box = operation.get("box")
-        mask = torch.from_numpy(self._arrays["mask"]).float() if "mask" in operation else None
-        return ObjectPrompt(
-            f"object {operation['object']}",
-            tuple(Point(x, y, positive=label == 1) for (x, y), label in points),
-            Box(*box) if box else None,
-            mask=mask,
-        )
-
-    def ask(self, session: TrackSession, frames: list[ClipFrame], name: str) -> list[Tensor]:
-        """Ask a session what the official predictor was asked: as `answers`."""
-        answers = []
-        objects: dict[int, None] = {}
-        for operation in self.cases[name]["operations"]:
-            if operation["op"] == "follow":
-                order = reversed(frames) if operation["reverse"] else frames
-                answers.append(follow(session, order, list(objects)))
-                continue
-            number, frame = operation["object"], frames[operation["frame"]]
-            objects[number] = None
-            prompts = {number: self.prompt(operation)}
-            if operation["op"] == "start":
-                session.start(frame, prompts)
-                continue
-            session.begin_pass()
-            for before in frames[: frame.index]:
-                session.step(before, [number])
-            session.correct(frame, prompts)
-        return answers
+def moved(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """An image [H, W, 3] float32, moved by a matrix; what comes in is its mirror image."""
+    size = (image.shape[1], image.shape[0])
+    return cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def follow(session: TrackSession, frames: Iterable[ClipFrame], objects: list[int]) -> Tensor:
-    """Logits of a pass, [objects, frames, h, w] float32, frames by their places in the clip."""
-    session.begin_pass()
-    found: dict[int, Tensor] = {}
-    for frame in frames:
-        candidates = session.step(frame, objects)
-        found[frame.index] = torch.cat([candidates[number].logits for number in objects])
-    return torch.stack([found[index] for index in sorted(found)], dim=1)
+def moved_mask(mask: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A mask [H, W] bool, moved by a matrix; nothing comes in."""
+    size = (mask.shape[1], mask.shape[0])
+    return cv2.warpAffine(mask.astype(np.float32), matrix, size) > 0.5
+
+
+def texture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """Grey and dull blots, small ones and large ones: [H, W, 3] float32, 0.1..0.6."""
+    rng = np.random.default_rng(seed)
+    noise = rng.random((*size, 3), dtype=np.float32) - 0.5
+    noise = sum(sigma * cv2.GaussianBlur(noise, (0, 0), sigma) for sigma in (2.5, 6.0, 15.0))
+    noise = 0.7 * noise.mean(axis=2, keepdims=True) + 0.3 * noise
+    return (0.1 + 0.5 * (noise - noise.min()) / np.ptp(noise)).astype(np.float32)
+
+
+def disc(size: tuple[int, int], middle: tuple[float, float], radius: float) -> np.ndarray:
+    """A disc about (x, y): [H, W] bool."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.hypot(x - middle[0], y - middle[1]) <= radius
+
+
+def painted(image: np.ndarray, mask: np.ndarray, color: Sequence[float]) -> np.ndarray:
+    """A copy of an image with a mask in a colour, with a pattern that goes along with the mask."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return image
+    shift = (round(float(columns.mean())), round(float(rows.mean())))
+    pattern = np.roll(texture(mask.shape, seed=100), shift, axis=(1, 0)).mean(axis=2)
+    painting = image.copy()
+    painting[mask] = np.asarray(color, np.float32) * (0.6 + pattern[mask])[:, None]
+    return np.clip(painting, 0.0, 1.0)
+
+
+def frames_of(
+    engine: Engine, images: Sequence[np.ndarray], device: torch.device | str = "cpu"
+) -> Iterator[ClipFrame]:
+    """The frames of a clip of images [H, W, 3] float32, each embedded when its turn comes."""
+    for index, image in enumerate(images):
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+        yield ClipFrame(index, pixels, engine.encode(pixels))

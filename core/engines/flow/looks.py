@@ -14,9 +14,8 @@ from .shapes import BoolMap, FloatMap
 
 # Cells of the colour histogram a side: lightness changes with the light, hues less.
 _LIGHTS, _HUES = 8, 16
-# Odds (a natural logarithm) below which a colour speaks against the object, and the side in pixels
-# of the windows that they are averaged over.
-_FOREIGN, _WINDOW = -1.0, 5
+# The side in pixels of the windows that odds are averaged over.
+_WINDOW = 5
 # Longest side in pixels of the map on which a lost object is looked for, and the parts of it that
 # are compared with the object: so many, of at least so many pixels, as alike as this.
 _SEARCH_SIDE, _PARTS, _LEAST_PART, _ALIKE = 160, 12, 6, 0.5
@@ -68,15 +67,15 @@ def similarity(look: Look, cells: Cells, mask: BoolMap) -> float:
     return float(np.sqrt(look.colours * _shares(cells[mask])).sum())
 
 
-def foreign_to(looks: Sequence[Look], cells: Cells) -> BoolMap:
-    """The pixels, [h, w] bool, whose colours are clearly rarer in the object than around it, in all
-    of its key frames; colours of neither are no evidence. Averaged over a few pixels."""
+def odds_of(looks: Sequence[Look], cells: Cells) -> FloatMap:
+    """How much commoner the colours around each pixel are in the object than elsewhere, by the most
+    favourable of its key frames: [h, w] float32, a natural logarithm, 0 for colours of neither."""
     import cv2
 
-    foreign = np.ones(cells.shape, bool)
-    for look in looks:
-        foreign &= cv2.blur(look.odds[cells], (_WINDOW, _WINDOW)) < _FOREIGN
-    return foreign
+    maps = [cv2.blur(look.odds[cells], (_WINDOW, _WINDOW)) for look in looks]
+    if not maps:
+        return np.zeros(cells.shape, np.float32)
+    return np.max(maps, axis=0).astype(np.float32, copy=False)
 
 
 def likeliest_place(

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from .shapes import BoolMap, FloatMap
 
-# DIS needs a few patches in both directions on the coarsest level of its pyramid.
-_LEAST_SIDE = 32
+# Small frames are enlarged to about this longest side: DIS compares patches of 8 pixels at half the
+# size, which beside a small object's outline would hold as much of what is around it. It also
+# needs a few patches in both directions on the coarsest level of its pyramid.
+_FLOW_SIDE, _MOST_ENLARGED, _LEAST_SIDE = 512, 8, 32
 # Points that the motion of an object as a whole is fitted to, and how far in pixels one may be off.
 _FITTED, _TOLERANCE = 1000, 1.5
 # Fewer points fit anything.
@@ -49,19 +51,38 @@ def measure(reference: GrayImage, frame: GrayImage) -> Motion:
     """
     import cv2
 
-    height, width = frame.shape
-    missing = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
-    border = (0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    first, second = (cv2.copyMakeBorder(image, *border) for image in (reference, frame))
     # The fast presets stop at a quarter of the size and are off by up to a third of a pixel, which
     # adds up over the frames.
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    first, second = _enlarge(reference), _enlarge(frame)
     still = np.zeros((*first.shape, 2), np.float32)
-    ahead, back = (
-        flow.calc(one, other, still.copy())[:height, :width].astype(np.float32, copy=False)
-        for one, other in ((first, second), (second, first))
-    )
+    ahead = _shrink(flow.calc(first, second, still.copy()), frame.shape)
+    back = _shrink(flow.calc(second, first, still), frame.shape)
     return Motion(back, _agree(back, ahead), ahead, _agree(ahead, back))
+
+
+def _factor(size: tuple[int, int]) -> int:
+    return int(np.clip(_FLOW_SIDE // max(size), 1, _MOST_ENLARGED))
+
+
+def _enlarge(image: GrayImage) -> GrayImage:
+    """An image for DIS: enlarged, and continued at its right and bottom where it is too small."""
+    import cv2
+
+    factor = _factor(image.shape)
+    if factor > 1:
+        size = (image.shape[1] * factor, image.shape[0] * factor)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    missing = [max(0, _LEAST_SIDE - side) for side in image.shape]
+    return np.pad(image, [(0, more) for more in missing], "edge")
+
+
+def _shrink(flow: NDArray, size: tuple[int, int]) -> FloatMap:
+    """The flow of an enlarged image, in pixels of the image of (H, W): [H, W, 2] float32."""
+    height, width = size
+    factor = _factor(size)
+    blocks = flow[: height * factor, : width * factor].reshape(height, factor, width, factor, 2)
+    return blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(factor)
 
 
 def _agree(flow: FloatMap, other: FloatMap) -> BoolMap:

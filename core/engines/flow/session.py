@@ -22,7 +22,8 @@ from torch import Tensor
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, ClipFrame, Embedding
 from ..grabcut.marks import resize_area
-from .looks import foreign_to, likeliest_place, look_at
+from ..grabcut.regions import keep_components
+from .looks import likeliest_place, look_at, odds_of
 from .motion import Motion, carry, measure
 from .shapes import BoolMap, FloatMap, box_around, field_of, inner_points, iou
 from .sightings import (
@@ -48,9 +49,14 @@ _LOST_LOOK = 0.5
 _LOST_SHARE, _UNSURE_LOOK = 0.1, 0.8
 # What looks like this is a lost object found again, if its area is within this factor of those that
 # the object had.
-_FOUND_LOOK, _FOUND_CHANGE = 0.85, 4.0
-# Pixels from the outline of what is taken out of a field.
-_OUTSIDE = -0.5
+_FOUND_LOOK, _FOUND_CHANGE = 0.8, 4.0
+# Odds (a natural logarithm) from which on a colour speaks for an object; the negative, against it.
+_TELLING = 1.0
+# An object of less than this share of its area in the key frames may grow, by so much of the root
+# of that area in a frame.
+_PARTIAL, _REGROWTH = 0.8, 0.3
+# Distance from the outline in pixels of what is added to a field, or taken out of it.
+_BESIDE = 0.5
 
 
 @dataclass(frozen=True)
@@ -172,16 +178,15 @@ class FlowSession:
         return self._picture
 
     def _before(self, number: int, picture: Picture) -> Sighting:
-        """Where an object was: here if that is known, in the last frame of this pass, or in the
-        nearest key frame."""
+        """Where an object was in the frame nearest in time of which that is known: a key frame, or
+        the last one of this pass, which goes before a key frame as near."""
         keys = self._keys.get(number)
         if keys is None:
             return unseen(picture, Trace())
-        if picture.index in keys.frames:
-            return keys.frames[picture.index].sighting
-        if number in self._last:
-            return self._last[number]
-        return keys.nearest(picture.index).sighting
+        nearest = keys.nearest(picture.index).sighting
+        last = self._last.get(number, nearest)
+        to_key, to_last = (abs(one.picture.index - picture.index) for one in (nearest, last))
+        return last if 0 < to_last <= to_key else nearest
 
     def _motion(self, reference: Picture, picture: Picture) -> Motion:
         """Measured once for all objects that were seen in the reference."""
@@ -192,12 +197,14 @@ class FlowSession:
     def _guess(self, number: int, before: Sighting, picture: Picture) -> _Guess:
         """Carry an object on, or look for it where it is lost."""
         keys = self._keys[number]
-        foreign = foreign_to(keys.looks, picture.cells)
+        odds = odds_of(keys.looks, picture.cells)
+        foreign = odds < -_TELLING
         if before.mask.any():
             motion = self._motion(before.picture, picture)
             field, share = carry(before.field, motion)
             # What an object uncovers has no motion and may seem to go along with it.
-            field[~motion.known & foreign & (field > 0)] = _OUTSIDE
+            field[~motion.known & foreign & (field > 0)] = -_BESIDE
+            field = _regrown(field, odds > _TELLING, keys.areas(Trace())[0])
             look = keys.similarity(picture, field > 0)
             is_lost = look < _LOST_LOOK or (share < _LOST_SHARE and look < _UNSURE_LOOK)
             if not is_lost:
@@ -214,7 +221,7 @@ class FlowSession:
         """
         asked = []
         for number, guess in guesses.items():
-            is_drawn = guess.share is None or self._keys[number].nearest(frame.index).is_drawn
+            is_drawn = guess.share is None or self._keys[number].is_drawn(frame.index)
             if is_drawn and guess.mask.any():
                 asked.append(number)
         answers = self._redraw(frame, [guesses[number].mask for number in asked])
@@ -272,6 +279,27 @@ class FlowSession:
         keys = self._keys.setdefault(number, KeyFrames())
         keys.frames[frame.index] = KeyFrame(sighting, look, is_drawn)
         self._last[number] = sighting
+
+
+def _regrown(field: FloatMap, familiar: BoolMap, whole: int) -> FloatMap:
+    """Let an object grow that is smaller than in all its key frames: it is hidden in part, or on
+    its way in or out, and what of it appears has not been there to be carried on.
+
+    familiar: [h, w] bool, colours that speak for the object: of these, what hangs together with it
+    and lies near is added. whole: its area in the key frame where it is smallest, in pixels, which
+    must not be exceeded by much.
+    """
+    import cv2
+
+    seen = field > 0
+    if not seen.any() or seen.sum() > _PARTIAL * whole:
+        return field
+    near = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    within = near <= _REGROWTH * np.sqrt(whole)
+    grown = keep_components(seen | (familiar & within), seen)
+    if grown.sum() > whole / _AGREEMENT:
+        return field
+    return np.where(grown & ~seen, np.float32(_BESIDE), field)
 
 
 def _settle(keys: KeyFrames, picture: Picture, guess: _Guess, answer: _Answer | None) -> Sighting:

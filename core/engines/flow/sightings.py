@@ -115,6 +115,11 @@ class KeyFrames:
         """The one nearest in time; of two as near, the one that was there first."""
         return self.frames[min(self.frames, key=lambda place: abs(place - index))]
 
+    def is_drawn(self, index: int) -> bool:
+        """Whether the engine draws the object, by the nearest key frame in which it is seen."""
+        seen = {place: key for place, key in self.frames.items() if key.look is not None}
+        return bool(seen) and KeyFrames(seen).nearest(index).is_drawn
+
     def similarity(self, picture: Picture, mask: BoolMap) -> float:
         """How alike the colours under a mask are to those of the most similar key frame, 0..1; 0
         for a speck."""

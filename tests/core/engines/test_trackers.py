@@ -13,7 +13,7 @@ import torch
 from segment_anywhere.core.engines.base import ClipFrame
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
 
-from tests.support.clips import ClipReference, clip_frames
+from tests.support.clip_reference import ClipReference, clip_frames
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import TOLERANCE
 

@@ -13,7 +13,7 @@ from segment_anywhere.core.tasks.key_frames import read_subjects
 from segment_anywhere.core.tasks.segmenter import Segmenter
 from segment_anywhere.core.tasks.tracking import follow
 
-from tests.support.clips import ClipReference
+from tests.support.clip_reference import ClipReference
 from tests.support.live_bytes import LiveBytes
 from tests.support.paths import FIXTURES
 
