@@ -1,4 +1,4 @@
-"""What the editor needs of the server: a run's traces, and the live-preview route.
+"""The live-preview route.
 
 `POST /segment_anywhere/preview` decodes the editor's prompts on an image that a run has encoded, in
 a thread of its own and on the CPU. It reads nothing but its own JSON, opens no file and loads no
@@ -13,21 +13,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from torch import Tensor
-
 from ..core.errors import EmbeddingGone, SegmentAnywhereError
-from ..core.pictures.thumbnails import jpeg, prompt_picture, shrink_factor, small_frame
-from ..core.prompts.inputs import SocketPrompts
-from ..core.results.segments import Instance
 from ..core.tasks.live_preview import Preview
-from ..core.tasks.segmenter import MaskChoice, SegmentedFrame
-from .host import folders, models, ui
+from ..core.tasks.segmenter import MaskChoice
+from .host import models, ui
 
 if TYPE_CHECKING:
     # ComfyUI's own web server; the headless runner does without.
@@ -44,47 +38,6 @@ MAX_SECONDS = 4.0
 # Between two looks at whether the client is still there.
 _LOOK_SECONDS = 0.05
 _FIELDS = {"key": str, "points": str, "mask_choice": str, "side": int}
-
-
-def editor_state(
-    model: models.SegmentModel, frame: SegmentedFrame, points: str, sockets: SocketPrompts
-) -> dict[str, Any]:
-    """The `ui` value that a run leaves for the editor, of the first image of its batch.
-
-    points, sockets: the frame's prompts. The value holds the key for the route, image and mask as
-    temp files, the points that the mask is of, and what the model can take.
-    """
-    key = model.start_previews().remember(frame.key, sockets)
-    picture = folders.save_temp(f"{frame.key}.jpg", lambda: jpeg(small_frame(frame.pixels)))
-    state = {
-        **_traces(frame.pixels, picture, points, frame.instances),
-        "key": f"{model.key}-{key}",
-        "negative_boxes": model.family.capabilities.negative_boxes,
-    }
-    return {"segment_anywhere": [state]}
-
-
-def remote_state(frame: Tensor, points: str, found: Sequence[Instance]) -> dict[str, Any]:
-    """The same of a run with a model elsewhere, of which nobody can ask for a preview.
-
-    The key is that of the picture alone.
-    """
-    picture = ui.save_picture(jpeg(small_frame(frame)))
-    state = _traces(frame, picture, points, found)
-    return {"segment_anywhere": [{**state, "key": picture["filename"], "negative_boxes": True}]}
-
-
-def _traces(
-    frame: Tensor, picture: dict[str, str], points: str, found: Sequence[Instance]
-) -> dict[str, Any]:
-    size = (frame.shape[0], frame.shape[1])
-    layers = [(each.id, each.mask) for each in found]
-    return {
-        "size": [size[1], size[0]],
-        "points": points,
-        "image": picture,
-        "mask": ui.save_picture(prompt_picture(layers, size, shrink_factor(size))),
-    }
 
 
 class _Refusal(Exception):

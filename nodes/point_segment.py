@@ -11,10 +11,10 @@ from ..core.engines.families import check_prompts
 from ..core.prompts.formats import box_dicts, coords_text, parse_points
 from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
 from ..core.prompts.prompts import Prompts
-from ..core.results.segments import Segments
+from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
 from ..core.tensors import image_size
-from . import live_preview
+from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
@@ -44,7 +44,8 @@ class PointSegment(ShownNode):
                     tooltip="Points and boxes as JSON, in pixels from the top-left corner. "
                     "[[450, 300]] is one click; [[450, 300], [20, 40]] are two on one object; a "
                     "list of such lists is one object each. Points written with x, y and label 0 "
-                    "mark what is not wanted. Empty means no prompt: the mask stays empty.",
+                    "mark what is not wanted. With frame they are for that image of a batch alone, "
+                    "the first being 0. Empty means no prompt: the mask stays empty.",
                 ),
                 io.Combo.Input(
                     "mask_choice",
@@ -86,12 +87,15 @@ class PointSegment(ShownNode):
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
-        first = next(frames)
+        keys: dict[int, str] = {}
+        instances: list[Instance] = []
+        for index, frame in enumerate(frames):
+            keys[index] = frame.key
+            instances += frame.instances
+        segments = Segments.from_instances(instances, (height, width), batch)
         editor: dict[str, Any] = {}
         if ui.has_viewer():
-            editor = live_preview.editor_state(model, first, points, sockets[0])
-        instances = [*first.instances, *(each for frame in frames for each in frame.instances)]
-        segments = Segments.from_instances(instances, (height, width), batch)
+            editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
         asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)

@@ -27,8 +27,8 @@ from ..core.providers.scheduler import RunLimits
 from ..core.providers.wire import READ_AS, Reading
 from ..core.results.segments import Segments
 from ..core.tensors import image_size, rgb_frame
+from .editor_state import remote_state
 from .host import folders, progress, ui
-from .live_preview import remote_state
 from .remote_inputs import provider_input
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, prompt_sockets, segment_outputs

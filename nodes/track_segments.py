@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..core.engines.families import check_prompts
 from ..core.errors import InputError
-from ..core.pictures.thumbnails import result_pictures
-from ..core.prompts.inputs import PromptInputs, read_key_frames
+from ..core.prompts.formats import parse_points
+from ..core.prompts.inputs import PromptInputs, read_clip_sockets, read_key_frames
 from ..core.prompts.phrases import read_query
 from ..core.results.segments import Segments
 from ..core.tasks.key_frames import read_subjects
@@ -21,6 +21,7 @@ from ..core.tasks.tracking import Direction, Sharing, TrackSettings, Words, foll
 from ..core.tasks.words import segment_words_on
 from ..core.tensors import image_size
 from . import model_choices
+from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS
 from .results import ShownNode, segment_result
@@ -149,8 +150,15 @@ class TrackSegments(ShownNode):
         found = follow(model.segmenter(), images, subjects, settings, progress.stepper)
         text = track_line(found)
         log.info("Track Segments: %s", text)
-        pictures = result_pictures(images, found.segments)
-        return segment_result(cls, found.segments, text, pictures, further=(track_json(found),))
+        editor: dict[str, Any] = {}
+        if ui.has_viewer():
+            given = parse_points(points, (height, width))
+            sockets = read_clip_sockets(inputs, batch, (height, width))
+            clicked = Clicked(points, given, sockets)
+            editor = editor_state(model, images, found.keys, clicked, found.segments)
+        return segment_result(
+            cls, found.segments, text, further=(track_json(found),), editor=editor
+        )
 
 
 def _sources() -> list[io.Input]:

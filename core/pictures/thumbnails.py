@@ -24,9 +24,10 @@ _REGIONS = Drawing(opacity=0.55, boxes=False, labels=False)
 _SQUARE, _GREYS = 8, (102, 153)
 
 
-def shrink_factor(size: tuple[int, int]) -> int:
-    """By how much an image of (H, W) is shrunk: a whole number, so that pixels are averaged."""
-    return -(-max(size) // MAX_SIDE)
+def shrink_factor(size: tuple[int, int], side: int = MAX_SIDE) -> int:
+    """By how much an image of (H, W) is shrunk for a picture of at most `side` pixels a side: a
+    whole number, so that pixels are averaged."""
+    return -(-max(size) // side)
 
 
 def result_pictures(image: Tensor, segments: Segments) -> Iterator[bytes]:
@@ -86,18 +87,19 @@ def jpeg(picture: NDArray[np.uint8]) -> bytes:
     return _encoded(Image.fromarray(picture), "JPEG", quality=88)
 
 
-def small_frame(frame: Tensor) -> NDArray[np.uint8]:
+def small_frame(frame: Tensor, side: int = MAX_SIDE) -> NDArray[np.uint8]:
     """A frame [H, W, C] float, 0..1, C of 1, 3 or 4, on any device, as [h, w, 3] uint8.
 
-    Gray becomes three equal channels, alpha is left out.
+    side: the longest side is at most so many pixels. Gray becomes three equal channels, alpha is
+    left out.
     """
-    return _rgb(_small(frame))
+    return _rgb(_small(frame, side))
 
 
-def _small(frame: Tensor) -> NDArray[np.uint8]:
+def _small(frame: Tensor, side: int = MAX_SIDE) -> NDArray[np.uint8]:
     """[H, W, C] float, 0..1 -> [h, w, C] uint8."""
     whole = frame.detach().float()
-    small = shrink(whole, shrink_factor((whole.shape[0], whole.shape[1]))).cpu()
+    small = shrink(whole, shrink_factor((whole.shape[0], whole.shape[1]), side)).cpu()
     return (small * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8).numpy()
 
 

@@ -97,7 +97,8 @@ def join_prompts(points: Prompts, sockets: SocketPrompts) -> list[ObjectPrompt]:
     prompts = own + _copies(sockets.negative, own.numbers or {0})
     # Where all points are on other frames, nothing is asked for, and so nothing is missing.
     if sockets.alone and (own or not points):
-        _refuse_negative_only(prompts, prompts.shown)
+        where = f" on frame {sockets.frame}" if points.has_frames else ""
+        _refuse_negative_only(prompts, prompts.shown, where)
     return group_by_object(prompts, sockets.mask)
 
 
@@ -126,7 +127,7 @@ def read_key_frames(
     has_mask = any(sockets.mask is not None for sockets in clip)
     mask_owner = min(everything.numbers, default=0)
     seen = everything.shown | set(shown) | ({mask_owner} if has_mask else set())
-    if clip[0].alone:
+    if inputs.bboxes is None and inputs.mask is None:
         _refuse_negative_only(everything or Prompts(clip[0].negative), seen)
     frames = {}
     for sockets, prompts in zip(clip, own, strict=True):
@@ -141,14 +142,16 @@ def read_key_frames(
 def read_clip_sockets(
     inputs: PromptInputs, batch: int, size: tuple[int, int]
 ) -> list[SocketPrompts]:
-    """What all inputs but `points` say of each frame of a clip, as `read_key_frames` takes them."""
+    """What all inputs but `points` say of each frame of a clip, as `read_key_frames` takes them.
+
+    Clicks are not alone there: another frame may show what they are on.
+    """
     positive, negative = parse_coords(inputs.positive_coords, inputs.negative_coords, size)
-    alone = inputs.bboxes is None and inputs.mask is None
     boxes = parse_box_lists(inputs.bboxes, batch, size)
     boxes += [Prompts()] * (batch - len(boxes))
     boxes[0] = Prompts(positive) + boxes[0]
     return [
-        SocketPrompts(frame, own, negative, _clip_mask(inputs.mask, frame, batch, size), alone)
+        SocketPrompts(frame, own, negative, _clip_mask(inputs.mask, frame, batch, size), False)
         for frame, own in enumerate(boxes)
     ]
 
@@ -205,9 +208,9 @@ def _copies(negative: tuple[Point, ...], numbers: Collection[int]) -> Prompts:
     return Prompts(tuple(replace(point, object=n) for n in sorted(numbers) for point in negative))
 
 
-def _refuse_negative_only(prompts: Prompts, shown: Collection[int]) -> None:
+def _refuse_negative_only(prompts: Prompts, shown: Collection[int], where: str = "") -> None:
     for number in sorted(prompts.numbers - set(shown)):
         raise InputError(
-            f"points: object {number} has only negative prompts; an object needs at least one "
-            "positive point, box or mask. Add a click on the object itself (label 1)."
+            f"points: object {number} has only negative prompts{where}; an object needs at least "
+            "one positive point, box or mask. Add a click on the object itself (label 1)."
         )

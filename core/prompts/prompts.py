@@ -81,6 +81,11 @@ class Prompts:
         )
 
     @property
+    def has_frames(self) -> bool:
+        """Whether any of them names a frame."""
+        return any(prompt.frame is not None for prompt in (*self.points, *self.boxes))
+
+    @property
     def numbers(self) -> set[int]:
         """Of the objects that they are for."""
         return {prompt.object for prompt in (*self.points, *self.boxes)}

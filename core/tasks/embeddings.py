@@ -50,6 +50,10 @@ class EmbeddingCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: str) -> bool:
+        with self._lock:
+            return key in self._entries
+
     def begin_run(self) -> None:
         """From here on, what earlier runs have used may go."""
         with self._lock:

@@ -18,8 +18,10 @@ from ..results.segments import Instance
 from .segmenter import MaskChoice, Segmenter, run_length
 
 MAX_PROMPTS = 1000
-# Images of one model whose prompts are being edited at the same time.
-_MAX_SOURCES = 16
+# Images of one model whose prompts are being edited at the same time: a few clips.
+_MAX_SOURCES = 1024
+# Of their rough masks.
+_MAX_MASK_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class _Source:
     image: str
     sockets: SocketPrompts
 
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.sockets.mask is None else self.sockets.mask.nbytes
+
 
 def never() -> bool:
     """The `stop` of a caller that waits for the whole preview."""
@@ -62,6 +68,10 @@ class Previewer:
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._lock = threading.Lock()
 
+    def holds(self, image: str) -> bool:
+        """Whether an image can be decoded on, by the key of its embedding."""
+        return image in self._cache
+
     def remember(self, image: str, sockets: SocketPrompts) -> str:
         """Note what a run has used: the embedding's key and the frame's prompts beside `points`.
 
@@ -74,9 +84,13 @@ class Previewer:
         with self._lock:
             self._sources[key] = _Source(image, sockets)
             self._sources.move_to_end(key)
-            if len(self._sources) > _MAX_SOURCES:
+            while len(self._sources) > 1 and self._is_full():
                 self._sources.popitem(last=False)
         return key
+
+    def _is_full(self) -> bool:
+        held = sum(source.nbytes for source in self._sources.values())
+        return len(self._sources) > _MAX_SOURCES or held > _MAX_MASK_BYTES
 
     def preview(
         self,

@@ -87,11 +87,15 @@ class Record:
 
 @dataclass(frozen=True)
 class FoundTracks:
-    """The objects on every frame, frame by frame; what became of each; how they were followed."""
+    """The objects on every frame, frame by frame; what became of each; how they were followed.
+
+    keys: of the embedding of each frame that was looked at.
+    """
 
     segments: Segments
     records: list[Record]
     method: str
+    keys: Mapping[int, str]
 
 
 Stepper = Callable[[int], Callable[[], None]]
@@ -122,11 +126,12 @@ def follow(
     segmenter.cache.begin_run()
     way = _Way(segmenter, image, subjects, settings)
     if not subjects and settings.words is None:
-        segmenter.embed(rgb_frame(image, 0))
+        way.look(0)
     else:
         _lead(way, batch, settings, stepper)
     segments = Segments.from_instances(way.instances(), (height, width), batch)
-    return FoundTracks(segments, _records(segments, list(way.subjects.values())), way.method)
+    records = _records(segments, list(way.subjects.values()))
+    return FoundTracks(segments, records, way.method, way.keys)
 
 
 def _lead(way: _Way, batch: int, settings: TrackSettings, stepper: Stepper) -> None:
@@ -157,7 +162,8 @@ def _lead(way: _Way, batch: int, settings: TrackSettings, stepper: Stepper) -> N
 class _Way:
     """A session that is led through a clip, and what it found there.
 
-    begins: the frame from which an object is followed, by its number.
+    begins: the frame from which an object is followed, by its number. keys: of the embeddings, by
+    frame.
     """
 
     def __init__(
@@ -178,6 +184,7 @@ class _Way:
         self._settings = settings
         self._known: set[tuple[int, int]] = set()
         self._found: dict[tuple[int, int], Instance] = {}
+        self.keys: dict[int, str] = {}
 
     @property
     def method(self) -> str:
@@ -214,23 +221,26 @@ class _Way:
 
     def visit(self, index: int, numbers: Sequence[int]) -> dict[int, Candidates]:
         """What is found of objects on a frame."""
-        return self._ask(self._frame(index), numbers)
+        return self._ask(self.look(index), numbers)
 
     def follow(self, index: int, numbers: Sequence[int], steps: int | None = None) -> None:
         """Find objects on a frame and keep their masks.
 
         steps: frames of the way that lie behind, where words may find further objects.
         """
-        frame = self._frame(index)
+        frame = self.look(index)
         found = self._ask(frame, numbers)
         words = self._settings.words
         if words is not None and steps is not None and words.looks_after(steps):
             found |= self._meet(frame, found, words.find(index))
         self._keep(frame, found)
 
-    def _frame(self, index: int) -> ClipFrame:
+    def look(self, index: int) -> ClipFrame:
+        """A frame with its embedding."""
         pixels = rgb_frame(self._image, index)
-        return ClipFrame(index, pixels, self._segmenter.embed(pixels))
+        embedding = self._segmenter.embed(pixels)
+        self.keys[index] = embedding.key
+        return ClipFrame(index, pixels, embedding)
 
     def _ask(self, frame: ClipFrame, numbers: Sequence[int]) -> dict[int, Candidates]:
         """Start objects that begin on this frame, correct those with a key frame here, and follow

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.clips import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
 from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
@@ -14,9 +17,10 @@ from .test_point_segment import TINY_MODEL, needs_tiny, square_mask
 
 pytestmark = pytest.mark.xdist_group("comfyui")
 
+FRAMES, CORRECTED = 24, 20
 ARTIFACTS = ROOT / "artifacts" / "e2e"
 _WITH_OUTPUT = """() => {
-  const segment = app.graph.nodes.find((node) => node.type === "SegmentAnywherePoint");
+  const segment = app.graph.nodes.find((node) => /^SegmentAnywhere(Point|Track)$/.test(node.type));
   const add = (type, y) => {
     const node = LiteGraph.createNode(type);
     node.pos = [860, y];
@@ -79,6 +83,49 @@ def test_load_click_see_queue(tab, api, square):
     tab.wait(lambda: "object" in tab.status, seconds=30)
     tab.page.wait_for_timeout(300)
     np.testing.assert_array_equal(_shown(tab), before)
+    assert not tab.errors
+
+
+@pytest.fixture(scope="module")
+def pan(comfy, tmp_path_factory) -> str:
+    """A camera over the dahlia, uploaded as an animation."""
+    path = tmp_path_factory.mktemp("clip") / "long_pan.webp"
+    write_pan(path, FRAMES)
+    return Api(comfy.url).upload("long_pan.webp", path)
+
+
+def test_click_correct_run_and_scrub(tab, pan):
+    """From the first frame on, with a correction on a later one."""
+    flowers = flowers_in_pan(FRAMES)
+    height, width = flowers.shape[1:]
+    tab.build_track("", pan, (width, height))
+    tab.page.evaluate(_WITH_OUTPUT)
+    slider = tab.page.locator(".sa-slider")
+
+    def show(index: int) -> None:
+        slider.fill(str(index))
+        tab.wait(lambda: tab.page.locator(".sa-frame").inner_text(), f"{index} / {FRAMES - 1}")
+
+    def is_followed(index: int) -> bool:
+        rows, columns = range(8, height, 16), range(8, width, 16)
+        shown, truth = np.array(tab.mask(columns, rows)), flowers[index][8::16, 8::16]
+        return bool((shown & truth).sum() > 0.8 * (shown | truth).sum())
+
+    def click_flower(index: int) -> None:
+        rows, columns = np.nonzero(flowers[index])
+        tab.click(float(columns.mean()), float(rows.mean()))
+
+    click_flower(0)
+    tab.encode()
+    tab.wait(partial(is_followed, 0), seconds=60)
+    show(CORRECTED)
+    click_flower(CORRECTED)
+    assert [point["frame"] for point in tab.value["points"]] == [0, CORRECTED]
+    tab.page.evaluate("app.queuePrompt(0)")
+    tab.wait(lambda: "followed through" in tab.status, seconds=90)
+    for index in (0, 7, CORRECTED, FRAMES - 1):
+        show(index)
+        tab.wait(partial(is_followed, index))
     assert not tab.errors
 
 

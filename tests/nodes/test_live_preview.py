@@ -60,6 +60,12 @@ def _run(model: SegmentModel, points: str = "", **inputs: Any) -> dict:
     return state
 
 
+def _size(file: dict) -> tuple[int, int]:
+    folder = folders.folder_paths.get_temp_directory()
+    assert file["type"] == "temp"
+    return Image.open(f"{folder}/{file['subfolder']}/{file['filename']}").size
+
+
 def _body(key: str, **other: Any) -> dict:
     return {"key": key, "points": CLICK, "mask_choice": "best", "side": 64, **other}
 
@@ -107,11 +113,11 @@ def test_a_run_leaves_what_the_editor_needs(model):
     state = _run(model, CLICK)
     assert state["size"] == [64, 48]
     assert state["negative_boxes"] is (model.engine.family == "grabcut")
-    for part, size in (("image", (64, 48)), ("mask", (64, 48))):
-        assert state[part]["type"] == "temp"
-        folder = folders.folder_paths.get_temp_directory()
-        path = f"{folder}/{state[part]['subfolder']}/{state[part]['filename']}"
-        assert Image.open(path).size == size
+    assert _size(state["image"]) == _size(state["mask"]) == (64, 48)
+    assert (state["count"], [each["index"] for each in state["frames"]]) == (2, [0, 1])
+    for frame in state["frames"]:
+        assert _size(frame["image"]) == _size(frame["mask"]) == (64, 48)
+    assert state["frames"][0]["key"] == state["key"] != state["frames"][1]["key"]
     assert _run(model, CLICK) == state
 
 

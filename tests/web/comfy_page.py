@@ -45,7 +45,7 @@ _FOREIGN = (
 
 # Of the window, in pixels.
 _WIDTH, _HEIGHT = 1300, 900
-_BUILD = """({ zoom, type, model, file, values }) => {
+_BUILD = """({ zoom, source, type, model, file, values }) => {
   const graph = app.graph;
   // The frontend remembers values by the node's id: no id is used twice.
   const last = graph.last_node_id;
@@ -57,15 +57,15 @@ _BUILD = """({ zoom, type, model, file, values }) => {
     graph.add(node);
     return node;
   };
-  const image = add("LoadImage", 20, 80);
+  const image = add(source, 20, 80);
   const segment = add(type, 380, 80);
-  image.connect(0, segment, "image");
+  image.connect(0, segment, type === "SegmentAnywhereTrack" ? "images" : "image");
   for (const [name, value] of Object.entries(values)) {
     const widget = segment.widgets.find((one) => one.name === name);
     widget.value = value;
     widget.callback(value);
   }
-  if (type === "SegmentAnywherePoint") {
+  if (type !== "SegmentAnywhereRemote") {
     const sam = add("SegmentAnywhereLoadSAM", 20, 480);
     sam.connect(0, segment, "model");
     if (model) sam.widgets[0].value = model;
@@ -99,7 +99,7 @@ _INTO_SUBGRAPH = """() => {
 }"""
 # The node with the editor.
 _NODE = """app.canvas.graph.nodes.find(
-  (node) => ["SegmentAnywherePoint", "SegmentAnywhereRemote"].includes(node.type)
+  (node) => ["Point", "Remote", "Track"].some((name) => node.type === `SegmentAnywhere${name}`)
 )"""
 _EDITOR = f'{_NODE}?.widgets.find((widget) => widget.name === "editor").element'
 _TEXT = f"""{_NODE}.widgets.find((widget) => /(^|[.])points$/.test(widget.name))?.value ?? null"""
@@ -171,6 +171,22 @@ class ComfyPage:
         """A graph of Load Image, Load SAM and Point Segment alone; waits for the image."""
         self._build("SegmentAnywherePoint", image_size, model=model, file=file)
 
+    def build_track(self, model: str, file: str, image_size: tuple[int, int]) -> None:
+        """A graph of Load Image, which has a clip, Load SAM and Track Segments."""
+        self._build("SegmentAnywhereTrack", image_size, model=model, file=file, height=1300)
+
+    def build_clip(self, kind: str, model: str) -> None:
+        """A graph of a clip, Load SAM and Point Segment or Track Segments, which has run once."""
+        # Its inputs stand above the editor.
+        self._build(kind, IMAGE_SIZE, model=model, source="ClipOfSquare", height=1300)
+        self.encode()
+        self.page.locator(".sa-frames").wait_for(state="visible")
+        self._settle()
+        # What is kept over an undo goes with the graph's id, which the oldest frontends give a new
+        # graph with the first one.
+        self.click(10, 10)
+        self.undo()
+
     def build_remote(self, provider: str, **inputs: str) -> None:
         """A graph of Load Image and Remote Provider Segment, with values below the provider."""
         values = {"provider": provider}
@@ -186,13 +202,16 @@ class ComfyPage:
         file: str = "",
         values: dict[str, str] | None = None,
         height: int = _HEIGHT,
+        source: str = "LoadImage",
     ) -> None:
         self.page.set_viewport_size({"width": _WIDTH, "height": height})
         self.image_size = image_size
         self.errors.clear()
         asked = {"zoom": self.look.zoom, "type": kind, "model": model, "file": file}
+        asked["source"] = source
         self.page.evaluate(_BUILD, asked | {"values": values or {}})
-        self.wait(lambda: self.drawn, "image")
+        if source == "LoadImage":
+            self.wait(lambda: self.drawn, "image")
         self._settle()
         self.capture()
 

@@ -1,7 +1,8 @@
 """A server that a real frontend of ComfyUI boots from: its few routes, and this pack run for real.
 
-What a queued prompt does is limited to Load Image, Load SAM, Point Segment and Remote Provider
-Segment; those run with the pack's own nodes, and the live-preview route is the pack's own.
+What a queued prompt does is limited to Load Image, a clip, Load SAM, Point Segment, Track Segments
+and Remote Provider Segment; the latter run with the pack's own nodes, and the live-preview route is
+the pack's own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from aiohttp import WSMsgType, web
 from PIL import Image
 from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes import live_preview as preview
+from segment_anywhere.nodes.host.models import SegmentModel
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.point_segment import PointSegment
 from segment_anywhere.nodes.remote_segment import RemoteProviderSegment
+from segment_anywhere.nodes.track_segments import TrackSegments
 
 from tests.support.loopback import running
 from tests.support.paths import ROOT
@@ -35,6 +38,8 @@ from .comfy_page import IMAGE_SIZE, QUIET
 PACK = "/extensions/segment-anywhere"
 WEB = ROOT / "web"
 SQUARE = (100, 60, 220, 180)
+# On each frame of a clip the square is so many pixels further to the right.
+CLIP_FRAMES, CLIP_STEP = 6, 15
 
 _CORE_NODES: dict[str, dict[str, Any]] = {
     "LoadImage": {
@@ -42,6 +47,12 @@ _CORE_NODES: dict[str, dict[str, Any]] = {
         "output": ["IMAGE", "MASK"],
         "output_name": ["IMAGE", "MASK"],
         "display_name": "Load Image",
+    },
+    "ClipOfSquare": {
+        "input": {"required": {}},
+        "output": ["IMAGE"],
+        "output_name": ["IMAGE"],
+        "display_name": "Clip",
     },
     "ImageInvert": {
         "input": {"required": {"image": ["IMAGE", {}]}},
@@ -79,10 +90,11 @@ _EMPTY = {
 }
 
 
-def picture(name: str) -> Image.Image:
-    """A red square on green; `large.png` is the same at twice the size."""
+def picture(name: str, shift: int = 0) -> Image.Image:
+    """A red square on green, shifted to the right; `large.png` is the same at twice the size."""
     image = Image.new("RGB", IMAGE_SIZE, (40, 140, 60))
-    image.paste((210, 40, 30), SQUARE)
+    left, top, right, bottom = SQUARE
+    image.paste((210, 40, 30), (left + shift, top, right + shift, bottom))
     return image.resize((640, 480), Image.Resampling.NEAREST) if name == "large.png" else image
 
 
@@ -99,12 +111,14 @@ class StubComfy:
         self.has_route = True
         self.delay = 0.0
         self.last_mask: np.ndarray | None = None
+        self.last_masks: np.ndarray | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._route = preview.PreviewRoute()
-        self._models: dict[tuple[str, str], Any] = {}
+        self._models: dict[tuple[str, str], SegmentModel] = {}
         self._runners = {
             "SegmentAnywherePoint": self._run_point,
             "SegmentAnywhereRemote": self._run_remote,
+            "SegmentAnywhereTrack": self._run_track,
         }
 
     def forget(self) -> None:
@@ -116,7 +130,7 @@ class StubComfy:
         """As at the start, for the next test; models stay."""
         self.prompts.clear()
         self.ran.clear()
-        self.last_mask = None
+        self.last_mask = self.last_masks = None
         self.previews = self.flying = self.most_flying = 0
         self.has_route, self.delay = True, 0.0
 
@@ -229,39 +243,54 @@ class StubComfy:
 
     def _run_point(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
         """Execute Load SAM and Point Segment on what the prompt's Load Image names."""
-        load = prompt[inputs["model"][0]]["inputs"]
-        choice = (load["model"], load["precision"])
-        # As ComfyUI's cache does, this keeps the model in use.
-        self._models.setdefault(choice, LoadSAM.execute(*choice).args[0])
+        model = self._load(prompt, inputs)
         points = inputs["points"]
         if isinstance(points, list):
             points = prompt[points[0]]["inputs"]["value"]
-        image = _load_image(prompt, inputs)
+        image = _load_image(prompt, inputs["image"])
         with torch.inference_mode():
-            output = PointSegment.execute(
-                self._models[choice], image, points, inputs["mask_choice"]
-            )
+            output = PointSegment.execute(model, image, points, inputs["mask_choice"])
         return self._shown(output)
+
+    def _run_track(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+        """Execute Load SAM and Track Segments on the prompt's clip."""
+        model = self._load(prompt, inputs)
+        images = _load_image(prompt, inputs["images"])
+        names = ("points", "direction", "overlap", "max_objects")
+        with torch.inference_mode():
+            output = TrackSegments.execute(model, images, *(inputs[name] for name in names))
+        return self._shown(output)
+
+    def _load(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> SegmentModel:
+        load = prompt[inputs["model"][0]]["inputs"]
+        choice = (load["model"], load["precision"])
+        # As ComfyUI's cache does, this keeps the model in use.
+        return self._models.setdefault(choice, LoadSAM.execute(*choice).args[0])
 
     def _run_remote(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
         """Execute Remote Provider Segment, whose provider is where the environment says."""
         names = [name for name in inputs if name.startswith("provider.")]
         options = {name.removeprefix("provider."): inputs[name] for name in names}
         options["provider"] = inputs["provider"]
-        image = _load_image(prompt, inputs)
+        image = _load_image(prompt, inputs["image"])
         return self._shown(asyncio.run(RemoteProviderSegment.execute(image, options)))
 
     def _shown(self, output: Any) -> dict[str, Any]:
-        self.last_mask = output.args[0][0].numpy() > 0.5
+        self.last_masks = output.args[0].numpy() > 0.5
+        self.last_mask = self.last_masks[0]
         return json.loads(json.dumps(output.ui))
 
 
-def _load_image(prompt: dict[str, Any], inputs: dict[str, Any]) -> torch.Tensor:
-    source = prompt[inputs["image"][0]]
-    while source["class_type"] != "LoadImage":
+def _load_image(prompt: dict[str, Any], link: list) -> torch.Tensor:
+    source = prompt[link[0]]
+    while source["class_type"] not in ("LoadImage", "ClipOfSquare"):
         source = prompt[source["inputs"]["image"][0]]
-    pixels = np.asarray(picture(source["inputs"]["image"])).astype(np.float32) / 255
-    return torch.from_numpy(pixels)[None]
+    if source["class_type"] == "LoadImage":
+        pictures = [picture(source["inputs"]["image"])]
+    else:
+        pictures = [picture("square.png", CLIP_STEP * index) for index in range(CLIP_FRAMES)]
+    pixels = np.stack([np.asarray(each).astype(np.float32) / 255 for each in pictures])
+    return torch.from_numpy(pixels)
 
 
 @contextmanager

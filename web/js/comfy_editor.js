@@ -24,7 +24,7 @@ import { say } from "./texts.js";
 
 /** `type` must be none that ComfyUI has a component for. */
 const WIDGET_TYPE = "SEGMENT_ANYWHERE_EDITOR";
-const NODE_SIZE = [400, 640];
+const NODE_WIDTH = 400;
 const MIN_HEIGHT = 260;
 const ROUTE = "/segment_anywhere/preview";
 /** When to look again at the graph and the page, in milliseconds after a change. */
@@ -41,7 +41,7 @@ let hasRoute = true;
 export class NodeEditor {
   #isTextShown = false;
   /** The node's while it shows the editor. */
-  #height = NODE_SIZE[1];
+  #height = 0;
   /** @type {WeakSet<ComfyWidget>} */
   #watched = new WeakSet();
   /** @type {ReturnType<typeof setTimeout>[]} */
@@ -54,12 +54,13 @@ export class NodeEditor {
     this.host = host;
     this.node = node;
     this.place = place;
+    this.#height = place.height;
     const { options } = host.settings();
-    this.editor = new Editor(host.texts, options, this.#events(), (query, signal) =>
-      requestMask(host.api, query, signal),
-    );
+    const send = (/** @type {PreviewQuery} */ query, /** @type {AbortSignal} */ signal) =>
+      requestMask(host.api, query, signal);
+    this.editor = new Editor(host.texts, options, this.#events(), send, place.unframed);
     this.text = new PointsText(node, place.points);
-    this.widget = addWidget(node, this.editor.root);
+    this.widget = addWidget(node, this.editor.slot);
     this.#chain();
     this.#show();
     this.#grow();
@@ -73,7 +74,7 @@ export class NodeEditor {
   get #isLost() {
     const { node } = this;
     const isOpen = node.graph && node.graph === (this.host.app.canvas?.graph ?? null);
-    return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.root.isConnected;
+    return Boolean(isOpen) && !node.flags?.collapsed && !this.editor.slot.isConnected;
   }
 
   /**
@@ -82,8 +83,8 @@ export class NodeEditor {
    */
   #heal() {
     if (!this.#isLost) return;
-    const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-editor`);
-    stale?.replaceWith(this.editor.root);
+    const stale = document.querySelector(`.lg-node[data-node-id="${this.node.id}"] .sa-slot`);
+    stale?.replaceWith(this.editor.slot);
   }
 
   /** Reads anew all that the graph knows. */
@@ -211,7 +212,7 @@ export class NodeEditor {
   #grow() {
     if (!this.text.isThere) return;
     const [width, height] = this.node.size ?? [0, 0];
-    this.#resize([Math.max(width, NODE_SIZE[0]), Math.max(height, this.#height)]);
+    this.#resize([Math.max(width, NODE_WIDTH), Math.max(height, this.#height)]);
   }
 
   /** @param {number[] | undefined} size the least height is the widgets' */

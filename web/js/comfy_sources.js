@@ -31,8 +31,8 @@ export function runOf(app, node) {
 /** What the last run of a node says of itself; "" where it had only points to go by, and none.
  * @param {any} app @param {ComfyNode} node */
 export function noteOf(app, node) {
-  const hasWords = !PLACES[node.comfyClass ?? ""]?.hasPreview;
-  return runOf(app, node)?.points || hasWords ? String(outputOf(app, node)?.text?.[0] ?? "") : "";
+  const hasMore = !placeOf(node)?.isPointsOnly;
+  return runOf(app, node)?.points || hasMore ? String(outputOf(app, node)?.text?.[0] ?? "") : "";
 }
 
 /** Whether the model takes boxes for what is not wanted, as far as a run has told.
@@ -51,7 +51,7 @@ export function sourcesOf(app, api, node) {
   const then = (run && runs.get(run.key)) ?? now;
   const sources = [];
   if (run && then.picture === now.picture) sources.push(ofRun(api, run, then.model === now.model, noteOf(app, node)));
-  const found = pictureBefore(app, node, "image");
+  const found = pictureOf(app, node);
   if (found) {
     sources.push({
       url: pictureUrl(found.node),
@@ -60,6 +60,9 @@ export function sourcesOf(app, api, node) {
       mask: null,
       note: "",
       isExact: found.hops === 0 && isLoader(found.node),
+      hasRun: false,
+      frame: 0,
+      clip: null,
     });
   }
   return sources;
@@ -77,12 +80,37 @@ function ofRun(api, run, isSameModel, note) {
     mask: isSameModel ? { url: fileUrl(api, run.mask), text: run.points } : null,
     note,
     isExact: true,
+    hasRun: isSameModel,
+    frame: 0,
+    clip: run.frames.length ? clipOf(api, run, isSameModel) : null,
   };
+}
+
+/** @param {any} api @param {RunState} run @param {boolean} isSameModel
+ * @returns {import("./types.d.ts").Clip} */
+function clipOf(api, run, isSameModel) {
+  const frames = run.frames.map(({ index, key, image, mask }) => ({
+    index,
+    url: fileUrl(api, image),
+    key: isSameModel ? key : "",
+    mask: fileUrl(api, mask),
+  }));
+  return { count: run.count, frames };
+}
+
+/** @param {ComfyNode} node */
+function placeOf(node) {
+  return PLACES[node.comfyClass ?? ""];
+}
+
+/** @param {any} app @param {ComfyNode} node */
+function pictureOf(app, node) {
+  return pictureBefore(app, node, placeOf(node)?.image ?? "");
 }
 
 /** @param {any} app @param {ComfyNode} node @returns {Before} */
 function before(app, node) {
-  const found = pictureBefore(app, node, "image");
+  const found = pictureOf(app, node);
   const model = originOf(app, node, "model");
   const values = model?.widgets?.map((widget) => widget.value) ?? [];
   return {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Draws the image, the mask and the prompts, and tells what lies under a pointer. */
 
-import { allItems, objectNumbers } from "./edits.js";
+import { objectNumbers } from "./edits.js";
 import { scaleOf, toArea } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
@@ -20,6 +20,7 @@ import { scaleOf, toArea } from "./view.js";
  * @property {CanvasImageSource | null} picture
  * @property {MaskLayers | null} mask
  * @property {Prompts} prompts
+ * @property {(item: Point | Box) => boolean} isShown whether it is on this frame; others are faint
  * @property {Ref | null} selected
  * @property {Box | null} draft a box that is being drawn
  * @property {EditorOptions} options
@@ -40,6 +41,8 @@ const LIGHT = "#ffffff";
 /** From this many CSS pixels per image pixel on, pixels are shown as squares. */
 const SQUARE_PIXELS = 6;
 const HANDLE = 7;
+/** How much is seen of a prompt on another frame. */
+const ELSEWHERE = 0.25;
 /** How near a pointer must come to an edge of a box, in CSS pixels. */
 const EDGE_REACH = 6;
 /** @type {Corner[]} */
@@ -75,22 +78,27 @@ export function draw(ctx, scene, ratio) {
   }
   const isNumbered = objectNumbers(prompts).length > 1;
   for (const [index, box] of prompts.boxes.entries()) {
+    ctx.globalAlpha = scene.isShown(box) ? 1 : ELSEWHERE;
     drawBox(ctx, scene, box, isSelected(scene, "box", index), isNumbered);
   }
+  ctx.globalAlpha = 1;
   if (scene.draft) drawBox(ctx, scene, scene.draft, false, false);
   for (const [index, point] of prompts.points.entries()) {
+    ctx.globalAlpha = scene.isShown(point) ? 1 : ELSEWHERE;
     drawPoint(ctx, scene, point, isSelected(scene, "point", index), isNumbered);
   }
+  ctx.globalAlpha = 1;
 }
 
 /**
  * The item under a place of the area: points before corners before edges, the last drawn first.
- * @param {Frame} frame @param {Prompts} prompts @param {XY} at @param {EditorOptions} options
- * @param {Ref | null} selected its corners can be taken @returns {Hit | null}
+ * @param {Frame} frame @param {Prompts} prompts @param {Ref[]} candidates of them that can be hit
+ * @param {XY} at @param {EditorOptions} options @param {Ref | null} selected its corners can be taken
+ * @returns {Hit | null}
  */
-export function hitTest(frame, prompts, at, options, selected) {
+export function hitTest(frame, prompts, candidates, at, options, selected) {
   const reach = Math.max(options.pointSize / 2 + 2, EDGE_REACH);
-  const items = allItems(prompts).reverse();
+  const items = [...candidates].reverse();
   const points = items.filter((ref) => ref.kind === "point");
   for (const ref of points) {
     const { x, y } = toArea(frame, prompts.points[ref.index]);

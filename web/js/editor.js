@@ -4,13 +4,16 @@
  * in and goes out, an image and masks come in, and the rest is told through events.
  */
 
+import { ClipView } from "./clip_view.js";
+import { Edited } from "./edited.js";
 import { addBox, addPoint, itemOf, objectNumbers } from "./edits.js";
+import { FullSize } from "./full_size.js";
 import { Gestures } from "./gestures.js";
 import { gestureTarget } from "./hand.js";
 import { handleKey } from "./keys.js";
 import { drawn, NO_LIMITS, refusal, takes } from "./limits.js";
 import { Masks } from "./masks.js";
-import { noPrompts, parsePoints, PointsError, serialisePoints } from "./points.js";
+import { noPrompts } from "./points.js";
 import { Stage } from "./stage.js";
 import { describe, describeAnswer, Status } from "./status.js";
 import { say } from "./texts.js";
@@ -26,26 +29,16 @@ import { toImage } from "./view.js";
 /** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./types.d.ts").Source} Source */
 /** @typedef {import("./types.d.ts").Texts} Texts */
+/** @typedef {import("./types.d.ts").Unframed} Unframed */
 /** @typedef {import("./types.d.ts").XY} XY */
 
 export class Editor {
-  /** The committed text. */
-  #text = "";
-  /** Why the text cannot be edited, "" where it can. */
-  #unreadable = "";
-  /** Prompts in the middle of a gesture. @type {Prompts | null} */
-  #draft = null;
-  /** @type {Prompts} */
-  #committed = noPrompts();
+  #edited = new Edited();
   #object = 0;
   #positive = true;
   #isLinked = false;
   #isLive = true;
   #choice = "best";
-  /** What the last answer or action says, until the next edit. */
-  #notice = "";
-  /** Whether that says that something cannot be done. */
-  #isRefusal = false;
   /** @type {Limits} */
   #limits = NO_LIMITS;
   /** @type {Ref | null} */
@@ -54,15 +47,17 @@ export class Editor {
   /**
    * @param {Texts} texts @param {EditorOptions} options @param {EditorEvents} events
    * @param {import("./masks.js").Send} send asks for a mask
+   * @param {Unframed} unframed what prompts without a frame are on
    */
-  constructor(texts, options, events, send) {
+  constructor(texts, options, events, send, unframed) {
     this.texts = texts;
     this.options = options;
     this.events = events;
     this.stage = new Stage(texts, () => this.#showSource());
+    this.clip = new ClipView(texts, this.stage, unframed, () => this.#showFrame());
     this.gestures = new Gestures(this.stage.canvas, gestureTarget(this));
     this.masks = new Masks(this.stage, send, (answer) => {
-      this.notify(describeAnswer(texts, answer) || this.#notice);
+      this.notify(describeAnswer(texts, answer) || this.status.notice);
     });
     this.toolbar = new Toolbar(texts, {
       sign: (positive) => this.#setSign(positive),
@@ -71,11 +66,13 @@ export class Editor {
       fit: () => this.stage.fit(),
       clear: () => this.clear(),
       text: () => events.toggleText(),
+      full: () => this.fullSize.toggle(),
     });
     this.status = new Status(texts);
     this.root = document.createElement("div");
     this.root.className = "sa-editor";
-    this.root.append(this.toolbar.root, this.stage.root, this.status.root);
+    this.root.append(this.toolbar.root, this.stage.root, this.clip.row.root, this.status.root);
+    this.fullSize = new FullSize(this.root, say(texts, "area"), () => this.#showFull());
     this.stage.onView = () => this.#refresh();
     this.#listen();
     this.#refresh();
@@ -83,12 +80,17 @@ export class Editor {
 
   /** The prompts as they are on screen. */
   get prompts() {
-    return this.#draft ?? this.#committed;
+    return this.#edited.prompts;
   }
 
   /** The same without what a gesture in its middle has changed. */
   get committed() {
-    return this.#committed;
+    return this.#edited.committed;
+  }
+
+  /** What stands where the editor is to be; the editor, or nothing while it is in a window. */
+  get slot() {
+    return this.fullSize.slot;
   }
 
   /** That new prompts belong to. */
@@ -102,12 +104,12 @@ export class Editor {
   }
 
   get canEdit() {
-    return !this.#isLinked && !this.#unreadable && this.size !== null;
+    return !this.#isLinked && !this.#edited.unreadable && this.size !== null;
   }
 
   /** The text as it was last committed or set. */
   get text() {
-    return this.#text;
+    return this.#edited.text;
   }
 
   /** The image pixel in the middle of what is shown, in CSS pixels of the area. @returns {XY} */
@@ -118,22 +120,30 @@ export class Editor {
 
   /** @returns {EditorState} */
   get state() {
-    return { view: this.stage.view, object: this.#object, positive: this.#positive };
+    return {
+      view: this.stage.view,
+      object: this.#object,
+      positive: this.#positive,
+      ...this.clip.state,
+      isFull: this.fullSize.isOpen,
+    };
   }
 
   /** @param {EditorState} state */
-  restore({ view, object, positive }) {
+  restore({ view, object, positive, isFull, ...clip }) {
     this.stage.restoreView(view);
     this.#object = object;
     this.#positive = positive;
+    this.clip.restore(clip);
+    if (isFull) this.fullSize.open();
     this.#refresh();
   }
 
   /** @param {string} text from outside: a saved workflow, undo, the text box, a run */
   setText(text) {
-    if (text === this.#text) return;
-    this.#text = text;
-    this.#note("");
+    if (text === this.text) return;
+    this.#edited.text = text;
+    this.status.note("");
     this.#read();
     this.#ask();
   }
@@ -148,7 +158,7 @@ export class Editor {
 
   /** @param {Source[]} sources in order of preference; the first that can be loaded is shown */
   setSources(sources) {
-    this.stage.setSources(sources);
+    this.clip.setSources(sources);
   }
 
   /** @param {string} choice the mask_choice of the node */
@@ -175,20 +185,13 @@ export class Editor {
 
   /** @param {string} message shown until the next edit */
   notify(message) {
-    this.#note(message);
+    this.status.note(message);
     this.#refresh();
-  }
-
-  /** @param {string} message @param {boolean} [isRefusal] */
-  #note(message, isRefusal = false) {
-    this.#notice = message;
-    this.#isRefusal = isRefusal;
   }
 
   /** Removes all prompts, and a text that cannot be read. */
   clear() {
     if (this.#isLinked) return;
-    this.#unreadable = "";
     this.#object = 0;
     this.change(noPrompts(), "removed");
   }
@@ -221,7 +224,7 @@ export class Editor {
     if (x < 0 || y < 0 || x >= this.size[0] || y >= this.size[1]) return;
     const positive = this.signOf(isNegative);
     if (!this.mayDraw(drawn("point", positive))) return;
-    const point = { x, y, positive, object: this.#object, frame: null };
+    const point = { x, y, positive, object: this.#object, frame: this.clip.promptFrame };
     const prompts = addPoint(this.prompts, point, this.size);
     this.selected = { kind: "point", index: prompts.points.length - 1 };
     this.change(prompts);
@@ -230,7 +233,7 @@ export class Editor {
 
   /** @param {Prompts} prompts in the middle of a gesture */
   setDraft(prompts) {
-    this.#draft = prompts;
+    this.#edited.draft = prompts;
     this.#ask();
     this.#refresh();
   }
@@ -243,14 +246,9 @@ export class Editor {
 
   /** Keeps prompts: one undo step. @param {Prompts} prompts @param {"removed"} [what] */
   change(prompts, what) {
-    this.#draft = null;
-    this.#committed = prompts;
     if (what) this.selected = null;
-    this.#note(what ? say(this.texts, what) : "");
-    const text = this.size ? serialisePoints(prompts, this.size) : "";
-    const isNew = text !== this.#text;
-    this.#text = text;
-    if (isNew) this.events.commit(text);
+    this.status.note(what ? say(this.texts, what) : "");
+    if (this.#edited.keep(prompts, this.size)) this.events.commit(this.text);
     this.#ask();
     this.#refresh();
   }
@@ -263,16 +261,16 @@ export class Editor {
       const prompts = addBox(this.prompts, box, this.size);
       this.selected = { kind: "box", index: prompts.boxes.length - 1 };
       this.change(prompts);
-    } else if (this.#draft) {
-      this.change(this.#draft);
+    } else if (this.#edited.draft) {
+      this.change(this.#edited.draft);
     }
   }
 
   /** Forgets it. */
   cancel() {
     this.stage.draft = null;
-    if (this.#draft) {
-      this.#draft = null;
+    if (this.#edited.draft) {
+      this.#edited.draft = null;
       this.#ask();
     }
     this.#refresh();
@@ -286,7 +284,7 @@ export class Editor {
   /** Whether the model takes it; says so where it does not. @param {Drawn} one */
   mayDraw(one) {
     if (takes(this.#limits, one)) return true;
-    this.#note(refusal(this.texts, this.#limits, one), true);
+    this.status.note(refusal(this.texts, this.#limits, one), true);
     this.#refresh();
     return false;
   }
@@ -298,6 +296,9 @@ export class Editor {
   }
 
   dispose() {
+    // The state that was kept last is the one to come back to.
+    this.fullSize.onChange = () => {};
+    this.fullSize.close();
     this.masks.stop();
     this.stage.dispose();
   }
@@ -313,7 +314,8 @@ export class Editor {
     canvas.addEventListener("blur", () => !this.gestures.isActive && this.finish());
     canvas.addEventListener("pointerenter", () => this.stage.schedule());
     canvas.addEventListener("wheel", (event) => {
-      if (event.ctrlKey || document.activeElement !== canvas) {
+      const isGraphs = event.ctrlKey || document.activeElement !== canvas;
+      if (isGraphs && !this.fullSize.isOpen) {
         this.events.wheel(event);
         return;
       }
@@ -332,64 +334,61 @@ export class Editor {
     this.#refresh();
   }
 
+  #showFrame() {
+    this.cancel();
+    this.events.state(this.state);
+  }
+
+  #showFull() {
+    this.events.state(this.state);
+    this.#refresh();
+    this.stage.canvas.focus({ preventScroll: true });
+  }
+
   /** Another image is there: its size decides where the prompts are. */
   #showSource() {
-    this.#note(this.stage.source?.note ?? "");
+    this.status.note(this.stage.source?.note ?? "");
     this.#read();
-    if (this.stage.source?.mask?.text === this.#text) this.masks.showRun(this.#text);
-    else this.#ask();
+    this.#ask(true);
   }
 
   /** Reads the text for the image's size. */
   #read() {
     this.selected = null;
-    this.#draft = null;
-    this.#unreadable = "";
-    this.#committed = noPrompts();
-    try {
-      if (this.size) this.#committed = parsePoints(this.#text, this.size);
-    } catch (error) {
-      if (!(error instanceof PointsError)) throw error;
-      this.#unreadable = error.message;
-    }
-    const numbers = objectNumbers(this.#committed);
-    if (!numbers.includes(this.#object)) this.#object = numbers[0] ?? 0;
+    const isOther = this.#edited.read(this.size);
+    const numbers = objectNumbers(this.committed);
+    if (isOther && !numbers.includes(this.#object)) this.#object = numbers[0] ?? 0;
     this.#refresh();
   }
 
-  /** Asks for the mask of what is on screen. */
-  #ask() {
-    const { prompts } = this;
-    const isEmpty = !prompts.points.length && !prompts.boxes.length;
-    if (isEmpty || !this.#isLive || !this.stage.source?.key || !this.size || this.#unreadable) {
-      this.masks.showRun(this.#text);
-    } else {
-      this.masks.ask(serialisePoints(prompts, this.size), this.#choice);
-    }
+  /** Shows the mask of what is on screen. @param {boolean} [isRunFirst] the last run's where it can be */
+  #ask(isRunFirst = false) {
+    this.masks.update(this.#edited, this.clip, { isLive: this.#isLive, choice: this.#choice, isRunFirst });
   }
 
   #refresh() {
-    const { prompts } = this;
+    const { prompts, selected, options, clip } = this;
     const { source } = this.stage;
-    this.stage.scene = { prompts, selected: this.selected, options: this.options };
+    this.stage.scene = { prompts, isShown: (item) => clip.has(item), selected, options };
     this.stage.schedule();
     this.toolbar.update({
       positive: this.#positive,
       object: this.#object,
       objects: objectNumbers(prompts),
       canEdit: this.canEdit,
-      isEmpty: this.#isLinked || (!this.#text && !this.#unreadable),
+      isEmpty: this.#isLinked || (!this.text && !this.#edited.unreadable),
       isZoomed: (this.stage.view?.zoom ?? 1) > 1,
-      needsEncode: this.#isLive && !source?.key,
+      needsEncode: this.#isLive && !source?.key && !source?.hasRun,
+      isFull: this.fullSize.isOpen,
     });
+    clip.update(prompts);
     this.status.update({
       prompts,
+      shown: clip.shown(prompts),
       source: this.size ? source : null,
-      unreadable: this.#unreadable,
+      unreadable: this.#edited.unreadable,
       isLinked: this.#isLinked,
       isLive: this.#isLive,
-      notice: this.#notice,
-      isRefusal: this.#isRefusal,
       limits: this.#limits,
     });
   }

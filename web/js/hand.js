@@ -15,7 +15,10 @@ import { toImage } from "./view.js";
 export function gestureTarget(editor) {
   const { stage } = editor;
   return {
-    hit: (at) => stage.frame && hitTest(stage.frame, editor.prompts, at, editor.options, editor.selected),
+    hit: (at) => {
+      const { prompts, options, selected } = editor;
+      return stage.frame && hitTest(stage.frame, prompts, editor.clip.items(prompts), at, options, selected);
+    },
     select: (hit) => editor.select(hit),
     click: (at, isNegative) => editor.click(at, isNegative),
     remove: (hit) => editor.change(removeItem(editor.prompts, hit), "removed"),
@@ -36,7 +39,7 @@ function drawBox(editor, from, to, isNegative) {
   const positive = editor.signOf(isNegative);
   if (!size || !frame || !editor.mayDraw(drawn("box", positive))) return;
   const [one, other] = [toImage(frame, from), toImage(frame, to)];
-  const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object, frame: null };
+  const box = { x1: one.x, y1: one.y, x2: other.x, y2: other.y, positive, object, frame: editor.clip.promptFrame };
   editor.showBox(addBox(noPrompts(), box, size).boxes[0]);
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** What the keyboard does on the editor's canvas. */
 
-import { allItems, flipItem, itemOf, moveItem, removeItem } from "./edits.js";
+import { flipItem, itemOf, moveItem, removeItem } from "./edits.js";
 
 /** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -13,6 +13,10 @@ const STEPS = /** @type {Record<string, [number, number]>} */ ({
   ArrowDown: [0, 1],
 });
 const FAST = 10;
+/** How many frames a key goes on. */
+const FRAME_STEPS = /** @type {Record<string, 1 | -1>} */ ({ ",": -1, ".": 1 });
+/** To which frame with prompts. */
+const KEY_FRAME_STEPS = /** @type {Record<string, 1 | -1>} */ ({ PageUp: -1, PageDown: 1 });
 /** How far an arrow moves the view where no item is selected, in CSS pixels. */
 const PAN_STEP = 40;
 
@@ -26,6 +30,8 @@ export function handleKey(editor, event) {
   if (event.key === "Tab") return selectNext(editor, event.shiftKey ? -1 : 1);
   if (event.key === "Escape") return letGo(editor);
   if (event.key in STEPS) return step(editor, STEPS[event.key], event.shiftKey);
+  if (event.key in FRAME_STEPS) return editor.clip.step(FRAME_STEPS[event.key]);
+  if (event.key in KEY_FRAME_STEPS) return editor.clip.stepKey(KEY_FRAME_STEPS[event.key], editor.prompts);
   // Deleting with nothing selected must not reach the graph, which would delete the node.
   if (event.key === "Delete" || event.key === "Backspace") return remove(editor);
   if (!editor.canEdit) return false;
@@ -40,8 +46,8 @@ export function handleKey(editor, event) {
 
 /** After the last item the focus goes on. @param {Editor} editor @param {1 | -1} direction */
 function selectNext(editor, direction) {
-  const items = allItems(editor.prompts);
   const { selected } = editor;
+  const items = editor.clip.items(editor.prompts);
   const isSelected = (/** @type {Ref} */ ref) => ref.kind === selected?.kind && ref.index === selected.index;
   const from = selected ? items.findIndex(isSelected) : direction > 0 ? -1 : items.length;
   const next = items[from + direction];
@@ -60,6 +66,8 @@ function letGo(editor) {
 /** @param {Editor} editor @param {[number, number]} direction @param {boolean} isFast */
 function step(editor, [x, y], isFast) {
   if (!editor.selected || !editor.canEdit || !editor.size) {
+    // With Shift the view of a clip moves, as that of an image does without.
+    if (x && !isFast && editor.clip.step(x > 0 ? 1 : -1)) return true;
     editor.pan(-x * PAN_STEP, -y * PAN_STEP);
     return true;
   }

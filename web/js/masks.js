@@ -1,7 +1,9 @@
 // @ts-check
 /** Which mask lies over the image: one that is asked for while one edits, or that of the last run. */
 
+import { promptsOf } from "./edited.js";
 import { LivePreview } from "./live_preview.js";
+import { serialisePoints } from "./points.js";
 
 /** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
 /** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
@@ -18,16 +20,41 @@ export class Masks {
     this.preview = new LivePreview(send, (query, answer) => this.#show(query, answer));
   }
 
-  /** @param {string} text the mask of the last run is of this text, or not shown */
-  showRun(text) {
+  /**
+   * Shows the mask of what is asked for: one that is asked for where that can be, else the last
+   * run's where it was asked for the same.
+   * @param {import("./edited.js").Edited} edited @param {import("./clip_view.js").ClipView} clip
+   * @param {{ isLive: boolean, choice: string, isRunFirst: boolean }} options isLive: whether to ask.
+   * choice: the node's mask_choice. isRunFirst: the last run's mask before one that is asked for
+   */
+  update(edited, clip, { isLive, choice, isRunFirst }) {
+    const { source, size } = this.stage;
+    const shown = clip.shown(edited.prompts);
+    const isEmpty = !shown.points.length && !shown.boxes.length;
+    const isAsRun = this.#isAsRun(edited, clip);
+    const isCorrection = clip.isCorrection(shown);
+    const canAsk = isLive && source?.key && size && !isEmpty && !isCorrection && !edited.unreadable;
+    if (canAsk && !(isRunFirst && isAsRun)) this.#ask(serialisePoints(shown, size), choice);
+    else this.#showRun(isAsRun || isCorrection);
+  }
+
+  /** @param {import("./edited.js").Edited} edited @param {import("./clip_view.js").ClipView} clip */
+  #isAsRun({ text, committed }, clip) {
+    const { source, size } = this.stage;
+    if (!source?.mask || !size) return false;
+    return source.mask.text === text || clip.isSame(promptsOf(source.mask.text, size), committed);
+  }
+
+  /** @param {boolean} isCurrent whether the mask of the last run is still one of what is asked */
+  #showRun(isCurrent) {
     const { source } = this.stage;
     this.preview.stop();
-    if (source?.mask && source.mask.text === text) this.stage.loadMask(source.mask.url);
+    if (source?.mask && isCurrent) this.stage.loadMask(source.mask.url);
     else this.stage.clearMask();
   }
 
   /** @param {string} points on screen @param {string} mask_choice */
-  ask(points, mask_choice) {
+  #ask(points, mask_choice) {
     const key = this.stage.source?.key ?? "";
     this.preview.request({ key, points, mask_choice, side: this.stage.maskSide });
   }

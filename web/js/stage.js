@@ -7,15 +7,13 @@ import { say } from "./texts.js";
 import { fitView, panBy, within, zoomAt } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
-/** @typedef {import("./types.d.ts").EditorOptions} EditorOptions */
 /** @typedef {import("./types.d.ts").Frame} Frame */
-/** @typedef {import("./types.d.ts").Prompts} Prompts */
-/** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./types.d.ts").Size} Size */
 /** @typedef {import("./types.d.ts").Source} Source */
 /** @typedef {import("./types.d.ts").Texts} Texts */
 /** @typedef {import("./types.d.ts").View} View */
 /** @typedef {import("./types.d.ts").XY} XY */
+/** @typedef {import("./drawing.js").MaskLayers} MaskLayers */
 
 /** The canvas has at most this many device pixels for each CSS pixel, however far one zooms in. */
 const MAX_RATIO = 4;
@@ -30,14 +28,16 @@ export class Stage {
   view = null;
   /** A box that is being drawn. @type {Box | null} */
   draft = null;
-  /** @type {{prompts: Prompts, selected: Ref | null, options: EditorOptions}} */
-  scene = { prompts: noPrompts(), selected: null, options: { opacity: 0.5, pointSize: 16 } };
+  /** @type {Omit<import("./drawing.js").Scene, "frame" | "picture" | "mask" | "draft">} */
+  scene = { prompts: noPrompts(), isShown: () => true, selected: null, options: { opacity: 0.5, pointSize: 16 } };
   /** Called when the view changes. */
   onView = () => {};
   /** @type {HTMLImageElement | null} */
   #picture = null;
-  /** @type {import("./drawing.js").MaskLayers | null} */
+  /** @type {MaskLayers | null} */
   #mask = null;
+  /** The mask that came with the source. @type {{ url: string, layers: MaskLayers } | null} */
+  #ready = null;
   /** Which mask was asked for last; earlier ones arrive too late. */
   #maskTurn = 0;
   #sources = "[]";
@@ -88,10 +88,15 @@ export class Stage {
     if (wanted === this.#sources) return;
     this.#sources = wanted;
     for (const source of sources) {
-      const picture = await loadPicture(source.url, this.#picture);
+      // The frames of a clip come with their masks, so that they do not flicker as one goes through.
+      const [picture, layers] = await Promise.all([
+        loadPicture(source.url, this.#picture),
+        source.clip && source.mask ? loadLayers(source.mask.url) : null,
+      ]);
       // Others may have been set meanwhile.
       if (wanted !== this.#sources) return;
       if (picture) {
+        this.#ready = layers && source.mask && { url: source.mask.url, layers };
         this.#show(source, picture);
         return;
       }
@@ -116,7 +121,7 @@ export class Stage {
 
   /** The preview's key is of no use any more. */
   forgetKey() {
-    if (this.source) this.source = { ...this.source, key: "" };
+    if (this.source) this.source = { ...this.source, key: "", hasRun: false };
   }
 
   /** @param {View | null} view */
@@ -151,16 +156,20 @@ export class Stage {
   /** @param {string} url of a mask picture that a run has left */
   async loadMask(url) {
     const turn = ++this.#maskTurn;
-    const answer = await fetch(url).catch(() => null);
-    if (answer?.ok && turn === this.#maskTurn) await this.showMask(await answer.blob());
+    const layers = this.#ready?.url === url ? this.#ready.layers : await loadLayers(url);
+    if (layers) this.#setMask(layers, turn);
   }
 
   /** @param {Blob} blob a mask picture */
   async showMask(blob) {
     const turn = ++this.#maskTurn;
-    const bitmap = await createImageBitmap(blob);
+    this.#setMask(maskLayers(await createImageBitmap(blob)), turn);
+  }
+
+  /** @param {MaskLayers} layers @param {number} turn */
+  #setMask(layers, turn) {
     if (turn !== this.#maskTurn) return;
-    this.#mask = maskLayers(bitmap);
+    this.#mask = layers;
     this.schedule();
   }
 
@@ -219,6 +228,16 @@ async function loadPicture(url, shown) {
   try {
     await picture.decode();
     return picture;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} url of a mask picture @returns {Promise<MaskLayers | null>} */
+async function loadLayers(url) {
+  try {
+    const answer = await fetch(url);
+    return answer.ok ? maskLayers(await createImageBitmap(await answer.blob())) : null;
   } catch {
     return null;
   }

@@ -10,17 +10,21 @@ import { say } from "./texts.js";
 
 /**
  * @typedef {object} StatusState
- * @property {import("./types.d.ts").Prompts} prompts
+ * @property {import("./types.d.ts").Prompts} prompts all there are
+ * @property {import("./types.d.ts").Prompts} shown those on the frame that is shown
  * @property {import("./types.d.ts").Source | null} source null where there is no image
  * @property {string} unreadable why the text cannot be edited, "" where it can
  * @property {boolean} isLinked
  * @property {boolean} isLive
- * @property {string} notice what the last answer or action says
- * @property {boolean} isRefusal whether that is why something cannot be done
  * @property {import("./types.d.ts").Limits} limits
  */
 
 export class Status {
+  /** What the last answer or action says, until the next edit. */
+  #notice = "";
+  /** Whether that says that something cannot be done. */
+  #isRefusal = false;
+
   /** @param {Texts} texts */
   constructor(texts) {
     this.texts = texts;
@@ -29,11 +33,21 @@ export class Status {
     this.limits = addLine(this.root, "sa-limits sa-warning");
   }
 
+  get notice() {
+    return this.#notice;
+  }
+
+  /** To be said from the next update on. @param {string} message @param {boolean} [isRefusal] */
+  note(message, isRefusal = false) {
+    this.#notice = message;
+    this.#isRefusal = isRefusal;
+  }
+
   /** @param {StatusState} state */
   update(state) {
-    const { prompts, source, limits, unreadable, isRefusal } = state;
-    setLine(this.line, statusLine(this.texts, state));
-    this.line.classList.toggle("sa-warning", Boolean(unreadable) || isRefusal);
+    const { prompts, source, limits, unreadable } = state;
+    setLine(this.line, statusLine(this.texts, state, this.#notice));
+    this.line.classList.toggle("sa-warning", Boolean(unreadable) || this.#isRefusal);
     setLine(this.limits, source ? leftOver(this.texts, limits, prompts) : "");
   }
 }
@@ -80,21 +94,21 @@ export function describeAnswer(texts, answer) {
   return answer.kind === "missing" ? say(texts, "noPreview") : "";
 }
 
-/** @param {Texts} texts @param {StatusState} state */
-function statusLine(texts, { prompts, source, unreadable, isLinked, isLive, notice, limits }) {
-  const { points, boxes } = prompts;
+/** @param {Texts} texts @param {StatusState} state @param {string} notice */
+function statusLine(texts, { prompts, shown, source, unreadable, isLinked, isLive, limits }, notice) {
+  const { points, boxes } = shown;
   if (!source) return "";
   if (unreadable) return say(texts, "unreadable", unreadable);
   if (isLinked) return say(texts, "linked");
   if (notice) return notice;
   if (!source.isExact) return say(texts, "sourceOnly");
   if (!points.length && !boxes.length) return hint(texts, limits);
-  if (isLive && !source.key) return say(texts, "needsRun");
+  if (isLive && !source.key && !source.hasRun) return say(texts, "needsRun");
   const counts = [];
   if (points.length) counts.push(say(texts, "points", points.length));
   if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
   const calls = callsOf(texts, limits, prompts);
   if (calls) counts.push(calls);
   const line = counts.join(", ");
-  return isLive ? line : `${line}. ${say(texts, "withRun")}`;
+  return isLive && source.key ? line : `${line}. ${say(texts, "withRun")}`;
 }

@@ -14,6 +14,7 @@ import { say } from "./texts.js";
  * @property {() => void} fit
  * @property {() => void} clear
  * @property {() => void} text
+ * @property {() => void} full
  */
 
 /**
@@ -25,6 +26,7 @@ import { say } from "./texts.js";
  * @property {boolean} isEmpty
  * @property {boolean} isZoomed
  * @property {boolean} needsEncode
+ * @property {boolean} isFull
  */
 
 export class Toolbar {
@@ -40,13 +42,14 @@ export class Toolbar {
     this.fit = this.#button("fit", say(texts, "fit"), events.fit);
     this.clear = this.#button("clear", say(texts, "clear"), events.clear);
     this.text = this.#button("text", say(texts, "text"), events.text);
+    this.full = this.#button("full", "", events.full);
     this.root = document.createElement("div");
     this.root.className = "sa-toolbar";
     this.root.setAttribute("role", "toolbar");
     const gap = document.createElement("span");
     gap.className = "sa-gap";
     this.root.append(this.add, this.subtract, this.chips, gap);
-    this.root.append(this.encode, this.fit, this.clear, this.text);
+    this.root.append(this.encode, this.fit, this.clear, this.text, this.full);
   }
 
   /** @param {ToolbarState} state */
@@ -57,6 +60,7 @@ export class Toolbar {
     this.clear.disabled = state.isEmpty;
     this.fit.hidden = !state.isZoomed;
     this.encode.hidden = !state.needsEncode;
+    this.full.setAttribute("aria-pressed", String(state.isFull));
     this.#updateChips(state);
   }
 
@@ -91,7 +95,7 @@ export class Toolbar {
 }
 
 /** @param {string} className @param {string} label @param {() => void} click */
-function makeButton(className, label, click) {
+export function makeButton(className, label, click) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = className;
@@ -101,7 +105,7 @@ function makeButton(className, label, click) {
 }
 
 /** @param {HTMLElement} element @param {string} name @param {string} help */
-function describe(element, name, help) {
+export function describe(element, name, help) {
   element.setAttribute("aria-label", name);
   element.title = help;
 }

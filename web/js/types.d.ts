@@ -58,6 +58,9 @@ export interface Hit extends Ref {
   corner?: Corner;
 }
 
+/** What a prompt without a frame is on. */
+export type Unframed = "every" | "first";
+
 export interface View extends XY {
   zoom: number;
 }
@@ -73,6 +76,9 @@ export interface EditorState {
   view: View | null;
   object: number;
   positive: boolean;
+  frame: number;
+  isOnly: boolean;
+  isFull: boolean;
 }
 
 export interface EditorOptions {
@@ -106,6 +112,26 @@ export interface Source {
   note: string;
   /** Whether this is the very image that the node gets. */
   isExact: boolean;
+  /** Whether it is of a run with the model as it is now. */
+  hasRun: boolean;
+  /** Which frame of the batch this is. */
+  frame: number;
+  /** The batch, null where it is one image or not known. */
+  clip: Clip | null;
+}
+
+export interface Clip {
+  count: number;
+  /** Those that can be shown, ascending, the first among them; a long clip has not all. */
+  frames: ClipFrame[];
+}
+
+/** A frame of a clip. url, key and mask: as of a Source. */
+export interface ClipFrame {
+  index: number;
+  url: string;
+  key: string;
+  mask: string;
 }
 
 export interface PreviewQuery {
@@ -123,7 +149,7 @@ export type PreviewAnswer =
   | { kind: "absent" }
   | { kind: "failed" };
 
-/** `ui.segment_anywhere` of a run; see nodes/live_preview.py. */
+/** `ui.segment_anywhere` of a run; see nodes/editor_state.py. */
 export interface RunState {
   key: string;
   size: Size;
@@ -131,6 +157,9 @@ export interface RunState {
   image: FileRef;
   mask: FileRef;
   negative_boxes: boolean;
+  /** How many images there were, and those of a batch that can be shown. */
+  count: number;
+  frames: { index: number; key: string; image: FileRef; mask: FileRef }[];
 }
 
 /** `segment_anywhere` of a provider's points in the node's definition; see nodes/remote_editor.py. */

@@ -152,7 +152,9 @@ def test_negative_coordinates_ask_for_nothing_where_the_points_are_on_other_fram
 
 def test_negative_prompts_alone_on_a_frame_are_refused():
     inputs = PromptInputs(_points({"frame": 0}, {"frame": 1, "label": 0}))
-    with pytest.raises(InputError, match="only negative prompts"):
+    with pytest.raises(
+        InputError, match="object 0 has only negative prompts on frame 1; an object"
+    ):
         read_prompts(inputs, 2, SIZE)
 
 

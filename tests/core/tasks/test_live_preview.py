@@ -20,6 +20,7 @@ from segment_anywhere.core.prompts.inputs import (
     read_prompts,
     read_sockets,
 )
+from segment_anywhere.core.tasks import live_preview
 from segment_anywhere.core.tasks.live_preview import Previewer
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
@@ -202,3 +203,24 @@ def test_core_needs_no_file(monkeypatch):
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a file was opened"))
     monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("a file was opened"))
     assert previewer.preview(key, CLICK, BEST, 64).found == 1
+
+
+def test_the_masks_of_a_clip_are_bounded(monkeypatch):
+    """The newest are kept, of any size."""
+    monkeypatch.setattr(live_preview, "_MAX_MASK_BYTES", 3 * 4 * SIZE[0] * SIZE[1])
+    segmenter = Segmenter(engine_of("grabcut"))
+    previewer = Previewer(segmenter)
+    image = segmenter.embed(_frame()).key
+    masks = torch.rand(5, *SIZE)
+    keys = [
+        previewer.remember(image, sockets)
+        for sockets in read_sockets(PromptInputs(mask=masks), 5, SIZE)
+    ]
+    for key in keys[:2]:
+        with pytest.raises(EmbeddingGone):
+            previewer.preview(key, "", BEST, 64)
+    for key in keys[2:]:
+        assert previewer.preview(key, "", BEST, 64).asked == 1
+    monkeypatch.setattr(live_preview, "_MAX_MASK_BYTES", 1)
+    last = read_sockets(PromptInputs(mask=torch.ones(SIZE)), 1, SIZE)[0]
+    assert previewer.preview(previewer.remember(image, last), "", BEST, 64).asked == 1
