@@ -27,7 +27,7 @@ from segment_anywhere.core.engines.sam3.words import ConceptDetector
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, Segmenter
-from segment_anywhere.core.tasks.words import SeenFrame, draw_frame, draw_own
+from segment_anywhere.core.tasks.words import draw_frame, draw_own
 from torch import Tensor
 
 from tests.support import word_models
@@ -184,8 +184,8 @@ def print_peak(keeps_first: bool) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     _, before = memory()
     if keeps_first:
-        _, found = finder.find(frame, query.all_phrases, threshold)
-        masks = draw_frame(found, query, SeenFrame(frame, 0, ""), draw_own).instances
+        ((seen, found),) = finder.find_all([(0, frame)], query.all_phrases, threshold)
+        masks = draw_frame(found, query, seen, draw_own).instances
     else:
         masks = _upsample_all(finder, frame, threshold)
     if len(masks) != KEPT:

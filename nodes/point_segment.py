@@ -85,7 +85,8 @@ class PointSegment(ShownNode):
         prompts = [join_prompts(given, own) for own in sockets]
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
-        frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
+        frames = segment_frames(segmenter, image, prompts, MaskChoice(mask_choice))
+        frames = progress.counted(frames, batch)
         first = next(frames)
         editor: dict[str, Any] = {}
         if ui.has_viewer():

@@ -128,7 +128,7 @@ class TextSegment(ShownNode):
         query = read_query(prompt, negative_prompt, threshold, max_objects)
         finder = model.finder(_detector_path(model, detector, cls))
         found = segment_words(
-            image, query, finder, model.family, model.segmenter, Refine(refine), progress.frames
+            image, query, finder, model.family, model.segmenter, Refine(refine), progress.counted
         )
         text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -108,10 +108,12 @@ class Detector(Protocol):
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
+    ) -> Iterable[Detections]:
         """Find what each phrase names with a score of at least the threshold, phrase by phrase.
 
-        Raises InputError for a phrase that holds no words or is too long for the model.
+        To be walked once: a phrase's masks may be made when it is asked for, so that whoever lets
+        go of one before the next never has the masks of two. Raises InputError, before the walk,
+        for a phrase that holds no words or is too long for the model.
         """
         ...
 
@@ -123,6 +125,10 @@ class WordModel(Encoder, Detector, Protocol):
 @runtime_checkable
 class RefiningDetector(Detector, Protocol):
     """A detector whose model can draw its masks anew, from the embedding they were found in."""
+
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What `refine` reads of an embedding, on the model's device: for many calls."""
+        ...
 
     def refine(self, embedding: Embedding, found: Detections) -> Detections:
         """The same detections with better logits; those must be there."""

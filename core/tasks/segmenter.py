@@ -23,6 +23,7 @@ from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import compact_all
 from ..results.segments import Instance
+from ..tensors import rgb_frames
 from .embeddings import EmbeddingCache, frame_key
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
@@ -70,6 +71,15 @@ class Counters:
     decodes: int = 0
 
 
+@dataclass(frozen=True)
+class EmbeddedFrame:
+    """A frame of a batch: its place in it, its pixels ([H, W, 3] float32, 0..1), its embedding."""
+
+    index: int
+    pixels: Tensor
+    embedding: Embedding
+
+
 class Embedder:
     """One model with its embedding cache. Not thread-safe, nor is the host's management."""
 
@@ -93,6 +103,17 @@ class Embedder:
             _check_finite(embedding)
             self.cache.put(key, embedding)
         return embedding
+
+    def embed_all(
+        self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str] = ()
+    ) -> Iterator[EmbeddedFrame]:
+        """Frames ([H, W, 3] float32, 0..1), each with its place, and their embeddings.
+
+        keys: the frames', by their place, where they are known already.
+        """
+        for index, pixels in frames:
+            key = keys[index] if keys else ""
+            yield EmbeddedFrame(index, pixels, self.embed(pixels, key))
 
 
 class WordEmbedder(Embedder):
@@ -209,19 +230,19 @@ class SegmentedFrame:
 
 def segment_frames(
     segmenter: Segmenter,
-    frames: Iterable[tuple[int, Tensor]],
+    image: Tensor,
     prompts: Sequence[Sequence[ObjectPrompt]],
     choice: MaskChoice,
 ) -> Iterator[SegmentedFrame]:
-    """Each frame with the instances of its prompts.
+    """Each frame of an IMAGE [B, H, W, C] with the instances of its prompts.
 
-    frames: each with its place in the batch, [H, W, 3] float32, 0..1. prompts: of every place.
+    prompts: of every frame.
     """
     segmenter.cache.begin_run()
-    for index, frame in frames:
-        embedding = segmenter.embed(frame)
-        found = segmenter.find(embedding, prompts[index], choice, index)
-        yield SegmentedFrame(frame, embedding.key, list(chain.from_iterable(found)))
+    for frame in segmenter.embed_all(rgb_frames(image)):
+        found = segmenter.find(frame.embedding, prompts[frame.index], choice, frame.index)
+        instances = list(chain.from_iterable(found))
+        yield SegmentedFrame(frame.pixels, frame.embedding.key, instances)
 
 
 @dataclass(frozen=True)
@@ -235,9 +256,20 @@ class Finder:
         self, frame: Tensor, phrases: Sequence[str], threshold: float
     ) -> tuple[str, list[Detections]]:
         """A frame's key, and what each phrase names in it ([H, W, 3] float32, 0..1)."""
-        embedding = self.embedder.embed(frame)
-        self.embedder.need(Part.ENCODER, 1)
-        return embedding.key, self.detector.detect(embedding, phrases, threshold)
+        ((seen, found),) = self.find_all([(0, frame)], phrases, threshold)
+        return seen.embedding.key, list(found)
+
+    def find_all(
+        self, frames: Iterable[tuple[int, Tensor]], phrases: Sequence[str], threshold: float
+    ) -> Iterator[tuple[EmbeddedFrame, Iterable[Detections]]]:
+        """Frames, as for `embed_all`, and what each phrase names in them.
+
+        What was found is walked before the next frame is asked for, and phrase by phrase, see
+        `Detector.detect`.
+        """
+        for frame in self.embedder.embed_all(frames):
+            self.embedder.need(Part.ENCODER, 1)
+            yield frame, self.detector.detect(frame.embedding, phrases, threshold)
 
 
 def _check_finite(embedding: Embedding) -> None:
