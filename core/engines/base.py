@@ -33,6 +33,15 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A frame on its way to an encoder. pixels: as `Encoder.prepare` leaves them. size: (H, W) of
+    the frame."""
+
+    pixels: Tensor
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Candidates:
     """The masks an engine proposes for one object, in its own order.
 
@@ -91,6 +100,15 @@ class Encoder(Protocol):
 
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""
+        ...
+
+    def prepare(self, frame: Tensor) -> Prepared:
+        """What of encoding a frame the host does alone, wherever the weights are: a thread of its
+        own may do it ahead."""
+        ...
+
+    def encode_batch(self, frames: Sequence[Prepared]) -> list[Embedding]:
+        """Embed frames of one size together, as `encode` does each, up to rounding."""
         ...
 
     def activation_bytes(self) -> int:
