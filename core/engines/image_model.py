@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from .base import Embedding, Prepared
 
+# An image of 4K on its way to an encoder, beside what the encoder itself needs.
+FRAME_BYTES = 2**27
+
 
 @dataclass(frozen=True)
 class Statistics:

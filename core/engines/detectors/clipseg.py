@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..base import Detections, Embedding, MaskDetail
+from ..image_model import FRAME_BYTES
 from .base import ClipDetector, DetectorFolder
 
 if TYPE_CHECKING:
@@ -103,11 +104,12 @@ class ClipsegDetector(ClipDetector):
         return sides.get("height", 352), sides.get("width", 352)
 
     def activation_bytes(self) -> int:
-        """About 32 states of all patches in the encoder, and as many of the decoder's in fp32."""
+        """About 32 states of all patches in the encoder, and as many of the decoder's in fp32; an
+        image of 4K takes more."""
         config = self._config
         patches = (352 // config.vision_config.patch_size) ** 2
         encoder = config.vision_config.hidden_size * self._dtype.itemsize
-        return 32 * patches * (encoder + config.reduce_dim * 4)
+        return 32 * patches * (encoder + config.reduce_dim * 4) + FRAME_BYTES
 
 
 DETECTOR = ClipsegDetector

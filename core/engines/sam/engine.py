@@ -18,10 +18,10 @@ from torch import Tensor
 from ...prompts.prompts import ObjectPrompt
 from ...tensors import resize_mask
 from ..base import Embedding
-from ..image_model import Statistics
+from ..image_model import FRAME_BYTES, Statistics
 from ..lineage import weights
 from ..lineage.layouts import both_positions
-from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
 
