@@ -27,7 +27,7 @@ from segment_anywhere.core.engines.sam3.words import ConceptDetector
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, MaskChoice, Segmenter
-from segment_anywhere.core.tasks.words import SeenFrame, draw_frame, draw_own
+from segment_anywhere.core.tasks.words import draw_frame, draw_own
 from torch import Tensor
 
 from tests.support import word_models
@@ -48,49 +48,49 @@ bench.print_peak({keeps_first!r})
 """
 
 
-def _grounding_dino(folder: Path) -> Finder:
+def _grounding_dino(folder: Path, dtype: torch.dtype) -> Finder:
     import transformers as tf
 
     word_models.write_bert_tokenizer(folder)
     model = tf.GroundingDinoForObjectDetection(tf.GroundingDinoConfig())
-    return _finder(grounding_dino, model, folder)
+    return _finder(grounding_dino, model, folder, dtype)
 
 
-def _owlv2(folder: Path) -> Finder:
+def _owlv2(folder: Path, dtype: torch.dtype) -> Finder:
     import transformers as tf
 
     word_models.write_clip_tokenizer(folder, word_models.WORDS, 16)
     vision = {"image_size": 960, "patch_size": 16}
     model = tf.Owlv2ForObjectDetection(tf.Owlv2Config(vision_config=vision))
-    return _finder(owlv2, model, folder)
+    return _finder(owlv2, model, folder, dtype)
 
 
-def _clipseg(folder: Path) -> Finder:
+def _clipseg(folder: Path, dtype: torch.dtype) -> Finder:
     import transformers as tf
 
     word_models.write_clip_tokenizer(folder, word_models.WORDS, 77)
     config = tf.CLIPSegConfig(use_complex_transposed_convolution=True)
-    return _finder(clipseg, tf.CLIPSegForImageSegmentation(config), folder)
+    return _finder(clipseg, tf.CLIPSegForImageSegmentation(config), folder, dtype)
 
 
-def _finder(module: object, model: torch.nn.Module, folder: Path) -> Finder:
+def _finder(module: object, model: torch.nn.Module, folder: Path, dtype: torch.dtype) -> Finder:
     import transformers as tf
 
     parts = DetectorFolder(model, tf.AutoTokenizer.from_pretrained(folder), {})
-    detector = module.DETECTOR(parts, torch.float32)
+    detector = module.DETECTOR(parts, dtype)
     return Finder(Embedder(detector), detector)
 
 
-def _sam3(folder: Path) -> Finder:
+def _sam3(folder: Path, dtype: torch.dtype) -> Finder:
     entries = 49408
     word_models.write_clip_tokenizer(folder, word_models.WORDS, 32)
     tokenizer = load_tokenizer([folder])
     tokenizer._pairs.add_tokens([f"<{index}>" for index in range(entries - len(tokenizer))])
-    engine = load_engine(write_checkpoint(MODELS["sam3"], folder), torch.float32)
+    engine = load_engine(write_checkpoint(MODELS["sam3"], folder), dtype)
     return Finder(Segmenter(engine), ConceptDetector(engine, tokenizer))
 
 
-FINDERS: dict[str, Callable[[Path], Finder]] = {
+FINDERS: dict[str, Callable[[Path, torch.dtype], Finder]] = {
     "grounding-dino": _grounding_dino,
     "owlv2": _owlv2,
     "clipseg": _clipseg,
@@ -184,8 +184,8 @@ def print_peak(keeps_first: bool) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     _, before = memory()
     if keeps_first:
-        _, found = finder.find(frame, query.all_phrases, threshold)
-        masks = draw_frame(found, query, SeenFrame(frame, 0, ""), draw_own).instances
+        ((seen, found),) = finder.find_all([(0, frame)], query.all_phrases, threshold)
+        masks = draw_frame(found, query, seen, draw_own).instances
     else:
         masks = _upsample_all(finder, frame, threshold)
     if len(masks) != KEPT:
@@ -228,7 +228,9 @@ def main() -> None:
     for name in args.models:
         with tempfile.TemporaryDirectory() as folder:
             print(f"\n{name:<44}{HEAD}")
-            for row in phrase_rows(FINDERS[name](Path(folder)), device, args.repeats):
+            for row in phrase_rows(
+                FINDERS[name](Path(folder), torch.float32), device, args.repeats
+            ):
                 print(row)
 
 

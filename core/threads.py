@@ -1,4 +1,4 @@
-"""Frames worked on side by side."""
+"""Frames worked on side by side, or one ahead of the other."""
 
 from __future__ import annotations
 
@@ -46,6 +46,26 @@ def in_threads(work: Callable[[int], Result], count: int) -> Iterator[Result]:
         yield from pool.map(run, range(count))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(items: Iterator[Result]) -> Iterator[Result]:
+    """The same items, the next of which a thread of its own gets ready while one is worked on.
+
+    An error of getting one ready is raised in its turn. Whoever stops before the end waits for the
+    item that is under way.
+    """
+    inference = torch.is_inference_mode_enabled()
+    with ThreadPoolExecutor(1, "segment-anywhere-ahead") as pool:
+        coming = pool.submit(_take, items, inference)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(_take, items, inference)
+            yield item
+
+
+def _take(items: Iterator[Result], inference: bool) -> Result | None:
+    # The host's inference mode belongs to its own thread.
+    with torch.inference_mode(inference):
+        return next(items, None)
 
 
 @cache

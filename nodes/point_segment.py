@@ -86,10 +86,10 @@ class PointSegment(ShownNode):
         prompts = join_frames(given, sockets)
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
-        frames = segment_frames(segmenter, progress.frames(image), prompts, MaskChoice(mask_choice))
+        frames = segment_frames(segmenter, image, prompts, MaskChoice(mask_choice))
         keys: dict[int, str] = {}
         instances: list[Instance] = []
-        for index, frame in enumerate(frames):
+        for index, frame in enumerate(progress.counted(frames, batch)):
             keys[index] = frame.key
             instances += frame.instances
         segments = Segments.from_instances(instances, (height, width), batch)

@@ -127,7 +127,7 @@ class TextSegment(ShownNode):
         query = read_query(prompt, negative_prompt, threshold, max_objects)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         found = segment_words(
-            image, query, finder, model.family, model.segmenter, Refine(refine), progress.frames
+            image, query, finder, model.family, model.segmenter, Refine(refine), progress.counted
         )
         text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))

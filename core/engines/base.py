@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -30,6 +30,15 @@ class Embedding:
     @property
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.features)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame on its way to an encoder. pixels: as `Encoder.prepare` leaves them. size: (H, W) of
+    the frame."""
+
+    pixels: Tensor
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,15 @@ class Encoder(Protocol):
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""
         ...
 
+    def prepare(self, frame: Tensor) -> Prepared:
+        """What of encoding a frame the host does alone, wherever the weights are: a thread of its
+        own may do it ahead."""
+        ...
+
+    def encode_batch(self, frames: Sequence[Prepared]) -> list[Embedding]:
+        """Embed frames of one size together, as `encode` does each, up to rounding."""
+        ...
+
     def activation_bytes(self) -> int:
         """An estimate of the memory that encoding one frame takes beside the weights."""
         ...
@@ -108,10 +126,12 @@ class Detector(Protocol):
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
+    ) -> Iterable[Detections]:
         """Find what each phrase names with a score of at least the threshold, phrase by phrase.
 
-        Raises InputError for a phrase that holds no words or is too long for the model.
+        To be walked once: a phrase's masks may be made when it is asked for, so that whoever lets
+        go of one before the next never has the masks of two. Raises InputError, before the walk,
+        for a phrase that holds no words or is too long for the model.
         """
         ...
 
@@ -123,6 +143,10 @@ class WordModel(Encoder, Detector, Protocol):
 @runtime_checkable
 class RefiningDetector(Detector, Protocol):
     """A detector whose model can draw its masks anew, from the embedding they were found in."""
+
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What `refine` reads of an embedding, on the model's device: for many calls."""
+        ...
 
     def refine(self, embedding: Embedding, found: Detections) -> Detections:
         """The same detections with better logits; those must be there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Embedding
+from .base import Embedding, Prepared
+
+# An image of 4K on its way to an encoder, beside what the encoder itself needs.
+FRAME_BYTES = 2**27
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,37 @@ class ImageModel:
         self.module = model.eval().requires_grad_(False)
         self._dtype = dtype
 
-    @torch.inference_mode()
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame, [H, W, 3] float32, 0..1; `_features` says what the features are."""
-        return Embedding(self._features(self._pixels(frame)), (frame.shape[0], frame.shape[1]))
+        return self.encode_batch([self.prepare(frame)])[0]
+
+    def prepare(self, frame: Tensor) -> Prepared:
+        """A frame as the host hands it to the model's device."""
+        return Prepared(self._host_pixels(frame), (frame.shape[0], frame.shape[1]))
+
+    @torch.inference_mode()
+    def encode_batch(self, frames: Sequence[Prepared]) -> list[Embedding]:
+        """Embed frames of one size together. The features are parts of what they share."""
+        images = [self._pixels(frame.pixels) for frame in frames]
+        features = self._features(images[0] if len(images) == 1 else torch.cat(images))
+        return [
+            Embedding(tuple(feature[row : row + 1] for feature in features), frame.size)
+            for row, frame in enumerate(frames)
+        ]
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """What decoding needs of an image, [1, 3, h, w] as `_pixels` makes it."""
+        """What decoding needs of images, [B, 3, h, w] as `_pixels` makes them: [B, ...] each."""
         raise NotImplementedError
+
+    def _host_pixels(self, frame: Tensor) -> Tensor:
+        """What `_pixels` takes of a frame [H, W, 3]."""
+        return frame
 
     def _pixels(self, frame: Tensor) -> Tensor:
         """A frame [H, W, 3] as the image encoder reads it: resized and normalised, [1, 3, h, w] in
         the encoder's dtype on its device."""
-        image = frame.to(self._device).permute(2, 0, 1)[None]
+        # From pinned memory, see `pinned`, the host does not wait for the copy.
+        image = frame.to(self._device, non_blocking=True).permute(2, 0, 1)[None]
         return self.statistics.normalise(self._resized(image)).to(self._dtype)
 
     def _resized(self, image: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -99,8 +98,11 @@ def small_frame(frame: Tensor, side: int = MAX_SIDE) -> NDArray[np.uint8]:
 def _small(frame: Tensor, side: int = MAX_SIDE) -> NDArray[np.uint8]:
     """[H, W, C] float, 0..1 -> [h, w, C] uint8."""
     whole = frame.detach().float()
-    small = shrink(whole, shrink_factor((whole.shape[0], whole.shape[1]), side)).cpu()
-    return (small * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8).numpy()
+    factor = shrink_factor((whole.shape[0], whole.shape[1]), side)
+    small = shrink(whole, factor).cpu().numpy()
+    # With NumPy: for so few pixels PyTorch would wait longer for its threads than they work.
+    levels = np.rint(small * np.float32(255.0))
+    return np.clip(levels, 0.0, 255.0, out=levels).astype(np.uint8)
 
 
 def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,8 +23,9 @@ class TextQuery:
 
     @property
     def all_phrases(self) -> tuple[str, ...]:
-        """What a model is asked: the phrases, then the unwanted ones."""
-        return self.phrases + self.unwanted
+        """What a model is asked: the unwanted phrases, whose number says how many of the others'
+        objects have to be drawn, then the phrases."""
+        return self.unwanted + self.phrases
 
 
 def split_phrases(text: str) -> tuple[str, ...]:

@@ -132,10 +132,11 @@ def segment_everything(
     length = run_length(segmenter.engine)
     device = torch.device("cpu")
     found = []
-    for crop in crops:
-        runs = []
+    parts = ((index, frame[crop.rows, crop.columns]) for index, crop in enumerate(crops))
+    for part in segmenter.embed_all(parts):
+        runs, crop = [], crops[part.index]
         # Once for all runs, from the cache on the CPU.
-        embedding = segmenter.for_decoder(segmenter.embed(frame[crop.rows, crop.columns]))
+        embedding = segmenter.for_decoder(part.embedding)
         device = embedding.features[0].device
         for prompts in _runs(settings.points_in_layer(crop.layer), crop.size, length):
             runs.append(_propose(segmenter, embedding, prompts, crop, size, settings))

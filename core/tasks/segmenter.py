@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import chain
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,12 +18,16 @@ from ..engines.base import (
     Embedding,
     Encoder,
     Engine,
+    Prepared,
     WordModel,
 )
 from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import compact_all
 from ..results.segments import Instance
+from ..tensors import rgb_frames
+from ..threads import one_ahead
+from .ahead import Waiting, grouped, prepare_pinned
 from .embeddings import EmbeddingCache, frame_key
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
@@ -44,13 +49,30 @@ class Part(Enum):
     DECODER = "decoder"
 
 
-Need = Callable[[Part, int], None]
-"""Called before a part of a model works on so many images or objects, for whoever moves weights
-between devices."""
+class Need(Protocol):
+    """Whoever moves a model's weights between devices."""
+
+    def __call__(self, part: Part, count: int) -> None:
+        """Called before a part of the model works on so many images or objects."""
+        ...
+
+    def at_once(self) -> int:
+        """How many images the encoder may take together: 1 on a CPU, which gains nothing by more;
+        on a GPU those that there is room for."""
+        ...
 
 
-def nothing_moves(part: Part, count: int) -> None:
-    """The `Need` of a model whose weights stay where they are."""
+@dataclass(frozen=True)
+class Resident:
+    """The `Need` of a model whose weights stay where they are. images: as `at_once` says."""
+
+    images: int = 1
+
+    def __call__(self, part: Part, count: int) -> None:
+        pass
+
+    def at_once(self) -> int:
+        return self.images
 
 
 class MaskChoice(str, Enum):
@@ -70,12 +92,21 @@ class Counters:
     decodes: int = 0
 
 
+@dataclass(frozen=True)
+class EmbeddedFrame:
+    """A frame of a batch: its place in it, its pixels ([H, W, 3] float32, 0..1), its embedding."""
+
+    index: int
+    pixels: Tensor
+    embedding: Embedding
+
+
 class Embedder:
     """One model with its embedding cache. Not thread-safe, nor is the host's management."""
 
     def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
         self.engine = engine
-        self.need: Need = nothing_moves
+        self.need: Need = Resident()
         self.cache = EmbeddingCache(cache_bytes)
         self.counters = Counters()
 
@@ -87,12 +118,61 @@ class Embedder:
         key = key or frame_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
-            self.need(Part.ENCODER, 1)
-            embedding = replace(self.engine.encode(frame), key=key)
-            self.counters.encodes += 1
-            _check_finite(embedding)
-            self.cache.put(key, embedding)
+            embedding = self._encode({key: self.engine.prepare(frame)})[key]
         return embedding
+
+    def embed_all(
+        self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str] = ()
+    ) -> Iterator[EmbeddedFrame]:
+        """Frames ([H, W, 3] float32, 0..1), each with its place, and their embeddings.
+
+        keys: the frames', by their place, where they are known already. On a GPU several frames
+        are encoded together, while a thread makes the next ones ready.
+        """
+        most = self.need.at_once()
+        if most == 1:
+            for index, pixels in frames:
+                key = keys[index] if keys else ""
+                yield EmbeddedFrame(index, pixels, self.embed(pixels, key))
+            return
+        for group in one_ahead(grouped(self._waiting(frames, keys), most)):
+            embeddings = self._embed_group(group)
+            for each in group:
+                yield EmbeddedFrame(each.index, each.pixels, embeddings[each.key])
+
+    def _waiting(
+        self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str]
+    ) -> Iterator[Waiting]:
+        for index, pixels in frames:
+            key = keys[index] if keys else frame_key(pixels)
+            ready = self.cache.get(key) or prepare_pinned(self.engine.prepare, pixels)
+            yield Waiting(index, pixels, key, ready)
+
+    def _embed_group(self, group: Sequence[Waiting]) -> dict[str, Embedding]:
+        """The embeddings of frames by their keys; those that are not known are made together."""
+        embeddings: dict[str, Embedding] = {}
+        missing: dict[str, Prepared] = {}
+        for each in group:
+            # An equal frame may have been encoded since this one was made ready.
+            ready = self.cache.get(each.key) or each.ready
+            if isinstance(ready, Prepared):
+                missing[each.key] = ready
+            else:
+                embeddings[each.key] = ready
+        return embeddings | self._encode(missing) if missing else embeddings
+
+    def _encode(self, frames: Mapping[str, Prepared]) -> dict[str, Embedding]:
+        """The embeddings of frames of one size by their keys, which the cache then knows."""
+        self.need(Part.ENCODER, len(frames))
+        encoded = self.engine.encode_batch(list(frames.values()))
+        self.counters.encodes += len(frames)
+        _check_finite(encoded)
+        embeddings = {
+            key: replace(embedding, key=key) for key, embedding in zip(frames, encoded, strict=True)
+        }
+        for key, embedding in embeddings.items():
+            self.cache.put(key, embedding)
+        return embeddings
 
 
 class WordEmbedder(Embedder):
@@ -209,19 +289,19 @@ class SegmentedFrame:
 
 def segment_frames(
     segmenter: Segmenter,
-    frames: Iterable[tuple[int, Tensor]],
+    image: Tensor,
     prompts: Sequence[Sequence[ObjectPrompt]],
     choice: MaskChoice,
 ) -> Iterator[SegmentedFrame]:
-    """Each frame with the instances of its prompts.
+    """Each frame of an IMAGE [B, H, W, C] with the instances of its prompts.
 
-    frames: each with its place in the batch, [H, W, 3] float32, 0..1. prompts: of every place.
+    prompts: of every frame.
     """
     segmenter.cache.begin_run()
-    for index, frame in frames:
-        embedding = segmenter.embed(frame)
-        found = segmenter.find(embedding, prompts[index], choice, index)
-        yield SegmentedFrame(frame, embedding.key, list(chain.from_iterable(found)))
+    for frame in segmenter.embed_all(rgb_frames(image)):
+        found = segmenter.find(frame.embedding, prompts[frame.index], choice, frame.index)
+        instances = list(chain.from_iterable(found))
+        yield SegmentedFrame(frame.pixels, frame.embedding.key, instances)
 
 
 @dataclass(frozen=True)
@@ -235,16 +315,27 @@ class Finder:
         self, frame: Tensor, phrases: Sequence[str], threshold: float
     ) -> tuple[str, list[Detections]]:
         """A frame's key, and what each phrase names in it ([H, W, 3] float32, 0..1)."""
-        embedding = self.embedder.embed(frame)
-        self.embedder.need(Part.ENCODER, 1)
-        return embedding.key, self.detector.detect(embedding, phrases, threshold)
+        ((seen, found),) = self.find_all([(0, frame)], phrases, threshold)
+        return seen.embedding.key, list(found)
+
+    def find_all(
+        self, frames: Iterable[tuple[int, Tensor]], phrases: Sequence[str], threshold: float
+    ) -> Iterator[tuple[EmbeddedFrame, Iterable[Detections]]]:
+        """Frames, as for `embed_all`, and what each phrase names in them.
+
+        What was found is walked before the next frame is asked for, and phrase by phrase, see
+        `Detector.detect`.
+        """
+        for frame in self.embedder.embed_all(frames):
+            self.embedder.need(Part.ENCODER, 1)
+            yield frame, self.detector.detect(frame.embedding, phrases, threshold)
 
 
-def _check_finite(embedding: Embedding) -> None:
+def _check_finite(embeddings: Sequence[Embedding]) -> None:
+    features = [feature for each in embeddings for feature in each.features]
     # One question to the device, and not one for each tensor.
-    finite = torch.stack([torch.isfinite(feature).all() for feature in embedding.features])
-    if not finite.all():
-        dtype = str(embedding.features[0].dtype).removeprefix("torch.")
+    if not torch.stack([torch.isfinite(feature).all() for feature in features]).all():
+        dtype = str(features[0].dtype).removeprefix("torch.")
         raise EngineError(
             f"precision: the image encoder overflowed in {dtype}. Choose bf16 or fp32 in Load SAM."
         )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,23 +26,9 @@ from ..results.compact_mask import compact_all
 from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frames
-from .segmenter import Embedder, Finder, MaskChoice, Part, Segmenter
+from .segmenter import EmbeddedFrame, Finder, MaskChoice, Segmenter
 
-
-@dataclass(frozen=True)
-class SeenFrame:
-    """A frame of a batch, whose key the embedding caches know.
-
-    pixels: [H, W, 3] float32, 0..1. index: its place in the batch.
-    """
-
-    pixels: Tensor
-    index: int
-    key: str
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.pixels.shape[0], self.pixels.shape[1]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -79,20 +65,19 @@ class FoundWords:
     missed: list[str]
 
 
-class Frames(Protocol):
-    """Walks over the frames of an IMAGE, for one of several passes over it."""
+class Counted(Protocol):
+    """Shows how far a pass over the frames of a batch is, one of several passes."""
 
     def __call__(
-        self, image: Tensor, step: int = 0, steps: int = 1
-    ) -> Iterable[tuple[int, Tensor]]:
-        """Each frame with its place, [H, W, 3] float32, 0..1. step, steps: which pass of how
-        many, for whoever shows progress."""
+        self, items: Iterable[Item], total: int, step: int = 0, steps: int = 1
+    ) -> Iterator[Item]:
+        """The same items, of which each frame gives one. step, steps: which pass of how many."""
         ...
 
 
-def all_frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
-    """The `Frames` of a caller that shows no progress."""
-    return rgb_frames(image)
+def uncounted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
+    """The `Counted` of a caller that shows no progress."""
+    return iter(items)
 
 
 def segment_words(
@@ -102,7 +87,7 @@ def segment_words(
     family: Family,
     load_segmenter: Callable[[], Segmenter],
     refine: Refine = Refine.AUTO,
-    frames: Frames = all_frames,
+    counted: Counted = uncounted,
 ) -> FoundWords:
     """Every object that words name in a batch of images, IMAGE [B, H, W, C].
 
@@ -111,8 +96,7 @@ def segment_words(
     that the detector cannot take.
     """
     batch, height, width = image_size(image)
-    walk = partial(frames, image)
-    found = list(_draw_frames(walk, query, finder, load_segmenter, family, refine))
+    found = list(_draw_frames(image, query, finder, load_segmenter, family, refine, counted))
     instances = [instance for frame in found for instance in frame.instances]
     instances = numbered(instances, query.phrases)
     segments = Segments.from_instances(instances, (height, width), batch)
@@ -133,44 +117,33 @@ def segment_words_on(
 
 
 def _draw_frames(
-    frames: Callable[..., Iterable[tuple[int, Tensor]]],
+    image: Tensor,
     query: TextQuery,
     finder: Finder,
     load_segmenter: Callable[[], Segmenter],
     family: Family,
     refine: Refine,
+    counted: Counted,
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
-    detector = finder.detector
+    detector, batch = finder.detector, len(image)
     finder.embedder.cache.begin_run()
-    seen = (_look(finder, frame, index, query) for index, frame in frames())
+    seen = finder.find_all(rgb_frames(image), query.all_phrases, query.threshold)
+    draw: Draw = draw_own
     if not is_redrawn(detector, family, refine):
-        draw = draw_own
+        seen = counted(seen, batch)
     elif isinstance(detector, RefiningDetector):
-        draw = partial(draw_refined, finder.embedder, detector)
+        draw, seen = partial(draw_refined, detector), counted(seen, batch)
     else:
-        keys, found = [], []
-        for index, pixels in frames(step=0, steps=2):
-            frame, detections = _look(finder, pixels, index, query)
-            keys.append(frame.key)
-            found.append(detections)
+        known = [(frame.embedding.key, list(found)) for frame, found in counted(seen, batch, 0, 2)]
         # The engine after the detector: a small GPU may have room for one of the two.
         segmenter = load_segmenter()
         segmenter.cache.begin_run()
         draw = partial(draw_from_boxes, segmenter)
-        seen = (
-            (SeenFrame(pixels, index, keys[index]), found[index])
-            for index, pixels in frames(step=1, steps=2)
-        )
-    for frame, detections in seen:
-        yield draw_frame(detections, query, frame, draw)
-
-
-def _look(
-    finder: Finder, pixels: Tensor, index: int, query: TextQuery
-) -> tuple[SeenFrame, list[Detections]]:
-    key, detections = finder.find(pixels, query.all_phrases, query.threshold)
-    return SeenFrame(pixels, index, key), detections
+        frames = segmenter.embed_all(rgb_frames(image), [key for key, _ in known])
+        seen = counted(zip(frames, (found for _, found in known), strict=True), batch, 1, 2)
+    for frame, found in seen:
+        yield draw_frame(found, query, frame, draw)
 
 
 def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | None:
@@ -186,7 +159,7 @@ def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | 
     return local.get(f"{entry.folder}/{entry.file}") or next(iter(of_its_kind), entry)
 
 
-Draw = Callable[[Sequence[Detections], Sequence[str], SeenFrame], list[list[Instance]]]
+Draw = Callable[[Iterable[Detections], Sequence[str], EmbeddedFrame], list[list[Instance]]]
 """Makes instances of what was found of each phrase in one frame; a detection whose mask is empty
 gives none."""
 
@@ -203,42 +176,57 @@ def is_redrawn(detector: Detector, family: Family, refine: Refine) -> bool:
     return detector.mask_detail is MaskDetail.ROUGH and family.redraws_rough_masks
 
 
+@dataclass
+class _Tally:
+    """What was found of each phrase of a query, by now: how many, and the best score."""
+
+    query: TextQuery
+    counts: list[int] = field(default_factory=list)
+    best: list[float] = field(default_factory=list)
+
+    def take(self, found: Detections) -> Detections:
+        """Count the next phrase's detections, and return those that are to be drawn."""
+        self.counts.append(len(found))
+        self.best.append(found.best)
+        # With unwanted objects, any number of the best may fall away: all have to be drawn.
+        has_unwanted = any(self.counts[: len(self.query.unwanted)])
+        return found.first(None if has_unwanted else self.query.max_objects or None)
+
+
 def draw_frame(
-    found: Sequence[Detections], query: TextQuery, frame: SeenFrame, draw: Draw
+    found: Iterable[Detections], query: TextQuery, frame: EmbeddedFrame, draw: Draw
 ) -> FrameObjects:
     """Make instances of what was found in one frame.
 
-    found: one for each of `query.all_phrases`.
+    found: one for each of `query.all_phrases`, walked once; no two are held at a time.
     """
-    # With unwanted objects, any number of the best may fall away: all have to be drawn.
-    has_unwanted = any(len(each) for each in found[len(query.phrases) :])
-    limit = None if has_unwanted else query.max_objects or None
-    drawn = draw([each.first(limit) for each in found], query.all_phrases, frame)
-    wanted = [instance for each in drawn[: len(query.phrases)] for instance in each]
-    unwanted = [instance for each in drawn[len(query.phrases) :] for instance in each]
+    tally = _Tally(query)
+    drawn = draw(map(tally.take, found), query.all_phrases, frame)
+    first = len(query.unwanted)
+    unwanted = [instance for each in drawn[:first] for instance in each]
+    wanted = [instance for each in drawn[first:] for instance in each]
     kept = remove_unwanted(wanted, unwanted)
-    best = tuple(each.best for each in found[: len(query.phrases)])
-    counts = tuple(len(each) for each in found[: len(query.phrases)])
+    best, counts = tuple(tally.best[first:]), tuple(tally.counts[first:])
     removed = len(wanted) - len(kept)
     return FrameObjects(best_per_label(kept, query.max_objects), removed, best, counts)
 
 
 def draw_own(
-    found: Sequence[Detections], phrases: Sequence[str], frame: SeenFrame
+    found: Iterable[Detections], phrases: Sequence[str], frame: EmbeddedFrame
 ) -> list[list[Instance]]:
-    """The detector's own masks, brought to the image's size one after the other.
+    """The detector's own masks, brought to the image's size one after the other, phrase by phrase.
 
     So memory grows with what is kept, and not with what the model proposes.
     """
-    every = (logits for each in found for logits in _own_logits(each))
-    masks = iter(compact_all(_upsample(logits, frame.size) for logits in every))
+    return list(map(partial(_draw_phrase, frame), found, phrases))
+
+
+def _draw_phrase(frame: EmbeddedFrame, found: Detections, phrase: str) -> list[Instance]:
+    masks = compact_all(_upsample(logits, frame.embedding.size) for logits in _own_logits(found))
     return [
-        [
-            Instance(mask, score, phrase, frame.index)
-            for score in each.scores.tolist()
-            if (mask := next(masks))
-        ]
-        for each, phrase in zip(found, phrases, strict=True)
+        Instance(mask, score, phrase, frame.index)
+        for score, mask in zip(found.scores.tolist(), masks, strict=True)
+        if mask
     ]
 
 
@@ -255,33 +243,33 @@ def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def draw_refined(
-    embedder: Embedder,
     detector: RefiningDetector,
-    found: Sequence[Detections],
+    found: Iterable[Detections],
     phrases: Sequence[str],
-    frame: SeenFrame,
+    frame: EmbeddedFrame,
 ) -> list[list[Instance]]:
-    """The masks of SAM 3's text head, drawn anew by its other head from the same embedding."""
-    embedding = embedder.embed(frame.pixels, frame.key)
-    embedder.need(Part.DECODER, max(map(len, found), default=1))
-    refined = [detector.refine(embedding, each) for each in found]
-    return draw_own(refined, phrases, frame)
+    """The masks of SAM 3's text head, drawn anew by its other head from the same embedding.
+
+    Both are at work in turn, so the whole model has to stay on its device meanwhile.
+    """
+    embedding = detector.for_decoder(frame.embedding)
+    return draw_own(map(partial(detector.refine, embedding), found), phrases, frame)
 
 
 def draw_from_boxes(
     segmenter: Segmenter,
-    found: Sequence[Detections],
+    found: Iterable[Detections],
     phrases: Sequence[str],
-    frame: SeenFrame,
+    frame: EmbeddedFrame,
 ) -> list[list[Instance]]:
     """An engine's masks from the detections' boxes, all boxes of the frame at once."""
+    found = list(found)
     prompts = [
-        _prompt(each, row, phrase, frame.size)
+        _prompt(each, row, phrase, frame.embedding.size)
         for each, phrase in zip(found, phrases, strict=True)
         for row in range(len(each))
     ]
-    embedding = segmenter.embed(frame.pixels, frame.key)
-    drawn = iter(segmenter.find(embedding, prompts, MaskChoice.BEST, frame.index))
+    drawn = iter(segmenter.find(frame.embedding, prompts, MaskChoice.BEST, frame.index))
     # What counts is how well the words fit, not how sure the engine is of the outline.
     return [
         [

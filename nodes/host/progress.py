@@ -9,10 +9,8 @@ import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io
 from server import PromptServer
-from torch import Tensor
 
 from ...core.providers.runs import Hooks
-from ...core.tensors import rgb_frames
 
 Item = TypeVar("Item")
 
@@ -28,16 +26,11 @@ def stepper(total: int) -> Callable[[], None]:
     return step
 
 
-def frames(image: Tensor, step: int = 0, steps: int = 1) -> Iterator[tuple[int, Tensor]]:
-    """Each frame of an IMAGE as (index, [H, W, 3] float32), with progress and interrupt between.
-
-    step, steps: which of how many passes over the images this is, for the progress.
-    """
-    return counted(rgb_frames(image), len(image), step, steps)
-
-
 def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
-    """The same items, with progress on the node's bar and a chance to interrupt before each."""
+    """The same items, with progress on the node's bar and a chance to interrupt before each.
+
+    step, steps: which of how many passes over as many items this is, for the progress.
+    """
     bar = comfy.utils.ProgressBar(steps * total)
     remaining = iter(items)
     for done in range(1, total + 1):

@@ -24,7 +24,8 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.peak = 0
         self._live = 0
-        self._before: set[int] = set()
+        # Held, so that nothing that is made later takes their places.
+        self._before: dict[int, torch.UntypedStorage] = {}
         self._sizes: dict[int, int] = {}
         self._owners: Counter[int] = Counter()
         self._tensors: set[int] = set()
@@ -32,7 +33,7 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in _tensors((args, kwargs)):
             if (storage := _storage(tensor)) not in self._sizes:
-                self._before.add(storage)
+                self._before[storage] = tensor.untyped_storage()
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
             self._note(tensor)

@@ -5,7 +5,7 @@ Nothing of a folder that is there is asked of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -120,7 +120,7 @@ class FolderDetector(ImageModel):
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
+    ) -> Iterable[Detections]:
         """Find what each phrase names with a score of at least the threshold, phrase by phrase.
 
         Raises InputError for a phrase that holds no words or is too long for the model.

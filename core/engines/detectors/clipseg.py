@@ -6,7 +6,8 @@ map equals that of transformers' `CLIPSegForImageSegmentation` with its own proc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..base import Detections, Embedding, MaskDetail
+from ..image_model import FRAME_BYTES
 from .base import ClipDetector, DetectorFolder
 
 if TYPE_CHECKING:
@@ -47,28 +49,26 @@ class ClipsegDetector(ClipDetector):
     @torch.inference_mode()
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
+    ) -> Iterator[Detections]:
         """Find the connected parts of each phrase's heat map that reach the threshold.
 
         A part's score is its highest heat. Raises InputError for a phrase without words or longer
         than the model's text (77 tokens).
         """
-        logits = self.heat_logits(embedding, phrases).cpu()
-        return [self._parts(heat, threshold, embedding.size) for heat in logits]
+        layers = [layer.to(self._device).float() for layer in embedding.features]
+        words = [self._phrase_features(phrase) for phrase in phrases]
+        return map(partial(self._find, layers, threshold, embedding.size), words)
 
     @torch.inference_mode()
-    def heat_logits(self, embedding: Embedding, phrases: Sequence[str]) -> Tensor:
-        """The heat map of each phrase as logits [P, h, w] float32, phrase by phrase."""
-        layers = [layer.to(self._device).float() for layer in embedding.features]
-        maps = []
-        for phrase in phrases:
-            condition = self._phrase_features(phrase)[None].to(self._device)
-            heat = self.module.decoder(layers, condition, return_dict=True).logits
-            maps.append(heat.reshape(heat.shape[-2:]))
-        return torch.stack(maps)
+    def _find(
+        self, layers: list[Tensor], threshold: float, size: tuple[int, int], words: Tensor
+    ) -> Detections:
+        """What a phrase's feature [C] names in an image of (H, W); layers: the image's, in fp32."""
+        heat = self.module.decoder(layers, words[None].to(self._device), return_dict=True).logits
+        return self._parts(heat.reshape(heat.shape[-2:]).cpu(), threshold, size)
 
     def _parts(self, heat: Tensor, threshold: float, size: tuple[int, int]) -> Detections:
-        """The connected parts of one phrase's logits [h, w]."""
+        """The connected parts of one phrase's logits [h, w], in an image of (H, W)."""
         import cv2
 
         above = heat - torch.tensor(threshold).logit(eps=1e-4)
@@ -104,11 +104,12 @@ class ClipsegDetector(ClipDetector):
         return sides.get("height", 352), sides.get("width", 352)
 
     def activation_bytes(self) -> int:
-        """About 32 states of all patches in the encoder, and as many of the decoder's in fp32."""
+        """About 32 states of all patches in the encoder, and as many of the decoder's in fp32; an
+        image of 4K takes more."""
         config = self._config
         patches = (352 // config.vision_config.patch_size) ** 2
         encoder = config.vision_config.hidden_size * self._dtype.itemsize
-        return 32 * patches * (encoder + config.reduce_dim * 4)
+        return 32 * patches * (encoder + config.reduce_dim * 4) + FRAME_BYTES
 
 
 DETECTOR = ClipsegDetector

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Captions separate phrases by these, which a phrase must not hold itself.
 _SEPARATORS = re.compile(r"[.?]")
+# What a full caption and the queries take, whatever the image's size.
+_WORDS_BYTES = 2**25
 
 
 class GroundingDinoDetector(FolderDetector):
@@ -116,10 +118,11 @@ class GroundingDinoDetector(FolderDetector):
         return get_size_with_aspect_ratio(size, shortest, longest)
 
     def activation_bytes(self) -> int:
-        """The fusion of image and text dominates: about 40 maps of the largest input in fp32."""
+        """The fusion of image and text dominates: about 70 maps of the largest input in fp32, and
+        what goes with queries and words."""
         sides = self._image.get("size", {})
         area = sides.get("shortest_edge", 800) * sides.get("longest_edge", 1333)
-        return 40 * (area // 64 * 4 // 3) * self._config.d_model * 4
+        return 70 * (area // 64 * 4 // 3) * self._config.d_model * 4 + _WORDS_BYTES
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from transformers import Owlv2ForObjectDetection, Owlv2Model
 
 
+# Of an image of 4K: its longer side, and how often its square is held while it is resized.
+_LARGEST_SIDE, _SQUARES = 3840, 5
+
+
 class Owlv2Detector(ClipDetector):
     """OWLv2: the image encoder in `dtype`, text encoder and heads in fp32.
 
@@ -79,10 +83,12 @@ class Owlv2Detector(ClipDetector):
         return _resize_smoothed(image, self._config.vision_config.image_size)
 
     def activation_bytes(self) -> int:
-        """The attention of the patches dominates, should the device compute it as a whole."""
+        """An image of 4K, padded and blurred, takes more than the encoder and its 16 states of all
+        patches."""
         vision = self._config.vision_config
         patches = (vision.image_size // vision.patch_size) ** 2
-        return 2 * vision.num_attention_heads * patches**2 * self._dtype.itemsize
+        states = 16 * patches * vision.hidden_size * self._dtype.itemsize
+        return max(states, _SQUARES * 3 * 4 * _LARGEST_SIDE**2)
 
 
 def _resize_smoothed(image: Tensor, side: int) -> Tensor:

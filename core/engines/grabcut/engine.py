@@ -20,7 +20,7 @@ from torch import Tensor
 from ...errors import EngineError
 from ...masks.parts import label_parts, number_parts
 from ...prompts.prompts import ObjectPrompt
-from ..base import Candidates, Embedding, TrackSession
+from ..base import Candidates, Embedding, Prepared, TrackSession
 from ..families import BUILT_IN, BUILT_IN_CHOICE
 from .marks import (
     SEARCH_SIDE,
@@ -101,6 +101,14 @@ class GrabCutEngine:
             pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
         small = torch.from_numpy(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
         return Embedding((small,), (height, width))
+
+    def prepare(self, frame: Tensor) -> Prepared:
+        """The frame as it is."""
+        return Prepared(frame, (frame.shape[0], frame.shape[1]))
+
+    def encode_batch(self, frames: Sequence[Prepared]) -> list[Embedding]:
+        """One by one, as `encode` does."""
+        return [self.encode(frame.pixels) for frame in frames]
 
     def for_decoder(self, embedding: Embedding) -> Embedding:
         """The same: there is no device to bring it to."""

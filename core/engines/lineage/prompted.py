@@ -20,8 +20,8 @@ from ..image_model import ImageModel
 MASK_LOGIT = 10.0
 # Objects in one decoder run. A CPU gets slower per object beyond a few, since they leave its cache.
 _CPU_OBJECTS, _GPU_OBJECTS = 4, 16
-# Beside a model's own: an image of 4K on its way to the encoder, and a mask of 4K from the decoder.
-FRAME_BYTES, _MASK_BYTES = 2**27, 2**26
+# Beside a model's own: a mask of 4K from the decoder.
+_MASK_BYTES = 2**26
 # The parts of the models that decode prompts.
 _DECODER_PARTS = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
 # The corners of a box among the labels of points; clicks are 0 and 1.

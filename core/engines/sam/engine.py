@@ -18,10 +18,10 @@ from torch import Tensor
 from ...prompts.prompts import ObjectPrompt
 from ...tensors import resize_mask
 from ..base import Embedding
-from ..image_model import Statistics
+from ..image_model import FRAME_BYTES, Statistics
 from ..lineage import weights
 from ..lineage.layouts import both_positions
-from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
 from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
 
@@ -57,16 +57,20 @@ class SamEngine(PromptedEngine):
         """A map at 1/16 of the model's input, in the encoder's dtype."""
         return (self.module.vision_encoder(pixels).last_hidden_state,)
 
-    def _pixels(self, frame: Tensor) -> Tensor:
-        """Resize as the official predictor does, normalise and pad with zeros: [1, 3, S, S] in the
-        encoder's dtype on its device.
+    def _host_pixels(self, frame: Tensor) -> Tensor:
+        """Resize as the official predictor does: [h, w, 3] uint8 on the CPU.
 
         The predictor resizes 8 bit images with Pillow, and torch's results are not close to that.
         """
         height, width = _fit((frame.shape[0], frame.shape[1]), self._image_size)
         picture = Image.fromarray((frame * 255).round().to(torch.uint8).cpu().numpy())
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(picture)).to(self._device).float()
+        return torch.from_numpy(np.array(picture))
+
+    def _pixels(self, frame: Tensor) -> Tensor:
+        """Normalise what `_host_pixels` gives and pad it with zeros: [1, 3, S, S] in the encoder's
+        dtype on its device."""
+        pixels = frame.to(self._device, non_blocking=True).float()
         image = self.statistics.normalise(pixels.permute(2, 0, 1)[None])
         return _pad(image, self._image_size).to(self._dtype)
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ...tensors import resize_mask
 from ..base import Embedding, TrackSession
+from ..image_model import FRAME_BYTES
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
-from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import ModelPrompts, PromptedEngine
 from .bank import POINTERS
 from .decoding import Decoded
 from .encoder import streamline

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 from ..base import Embedding
-from ..image_model import Statistics
+from ..image_model import FRAME_BYTES, Statistics
 from ..lineage import weights
-from ..lineage.prompted import BOX_LABELS, FRAME_BYTES, ModelPrompts
+from ..lineage.prompted import BOX_LABELS, ModelPrompts
 from ..sam2 import engine as sam2
 from . import layout as sam3_layout
 

@@ -9,9 +9,9 @@ transformers' `Sam3Model` it computes masks for the instances that are kept, not
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,14 +60,19 @@ class ConceptDetector:
     @torch.inference_mode()
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
-        """Find the instances of each phrase that score `threshold` or more.
+    ) -> Iterator[Detections]:
+        """Find the instances of each phrase that score `threshold` or more, each phrase when it is
+        asked for.
 
         Raises InputError for an empty or over-long phrase, EngineError where numbers overflow.
         """
         prompts = [self._phrase(phrase) for phrase in phrases]
-        scene = _Scene(self._head, embedding)
-        return [_detect(scene, prompt.to(scene.coarse.device), threshold) for prompt in prompts]
+        # A generator would hold a phrase's masks while it makes the next one's.
+        return map(partial(_detect, _Scene(self._head, embedding), threshold), prompts)
+
+    def for_decoder(self, embedding: Embedding) -> Embedding:
+        """What `refine` reads of an embedding, on the model's device."""
+        return self._engine.for_decoder(embedding)
 
     def refine(self, embedding: Embedding, found: Detections) -> Detections:
         """Draw each instance anew with the tracker's head, which reads the same embedding."""
@@ -159,10 +164,11 @@ def _fractions(side: int, device: torch.device) -> Tensor:
     return torch.arange(1, side + 1, device=device, dtype=torch.float32) / (side + 1e-6)
 
 
-def _detect(scene: _Scene, phrase: Tensor, threshold: float) -> Detections:
-    """Run the detector on one phrase's features [1, T, C]."""
+@torch.inference_mode()
+def _detect(scene: _Scene, threshold: float, phrase: Tensor) -> Detections:
+    """Run the detector on one phrase's features [1, T, C], on any device."""
     detector = scene.detector
-    prompt = torch.cat((phrase, scene.token), dim=1)
+    prompt = torch.cat((phrase.to(scene.coarse.device), scene.token), dim=1)
     encoded = detector.detr_encoder(
         vision_features=[scene.coarse],
         text_features=prompt,
@@ -179,14 +185,13 @@ def _detect(scene: _Scene, phrase: Tensor, threshold: float) -> Detections:
     logits = detector.dot_product_scoring(queries, prompt)[0, 0, :, 0]
     scores = logits.sigmoid() * decoded.presence_logits[-1, 0].sigmoid()
     order = scores.argsort(descending=True, stable=True)
-    ranked = scores[order]
     # One copy to the host for all that it asks. The threshold is compared as the scores are.
-    values = ranked.tolist()
+    ranked = scores[order].cpu()
     least = float(np.float32(threshold))
-    kept = order[: sum(value >= least for value in values)]
+    kept = order[: int((ranked >= least).sum())]
     boxes = _boxes(detector, queries[0, 0, kept], decoded.reference_boxes[-1, 0, kept], scene.size)
     masks = _masks(scene, queries[0, :, kept], encoded.last_hidden_state, prompt)
-    return Detections(ranked[: len(kept)], boxes, masks, values[0])
+    return Detections(ranked[: len(kept)], boxes, masks, float(ranked[0]))
 
 
 def _boxes(

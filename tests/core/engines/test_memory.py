@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers as tf
 from segment_anywhere.core.engines.base import Embedding
+from segment_anywhere.core.engines.detectors import clipseg, grounding_dino, owlv2
+from segment_anywhere.core.engines.detectors.base import DetectorFolder, FolderDetector
+from segment_anywhere.core.engines.image_model import FRAME_BYTES
 from segment_anywhere.core.engines.lineage.prompted import (
     _GPU_OBJECTS,
     _MASK_BYTES,
-    FRAME_BYTES,
     ModelPrompts,
     PromptedEngine,
 )
@@ -29,6 +32,7 @@ from segment_anywhere.core.engines.sam3 import engine as sam3
 from tests.support.live_bytes import LiveBytes
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
+from tests.support.word_models import write_bert_tokenizer
 
 OFFICIAL = "official_keys.json.gz"
 MODELS = {
@@ -74,6 +78,64 @@ def test_an_engine_needs_what_it_says(name, dtype):
         decoding = _peak(lambda: engine.predict(embedding, prompts, True))
         assert encoding <= engine.activation_bytes() - FRAME_BYTES
         assert decoding <= engine.decoder_bytes(_GPU_OBJECTS) - _MASK_BYTES <= 1.5 * decoding
+
+
+# CLIPSeg as it is published, and OWLv2's two sizes.
+CLIP_DETECTORS = {
+    "CLIPSeg": (clipseg, lambda: tf.CLIPSegForImageSegmentation(tf.CLIPSegConfig())),
+    "OWLv2 base": (owlv2, lambda: _owlv2(image_size=960, patch_size=16)),
+    "OWLv2 large": (
+        owlv2,
+        lambda: _owlv2(
+            image_size=1008,
+            patch_size=14,
+            hidden_size=1024,
+            intermediate_size=4096,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+        ),
+    ),
+}
+
+
+def _owlv2(**vision: int) -> torch.nn.Module:
+    return tf.Owlv2ForObjectDetection(tf.Owlv2Config(vision_config=vision))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", CLIP_DETECTORS)
+def test_a_detector_on_clip_needs_what_it_says(name, dtype):
+    """Most of it for an image of 4K on its way."""
+    module, make = CLIP_DETECTORS[name]
+    with torch.inference_mode(), torch.device("meta"):
+        detector: FolderDetector = module.DETECTOR(DetectorFolder(make(), None, {}), dtype)
+        frame = torch.empty(1, 3, 2160, 3840)
+        resizing = _peak(lambda: detector._resized(frame))
+        pixels = detector._resized(torch.empty(1, 3, 48, 64)).to(dtype)
+        encoding = _peak(lambda: detector._features(pixels))
+    needed = max(resizing + frame.nbytes, encoding)
+    assert needed <= detector.activation_bytes() <= 1.5 * needed
+
+
+@pytest.mark.parametrize("phrases", [["dog"], ["red circle"] * 80])
+def test_grounding_dino_needs_what_it_says(phrases, tmp_path):
+    """At the official widths, with few layers and for an image of a quarter of the sides: the rest
+    grows with its area."""
+    backbone = tf.SwinConfig(depths=[1] * 4, out_features=["stage2", "stage3", "stage4"])
+    words = {"vocab_size": 1100, "hidden_size": 64, "intermediate_size": 64}
+    text = tf.BertConfig(num_hidden_layers=1, num_attention_heads=2, **words)
+    layers = {"encoder_layers": 2, "decoder_layers": 2}
+    config = tf.GroundingDinoConfig(backbone_config=backbone, text_config=text, **layers)
+    write_bert_tokenizer(tmp_path)
+    folder = DetectorFolder(
+        tf.GroundingDinoForObjectDetection(config),
+        tf.AutoTokenizer.from_pretrained(tmp_path),
+        {"size": {"shortest_edge": 200, "longest_edge": 333}},
+    )
+    detector = grounding_dino.DETECTOR(folder, torch.float32)
+    embedding = detector.encode(torch.zeros(200, 333, 3))
+    finding = _peak(lambda: detector.detect(embedding, phrases, 0.3))
+    assert finding <= detector.activation_bytes() <= 1.5 * finding
 
 
 def test_live_bytes_are_counted_once_and_given_back():

@@ -21,7 +21,14 @@ from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.live_preview import Previewer
-from segment_anywhere.core.tasks.segmenter import Finder, MaskChoice, Segmenter, WordEmbedder
+from segment_anywhere.core.tasks.segmenter import (
+    Finder,
+    MaskChoice,
+    Resident,
+    Segmenter,
+    WordEmbedder,
+    segment_frames,
+)
 from segment_anywhere.core.tasks.words import Refine, segment_words
 from torch import Tensor
 
@@ -82,6 +89,14 @@ def _answers(segmenter: Segmenter, place: torch.device) -> list[object]:
     return [segmenter.embed(frame).features, _seen(fresh), _seen(kept)]
 
 
+def _frames(segmenter: Segmenter, place: torch.device) -> list[object]:
+    """A batch whose frames go through the encoder in groups of two."""
+    segmenter.need = Resident(2)
+    image = torch.stack([FRAME, 1 - FRAME, FRAME / 2]).to(place)
+    clicks = [PROMPTS[:1]] * 3
+    return [_seen(f.instances) for f in segment_frames(segmenter, image, clicks, MaskChoice.BEST)]
+
+
 def _regions(segmenter: Segmenter, place: torch.device) -> list[object]:
     return [_seen(segment_everything(segmenter, FRAME.to(place), grid)) for grid in GRIDS]
 
@@ -99,6 +114,8 @@ def _picture(segmenter: Segmenter, place: torch.device) -> list[object]:
     ("work", "dtype", "place"),
     [
         *[(_answers, dtype, place) for dtype, place in PLACES],
+        (_frames, torch.float32, HOST),
+        (_frames, torch.bfloat16, DEVICE),
         (_regions, torch.float32, DEVICE),
         (_picture, torch.float32, DEVICE),
     ],

@@ -5,8 +5,8 @@ Bytes are those of small models and of an image of 72x96.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,22 @@ from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.engines.sam3.words import ConceptDetector
 from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets
+from segment_anywhere.core.prompts.phrases import TextQuery
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.live_preview import Previewer
-from segment_anywhere.core.tasks.segmenter import Finder, MaskChoice, Segmenter, WordEmbedder
-from segment_anywhere.core.tasks.words import SeenFrame, draw_own, draw_refined
+from segment_anywhere.core.tasks.segmenter import (
+    Finder,
+    MaskChoice,
+    Resident,
+    Segmenter,
+    WordEmbedder,
+)
+from segment_anywhere.core.tasks.words import Draw, draw_frame, draw_own, draw_refined
 from segment_anywhere.core.tensors import rgb_frames
 from torch import Tensor
 
+from tests.support.live_bytes import LiveBytes
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import Reference
@@ -89,14 +97,13 @@ def _both(finder: Finder) -> None:
 
 def _draw(finder: Finder) -> None:
     """The masks of a phrase's 16 best objects."""
-    key, (found,) = finder.find(FRAME, ["dog"], 0.0)
-    draw_own([found.first(16)], ["dog"], SeenFrame(FRAME, 0, key))
+    ((frame, (found,)),) = finder.find_all([(0, FRAME)], ["dog"], 0.0)
+    draw_own([found.first(16)], ["dog"], frame)
 
 
 def _draw_anew(finder: Finder) -> None:
-    key, (found,) = finder.find(FRAME, ["dog"], 0.0)
-    frame = SeenFrame(FRAME, 0, key)
-    draw_refined(finder.embedder, finder.detector, [found.first(16)], ["dog"], frame)
+    ((frame, (found,)),) = finder.find_all([(0, FRAME)], ["dog"], 0.0)
+    draw_refined(finder.detector, [found.first(16)], ["dog"], frame)
 
 
 # A model, what it has done before, and what is then asked. The most that may be copied for that to
@@ -120,8 +127,8 @@ PROMPTS = [
 WORDS = [
     ("sam3", _dog, _circle, Counts(5, 19688, 2, 1232, 2)),
     ("sam3", _dog, _dog, Counts(4, 18848, 1, 80, 0)),
-    ("sam3", _dog, _draw, Counts(4, 18848, 4, 14480, 0)),
-    ("sam3", _dog, _draw_anew, Counts(9, 55728, 4, 14480, 0)),
+    ("sam3", _dog, _draw, Counts(4, 18848, 3, 14416, 0)),
+    ("sam3", _dog, _draw_anew, Counts(9, 55728, 3, 14416, 0)),
     ("grounding-dino", _both, _both, Counts(7, 21664, 2, 960, 4)),
     ("owlv2", _dog, _circle, Counts(4, 4288, 3, 1408, 1)),
     ("owlv2", _dog, _dog, Counts(2, 4224, 2, 1280, 0)),
@@ -140,7 +147,7 @@ def _traffic(
     return seen
 
 
-@functools.cache
+@cache
 def _engine(family: str) -> PromptedEngine:
     return placed(Reference(FIXTURES / f"{family}_parity").engine(DTYPE))
 
@@ -162,6 +169,22 @@ def _finder(name: str, folders: Path) -> Finder:
     return Finder(WordEmbedder(detector), detector)
 
 
+@pytest.mark.parametrize(
+    ("family", "most"),
+    [
+        ("sam", Counts(4, 4 * 147456, 4, 4 * 16384, 1)),
+        ("sam2", Counts(4, 4 * 82944, 12, 4 * 65536, 1)),
+    ],
+)
+def test_four_frames_together_cost_four_times_one_and_wait_once(family, most):
+    segmenter = Segmenter(_engine(family))
+    segmenter.need = Resident(4)
+    frames = [(index, FRAME * (index + 1) / 4) for index in range(4)]
+    seen = _traffic(segmenter, _encode_another, lambda own: list(own.embed_all(frames)))
+    assert segmenter.counters.encodes == 5
+    assert seen.counts <= most, f"{seen.counts}\n{seen}"
+
+
 @pytest.mark.parametrize(("family", "before", "work", "most"), PROMPTS)
 def test_prompts(family, before, work, most):
     seen = _traffic(Segmenter(_engine(family)), before, work)
@@ -175,6 +198,36 @@ def test_prompts(family, before, work, most):
 def test_words(name, before, work, most, folders):
     seen = _traffic(_finder(name, folders), before, work)
     assert seen.counts <= most, f"{seen.counts}\n{seen}"
+
+
+def _drawn_peak(finder: Finder, phrases: list[str], draw: Draw, hold: Callable = iter) -> int:
+    """The most that tensors take at a time while phrases are found and drawn in a known image.
+
+    hold: what becomes of the detections on their way.
+    """
+    query = TextQuery(tuple(phrases), (), 0.0, 0)
+    with LiveBytes() as counted, copies():
+        ((frame, found),) = finder.find_all([(0, FRAME)], phrases, query.threshold)
+        draw_frame(hold(found), query, frame, draw)
+    return counted.peak
+
+
+@pytest.mark.parametrize(
+    ("name", "is_redrawn"),
+    [
+        pytest.param("sam3", False, marks=needs_sam3),
+        pytest.param("sam3", True, marks=needs_sam3),
+        ("clipseg", False),
+    ],
+)
+def test_the_masks_of_a_phrase_are_gone_before_the_next(name, is_redrawn, folders):
+    finder = _finder(name, folders)
+    draw = partial(draw_refined, finder.detector) if is_redrawn else draw_own
+    with copies():
+        _dog(finder)
+    one, many = (_drawn_peak(finder, ["dog"] * count, draw) for count in (1, 6))
+    assert many == one
+    assert _drawn_peak(finder, ["dog"] * 6, draw, hold=list) > 1.2 * one
 
 
 def test_a_preview_asks_nothing_of_the_device():

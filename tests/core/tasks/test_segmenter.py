@@ -124,13 +124,13 @@ def test_choosing(choice, areas, expected):
 
 
 def test_an_overflow_is_an_error_and_not_kept(segmenter, monkeypatch):
-    encode = segmenter.engine.encode
+    encode = segmenter.engine.encode_batch
 
-    def overflow(frame):
-        embedding = encode(frame)
-        return replace(embedding, features=tuple(x.half() * 1e9 for x in embedding.features))
+    def overflow(frames):
+        (embedding,) = encode(frames)
+        return [replace(embedding, features=tuple(x.half() * 1e9 for x in embedding.features))]
 
-    monkeypatch.setattr(segmenter.engine, "encode", overflow)
+    monkeypatch.setattr(segmenter.engine, "encode_batch", overflow)
     with pytest.raises(EngineError, match="overflowed in float16. Choose bf16 or fp32"):
         segmenter.segment(_frame(), [CLICK], MaskChoice.BEST)
     assert len(segmenter.cache) == 0

@@ -14,7 +14,7 @@ from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, Segmenter
-from segment_anywhere.core.tasks.words import Refine, all_frames, segment_words, usual_detector
+from segment_anywhere.core.tasks.words import Refine, segment_words, uncounted, usual_detector
 
 from tests.support.paths import FIXTURES
 from tests.support.scenes import Scene, draw_scene
@@ -86,17 +86,17 @@ def test_the_detector_is_done_before_the_segmenter_is_loaded(finder):
     """A small GPU has room for one of the two."""
     image, events = torch.rand(2, 48, 64, 3), []
 
-    def frames(image, step=0, steps=1):
-        for index, frame in all_frames(image):
+    def counted(items, total, step=0, steps=1):
+        for index, item in enumerate(uncounted(items, total)):
             events.append((step, steps, index))
-            yield index, frame
+            yield item
 
     def load() -> Segmenter:
         events.append("load")
         return Segmenter(GrabCutEngine())
 
     query = read_query("dog", "", 0.01, 1)
-    segment_words(image, query, finder, GRABCUT, load, Refine.ON, frames)
+    segment_words(image, query, finder, GRABCUT, load, Refine.ON, counted)
     assert events == [(0, 2, 0), (0, 2, 1), "load", (1, 2, 0), (1, 2, 1)]
 
 

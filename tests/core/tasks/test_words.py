@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from segment_anywhere.core.engines.base import Detections, MaskDetail
+from segment_anywhere.core.engines.base import Detections, Embedding, MaskDetail
 from segment_anywhere.core.engines.families import FAMILIES, family_named
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
@@ -16,10 +16,9 @@ from segment_anywhere.core.results.combine import remove_unwanted
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.results.select import best_per_label
-from segment_anywhere.core.tasks.segmenter import Segmenter
+from segment_anywhere.core.tasks.segmenter import EmbeddedFrame, Segmenter
 from segment_anywhere.core.tasks.words import (
     Refine,
-    SeenFrame,
     draw_frame,
     draw_from_boxes,
     draw_own,
@@ -31,7 +30,7 @@ from tests.support.engines import engine_of
 
 SIZE = (40, 60)
 PIXELS = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
-FRAME = SeenFrame(PIXELS, 0, "noise")
+FRAME = EmbeddedFrame(0, PIXELS, Embedding((), SIZE, "noise"))
 
 
 def _mask(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
@@ -53,9 +52,9 @@ def _found(*boxes: tuple[float, ...], scores: tuple[float, ...] = (), best: floa
     return Detections(torch.tensor(scores), corners, logits, max((*scores, best)))
 
 
-def test_the_model_is_asked_for_unwanted_phrases_last():
+def test_the_model_is_asked_for_unwanted_phrases_first():
     query = read_query("dog, cat", "tail", 0.4, 3)
-    assert query.all_phrases == ("dog", "cat", "tail")
+    assert query.all_phrases == ("tail", "dog", "cat")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_the_limit_counts_what_is_left_after_subtracting():
     boxes = ((0, 0, 20, 20), (20, 0, 40, 20), (40, 0, 60, 20))
     dogs = _found(*boxes, scores=(0.9, 0.8, 0.7))
     tail = _found(boxes[0], scores=(0.6,))
-    objects = draw_frame([dogs, tail], read_query("dog", "tail", 0.4, 1), FRAME, draw_own)
+    objects = draw_frame([tail, dogs], read_query("dog", "tail", 0.4, 1), FRAME, draw_own)
     assert [each.score for each in objects.instances] == pytest.approx([0.8])
     assert objects.removed == 1
 
@@ -130,11 +129,12 @@ def test_no_more_is_drawn_than_is_asked_for():
     asked = []
 
     def draw(found, phrases, frame):
+        found = list(found)
         asked.extend(len(each) for each in found)
         return draw_own(found, phrases, frame)
 
-    draw_frame([dogs, _found()], read_query("dog", "tail", 0.4, 1), FRAME, draw)
-    assert asked == [1, 0]
+    draw_frame([_found(), dogs], read_query("dog", "tail", 0.4, 1), FRAME, draw)
+    assert asked == [0, 1]
 
 
 def test_an_empty_mask_is_no_instance():
@@ -145,9 +145,10 @@ def test_an_empty_mask_is_no_instance():
 
 def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
     segmenter = Segmenter(engine_of("sam2"))
+    frame = EmbeddedFrame(2, PIXELS, segmenter.embed(PIXELS))
     dogs = replace(_found((0, 0, 20, 20), (30, 10, 50, 30), scores=(0.9, 0.8)), logits=None)
     cats = replace(_found((0, 0, 20, 20), scores=(0.7,)), logits=None)
-    drawn = draw_from_boxes(segmenter, [dogs, cats], ("dog", "cat"), replace(FRAME, index=2))
+    drawn = draw_from_boxes(segmenter, [dogs, cats], ("dog", "cat"), frame)
     assert (segmenter.counters.encodes, segmenter.counters.decodes) == (1, 1)
     labels = [[(each.label, each.frame) for each in one] for one in drawn]
     assert labels == [[("dog", 2), ("dog", 2)], [("cat", 2)]]
@@ -159,10 +160,11 @@ def test_all_boxes_of_a_frame_go_to_the_engine_at_once():
 def test_a_heat_map_prompts_with_its_highest_place():
     pixels = torch.zeros(*SIZE, 3)
     pixels[10:30, 20:40] = torch.tensor([0.9, 0.1, 0.1])
-    frame = SeenFrame(pixels, 0, "square")
+    segmenter = Segmenter(GrabCutEngine())
+    frame = EmbeddedFrame(0, pixels, segmenter.embed(pixels))
     found = _found((18, 8, 42, 32), scores=(0.9,))
     found.logits[0, 10, 15] = 9.0
-    ((instance,),) = draw_from_boxes(Segmenter(GrabCutEngine()), [found], ("square",), frame)
+    ((instance,),) = draw_from_boxes(segmenter, [found], ("square",), frame)
     truth = _mask(10, 20, 30, 40)
     mask = instance.mask.pixels()
     both, either = torch.minimum(mask, truth), torch.maximum(mask, truth)
@@ -198,8 +200,8 @@ def test_a_miss_names_threshold_and_best_score():
         draw_frame(found, query, replace(FRAME, index=index), draw_own)
         for index, found in enumerate(
             [
-                [_found(best=0.2), cat, _found(best=0.399), _found()],
-                [_found(best=0.31), _found(best=0.1), _found(best=0.0), _found()],
+                [_found(), _found(best=0.2), cat, _found(best=0.399)],
+                [_found(), _found(best=0.31), _found(best=0.1), _found(best=0.0)],
             ]
         )
     ]
@@ -218,9 +220,6 @@ class _Recording:
     def segment(self, frame, prompts, choice=None, index=0):
         self.prompts += prompts
         return []
-
-    def embed(self, frame, key):
-        return SimpleNamespace(size=tuple(frame.shape[:2]))
 
     def find(self, embedding, prompts, choice, index=0, size=None):
         self.prompts += prompts

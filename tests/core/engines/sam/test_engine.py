@@ -208,7 +208,7 @@ def test_the_encoder_as_it_was_and_as_it_runs_here(family, dtype, tmp_path):
 )
 def test_where_an_image_lies_in_the_models_square(size, expected):
     engine = _engine("sam")
-    pixels = engine._pixels(torch.ones(*size, 3))
+    pixels = engine._pixels(engine._host_pixels(torch.ones(*size, 3)))
     assert pixels.shape == (1, 3, 256, 256)
     inside = (pixels != 0).all(dim=1)[0]
     height, width = expected

@@ -257,7 +257,7 @@ def test_one_encoding_serves_clicks_and_words(engine, tokenizer):
     segmenter, detector = Segmenter(engine), ConceptDetector(engine, tokenizer)
     segmenter.segment(FRAME, [CLICK], MaskChoice.BEST)
     embedding = segmenter.embed(FRAME)
-    found = detector.detect(embedding, ["dog", "red cat", "dog"], 0.0)
+    found = list(detector.detect(embedding, ["dog", "red cat", "dog"], 0.0))
     detector.detect(embedding, ["red cat"], 0.0)
     engine.refine(embedding, found[0].boxes, found[0].logits)
     segmenter.segment(FRAME, [ObjectPrompt("box", box=Box(5, 5, 40, 30))], MaskChoice.BEST)
