@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.clips import flowers_in_pan, write_pan
+from tests.support.pans import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
 from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
