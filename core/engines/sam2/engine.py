@@ -55,6 +55,12 @@ class Sam2Engine(PromptedEngine):
         """What follows objects through a clip, None where the weights came without."""
         return TrackerMemory(self.module) if hasattr(self.module, "memory_attention") else None
 
+    @property
+    def no_memory(self) -> Tensor:
+        """Added to the coarse map of an image that nothing came before, [1, C, 1, 1]: where the
+        decoder is, which may be without the rest of the model."""
+        return self.module.no_memory_embedding.reshape(1, -1, 1, 1).to(self._decoder_device)
+
     def track(self, frames: int = POINTERS) -> TrackSession:
         """Begin to follow objects through a clip, by memory where the weights hold it.
 
@@ -90,8 +96,7 @@ class Sam2Engine(PromptedEngine):
         self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         fine, middle, coarse = (level.float() for level in self.for_decoder(embedding).features)
-        coarse = coarse + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
-        decoded = self.read((fine, middle), coarse, prompts, multimask)
+        decoded = self.read((fine, middle), coarse + self.no_memory, prompts, multimask)
         return decoded.logits, decoded.scores
 
     def read(

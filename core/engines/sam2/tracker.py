@@ -9,7 +9,8 @@ what no later frame asks for is forgotten, and objects with equal memories go to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ class MemorySession:
         self._coarse: Tensor | None = None
         self._found: dict[int, _Found] = {}
         self._step = 1
-        self._range: tuple[int, int] | None = None
+        self._range = (sys.maxsize, -1)
 
     @torch.inference_mode()
     def begin_pass(self) -> None:
@@ -85,12 +86,12 @@ class MemorySession:
         self._remember(keys_only=True)
         for bank in self._banks.values():
             bank.forget()
-        self._index, self._step = None, 1
+        self._index = None
 
     @torch.inference_mode()
     def start(self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]) -> dict[int, Candidates]:
         """Make this a key frame of objects: their masks by their prompts alone."""
-        view = self._arrive(frame)
+        view = self._arrive(frame, prompts)
         return {
             number: self._add_key(frame, number, self._prompted(view, view.coarse, prompt, None))
             for number, prompt in prompts.items()
@@ -103,7 +104,7 @@ class MemorySession:
         """Make this a key frame of objects that have one already: follow them to it, and change
         what is found by their prompts."""
         before = self.step(frame, list(prompts))
-        view = self._arrive(frame)
+        view = self._arrive(frame, prompts)
         results: dict[int, Candidates] = {}
         for number, prompt in prompts.items():
             recall = self._banks[number].recall(frame.index, self._step, self._pointers)
@@ -115,7 +116,7 @@ class MemorySession:
     @torch.inference_mode()
     def step(self, frame: ClipFrame, objects: Sequence[int]) -> dict[int, Candidates]:
         """Follow objects, each of which has a key frame, to this frame."""
-        view = self._arrive(frame)
+        view = self._arrive(frame, objects)
         known = {n: self._keys[n, frame.index] for n in objects if (n, frame.index) in self._keys}
         known |= {n: self._found[n].candidates for n in objects if n in self._found}
         recalls = {
@@ -138,24 +139,31 @@ class MemorySession:
         """Upsample logits [K, h, w] to the frame's size, bilinear: [K, H, W] float32."""
         return self._engine.to_logits(logits, size)
 
-    def _arrive(self, frame: ClipFrame) -> _View:
+    def _arrive(self, frame: ClipFrame, objects: Iterable[int]) -> _View:
         """Remember the frame before, if there was another, and look at this one."""
         features = self._engine.for_decoder(frame.embedding).features
         if frame.index != self._index:
             self._remember(keys_only=False)
-            self._turn(frame.index)
+            self._step = self._direction(frame.index, objects)
+            low, high = self._range
+            self._range = (min(low, frame.index), max(high, frame.index))
             self._index, self._coarse = frame.index, features[-1]
         fine, middle, coarse = (level.float() for level in features)
         return _View((fine, middle), coarse, frame.embedding.size)
 
-    def _turn(self, index: int) -> None:
-        """The way the pass goes. One that begins with the last frame so far goes down."""
-        low, high = self._range or (index, index)
+    def _direction(self, index: int, objects: Iterable[int]) -> int:
+        """The way of the pass, up (1) or down (-1).
+
+        Of its first frame it is not known. One that begins where frames or key frames end goes
+        away from there.
+        """
         if self._index is not None:
-            self._step = 1 if index > self._index else -1
-        elif index == high > low:
-            self._step = -1
-        self._range = (min(low, index), max(high, index))
+            return 1 if index > self._index else -1
+        low, high = self._range
+        if index <= low:
+            return 1
+        keys = [key for key in self._keys if key[0] in objects]
+        return -1 if index >= high or all(at > index for _, at in keys) else 1
 
     def _remember(self, keys_only: bool) -> None:
         """Make memories of the frame at hand; keys_only: of objects whose key frame it is."""
@@ -194,8 +202,7 @@ class MemorySession:
         if prompt.mask is not None and not prompt.points and prompt.box is None:
             return self._given(view, prompt.mask)
         if before is None:
-            no_memory = self._engine.module.no_memory_embedding
-            conditioned = conditioned + no_memory.reshape(1, -1, 1, 1)
+            conditioned = conditioned + self._engine.no_memory
         asked = self._engine.model_prompts([prompt], view.size)
         if before is not None and asked.mask_logits is None:
             logits = before[None].clamp(-_LIMIT, _LIMIT)
