@@ -8,6 +8,8 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,16 @@ import torch
 from torch import Tensor
 
 from .narrow_models import smooth_field
+from .reference_files import print_sizes, write_reference
 
 FRAMES = 12
 SIZE = (60, 80)
 # Pixels that the picture moves by between two frames, right and down.
 _PACE = (2, 1)
 _START, _CORRECT, _FOLLOW = "start", "correct", "follow"
+
+
+Asking = Callable[[Any, np.ndarray, list[dict], np.ndarray], list[Tensor]]
 
 
 def _mark(op: str, frame: int, thing: int, **prompt: Any) -> dict[str, Any]:
@@ -75,6 +81,18 @@ def make_clip(seed: int) -> np.ndarray:
 def make_mask(seed: int) -> np.ndarray:
     """How an object lies in a frame: [H, W] bool."""
     return (smooth_field(1, (3, 4), SIZE, seed + 50)[0] > 0.3).numpy()
+
+
+def ask_apart(
+    predictor: Any, clip: np.ndarray, operations: list[dict], mask: np.ndarray
+) -> list[Tensor]:
+    """As `ask`, with a state for each object."""
+    marked = [each["object"] for each in operations if each["op"] != _FOLLOW]
+    answers = []
+    for thing in dict.fromkeys(marked):
+        own = [each for each in operations if each.get("object", thing) == thing]
+        answers.append(ask(predictor, clip, own, mask))
+    return [torch.cat(parts) for parts in zip(*answers, strict=True)]
 
 
 def ask(predictor: Any, clip: np.ndarray, operations: list[dict], mask: np.ndarray) -> list[Tensor]:
@@ -140,14 +158,16 @@ def widen_memories(predictor: Any) -> None:
     predictor.memory_attention.forward = attend_widened
 
 
-def run(predictor: Any, seed: int) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+def run(
+    predictor: Any, seed: int, asking: Asking = ask
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """All arrays of reference.npz and all case entries of config.json."""
     clip, mask = make_clip(seed), make_mask(seed)
     arrays: dict[str, np.ndarray] = {"clip": clip, "mask": mask}
     entries = []
     for name, operations in ASKED.items():
         with torch.inference_mode():
-            answers = ask(predictor, clip, operations, mask)
+            answers = asking(predictor, clip, operations, mask)
         names = [f"{name}.{index}" for index in range(len(answers))]
         arrays |= {key: answer.numpy() for key, answer in zip(names, answers, strict=True)}
         entries.append({"name": name, "operations": operations, "answers": names})
@@ -172,3 +192,18 @@ def check_informative(arrays: dict[str, np.ndarray], entries: list[dict[str, Any
     if np.abs(first[0, 6:] - second[0, 6:]).mean() < 0.1:
         return "the correction changes next to nothing"
     return ""
+
+
+def write(
+    folder: Path,
+    checkpoint: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    entries: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> None:
+    """Write the fixture; facts: what else config.json says."""
+    problem = check_informative(arrays, entries)
+    if problem:
+        raise ValueError(problem)
+    write_reference(folder / "checkpoint.pt", checkpoint, arrays, {**facts, "cases": entries})
+    print_sizes(folder)

@@ -218,7 +218,8 @@ class MemorySession:
         asked = self._unprompted(1, self._memory.mask_logits(inside))
         decoded = self._engine.read(view.levels, view.coarse, asked, multimask=False)
         seen = (inside.flatten(1).amax(dim=1, keepdim=True) * 2 - 1) * MASK_LOGIT
-        pointer = self._memory.pointers(decoded.tokens[:, 0], seen)
+        # A pointer also needs a decoder that sees what the mask says.
+        pointer = self._memory.pointers(decoded.tokens[:, 0], torch.minimum(seen, decoded.presence))
         return _Found(logits, torch.ones_like(seen[0]), seen[0], pointer[0])
 
     def _unprompted(self, count: int, mask_logits: Tensor | None = None) -> ModelPrompts:

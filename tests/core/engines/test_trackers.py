@@ -17,7 +17,7 @@ from tests.support.clips import ClipReference, clip_frames
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import TOLERANCE
 
-FAMILIES = ("sam2",)
+FAMILIES = ("sam2", "edgetam")
 REFERENCES = {family: ClipReference(FIXTURES / f"{family}_video_parity") for family in FAMILIES}
 CASES = [(family, name) for family, one in REFERENCES.items() for name in one.cases]
 
