@@ -23,7 +23,7 @@ from .decoding import Decoded
 from .encoder import streamline
 from .layout import infer_decoder, infer_trunk, memory_part, to_transformers, without_memory
 from .memory import TrackerMemory, attach_memory
-from .tracker import MemorySession
+from .tracker import TOGETHER, MemorySession
 
 if TYPE_CHECKING:
     from transformers import Sam2Model, Sam3TrackerModel
@@ -159,13 +159,16 @@ class Sam2Engine(PromptedEngine):
     def activation_bytes(self) -> int:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input.
 
-        Where it is narrow, two of the neck's in fp32 do, of which the decoder's maps are made.
+        Where it is narrow, two of the neck's in fp32 do, of which the decoder's maps are made; or,
+        in a clip, what several objects remember: of each seven coarse maps, projected in fp32.
         """
         width = self._config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
         stage = 16 * width * self._dtype.itemsize
         neck = 2 * self._config.vision_config.fpn_hidden_size * 4
-        return tokens * max(stage, neck) + FRAME_BYTES
+        memory = TOGETHER * 7 * self._config.vision_config.fpn_hidden_size * 20 // 16
+        least = 0 if self.memory is None else memory
+        return tokens * max(stage, neck, least) + FRAME_BYTES
 
 
 def from_official(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The logits of a mask that is not there, and as far as the decoder is told those of an earlier one.
 _ABSENT, _LIMIT = -1024.0, 32.0
+# Objects that go through the model together: beyond that a CPU gains nothing and a GPU little.
+TOGETHER = 4
 # A point that is none; objects without a prompt have one.
 _NO_POINT = -1
 
@@ -128,7 +130,7 @@ class MemorySession:
         for number, recall in recalls.items():
             groups.setdefault(recall.layout, []).append(number)
         for group in groups.values():
-            for members in self._engine.portions(group):
+            for members in _portions(group):
                 told = [recalls[number] for number in members]
                 conditioned = self._memory.condition(view.coarse, told, self._pointers - 1)
                 found = self._read(view, conditioned, self._unprompted(len(members)))
@@ -172,7 +174,7 @@ class MemorySession:
             return
         is_key = {number: (number, index) in self._keys for number in self._found}
         numbers = [number for number in self._found if is_key[number] or not keys_only]
-        for members in self._engine.portions(numbers):
+        for members in _portions(numbers):
             found = [self._found[number] for number in members]
             maps = self._memory.encode(
                 coarse.float(),
@@ -243,3 +245,7 @@ class MemorySession:
             _Found(logits[row, None].clone(), scores[row, None], seen[row], pointers[row].clone())
             for row in range(len(best))
         ]
+
+
+def _portions(objects: Sequence[int]) -> list[Sequence[int]]:
+    return [objects[start : start + TOGETHER] for start in range(0, len(objects), TOGETHER)]

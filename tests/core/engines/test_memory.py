@@ -8,11 +8,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from segment_anywhere.core.engines.base import Embedding
+from segment_anywhere.core.engines.base import ClipFrame, Embedding
 from segment_anywhere.core.engines.lineage.prompted import (
     _GPU_OBJECTS,
     _MASK_BYTES,
@@ -24,7 +25,9 @@ from segment_anywhere.core.engines.sam import engine as sam
 from segment_anywhere.core.engines.sam import hq
 from segment_anywhere.core.engines.sam2 import edgetam
 from segment_anywhere.core.engines.sam2 import engine as sam2
+from segment_anywhere.core.engines.sam2.tracker import TOGETHER
 from segment_anywhere.core.engines.sam3 import engine as sam3
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 
 from tests.support.live_bytes import LiveBytes
 from tests.support.needs import needs_sam3
@@ -74,6 +77,26 @@ def test_an_engine_needs_what_it_says(name, dtype):
         decoding = _peak(lambda: engine.predict(embedding, prompts, True))
         assert encoding <= engine.activation_bytes() - FRAME_BYTES
         assert decoding <= engine.decoder_bytes(_GPU_OBJECTS) - _MASK_BYTES <= 1.5 * decoding
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["SAM 2.1 tiny", "SAM 2.1 large", "EdgeTAM"])
+def test_following_objects_needs_no_more_than_encoding_is_said_to(name, dtype):
+    make, keys, entry = MODELS[name]
+    with torch.inference_mode(), torch.device("meta"):
+        state = {key: torch.empty(shape) for key, shape in _shapes(FIXTURES / keys, entry).items()}
+        engine: sam2.Sam2Engine = make(state, dtype)
+        side = engine._image_size
+        features = engine._features(torch.empty(1, 3, side, side, dtype=dtype))
+        frame = ClipFrame(0, torch.empty(1), Embedding(features, (2160, 3840)))
+        session = engine.track()
+        objects = list(range(TOGETHER + 1))
+        box = ObjectPrompt("box", box=Box(1, 1, 500, 500))
+        session.start(frame, dict.fromkeys(objects, box))
+        for index in range(1, 8):
+            session.step(replace(frame, index=index), objects)
+        needed = _peak(lambda: session.step(replace(frame, index=8), objects))
+    assert 0.3 * engine.activation_bytes() < needed <= engine.activation_bytes() - FRAME_BYTES
 
 
 def test_live_bytes_are_counted_once_and_given_back():
