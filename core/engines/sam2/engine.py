@@ -17,7 +17,7 @@ from ...tensors import resize_mask
 from ..base import Embedding, TrackSession
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
-from ..lineage.prompted import FRAME_BYTES, ModelPrompts, PromptedEngine
+from ..lineage.prompted import FRAME_BYTES, MASK_LOGIT, ModelPrompts, PromptedEngine
 from .bank import POINTERS
 from .decoding import Decoded
 from .encoder import streamline
@@ -53,7 +53,9 @@ class Sam2Engine(PromptedEngine):
     @property
     def memory(self) -> TrackerMemory | None:
         """What follows objects through a clip, None where the weights came without."""
-        return TrackerMemory(self.module) if hasattr(self.module, "memory_attention") else None
+        if not hasattr(self.module, "memory_attention"):
+            return None
+        return TrackerMemory(self.module, self._image_size)
 
     @property
     def no_memory(self) -> Tensor:
@@ -143,11 +145,15 @@ class Sam2Engine(PromptedEngine):
         height, width = size
         return self._image_size / width, self._image_size / height
 
-    def in_square(self, mask: Tensor) -> Tensor:
-        """A mask of an image, [H, W] float32, as it lies in the model's square: 0 and 1 in
-        [1, 1, S, S] float32 on the decoder's device."""
+    def given(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """A mask of an image, [H, W] float32, that says how an object lies there.
+
+        Returns what its pointer is made of, the mask in the model's square, [1, 1, S, S], and its
+        logits as if it had been decoded, [1, S/4, S/4]; float32 on the decoder's device.
+        """
         size = (self._image_size, self._image_size)
-        return (resize_mask(mask.to(self._decoder_device)[None], size)[:, None] >= 0.5).float()
+        inside = (resize_mask(mask.to(self._decoder_device)[None], size) >= 0.5).float()
+        return inside[:, None], self._low_resolution((inside * 2 - 1) * MASK_LOGIT)
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
         return resize_mask(masks, (self._mask_side, self._mask_side))

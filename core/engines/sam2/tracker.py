@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from ...prompts.prompts import ObjectPrompt
-from ...tensors import resize_mask
 from ..base import Candidates, ClipFrame
 from ..lineage.prompted import MASK_LOGIT, ModelPrompts
 from .bank import POINTERS, Bank, Trace
@@ -214,12 +213,10 @@ class MemorySession:
 
     def _given(self, view: _View, mask: Tensor) -> _Found:
         """A mask [H, W] that says how the object lies: nothing is decoded but its pointer."""
-        inside = self._engine.in_square(mask)
-        quarter = (inside.shape[2] // 4, inside.shape[3] // 4)
-        logits = resize_mask((inside[0] * 2 - 1) * MASK_LOGIT, quarter)
+        inside, logits = self._engine.given(mask)
         asked = self._unprompted(1, self._memory.mask_logits(inside))
         decoded = self._engine.read(view.levels, view.coarse, asked, multimask=False)
-        seen = (inside.flatten(1).amax(dim=1, keepdim=True) * 2 - 1) * MASK_LOGIT
+        seen = torch.where(inside.flatten(1).amax(dim=1, keepdim=True) > 0, MASK_LOGIT, -MASK_LOGIT)
         # A pointer also needs a decoder that sees what the mask says.
         pointer = self._memory.pointers(decoded.tokens[:, 0], torch.minimum(seen, decoded.presence))
         return _Found(logits, torch.ones_like(seen[0]), seen[0], pointer[0])
