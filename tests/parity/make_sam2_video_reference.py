@@ -24,7 +24,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from . import make_sam2_reference as shared
 from . import narrow_models, video_reference
-from .reference_files import halved, print_sizes, write_reference
+from .reference_files import halved
 
 # Chosen among many: check_informative accepts few seeds.
 SEED = 15
@@ -37,6 +37,7 @@ OVERRIDES = (
     # What somebody corrects stays as it was corrected.
     "++model.add_all_frames_to_correct_as_cond=true",
 )
+CLIP_READER = video_reference.read_clip(IMAGE_SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 GAINS = shared.GAINS | {"pred_obj_score_head.layers.2": 4.0}
 
 
@@ -64,22 +65,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sam2_video_predictor.load_video_frames = video_reference.read_clip(
-        IMAGE_SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    )
+    sam2_video_predictor.load_video_frames = CLIP_READER
     model = build_narrow_model(options.seed)
     arrays, entries = video_reference.run(model, options.seed)
-    problem = video_reference.check_informative(arrays, entries)
-    if problem:
-        raise ValueError(problem)
-    config = {
-        "official": {"package": "sam2", "version": "1.1.0", "config": shared.BASE_CONFIG},
-        "image_size": IMAGE_SIZE,
-        "cases": entries,
-    }
-    checkpoint = options.out / "checkpoint.pt"
-    write_reference(checkpoint, {"model": halved(model.state_dict())}, arrays, config)
-    print_sizes(options.out)
+    official = {"package": "sam2", "version": "1.1.0", "config": shared.BASE_CONFIG}
+    checkpoint = {"model": halved(model.state_dict())}
+    facts = {"official": official, "image_size": IMAGE_SIZE}
+    video_reference.write(options.out, checkpoint, arrays, entries, facts)
 
 
 if __name__ == "__main__":

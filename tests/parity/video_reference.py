@@ -8,6 +8,8 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,16 @@ import torch
 from torch import Tensor
 
 from .narrow_models import smooth_field
+from .reference_files import print_sizes, write_reference
 
 FRAMES = 12
 SIZE = (60, 80)
 # Pixels that the picture moves by between two frames, right and down.
 _PACE = (2, 1)
 _START, _CORRECT, _FOLLOW = "start", "correct", "follow"
+
+
+Asking = Callable[[Any, np.ndarray, list[dict], np.ndarray], list[Tensor]]
 
 
 def _mark(op: str, frame: int, thing: int, **prompt: Any) -> dict[str, Any]:
@@ -77,6 +83,18 @@ def make_mask(seed: int) -> np.ndarray:
     return (smooth_field(1, (3, 4), SIZE, seed + 50)[0] > 0.3).numpy()
 
 
+def ask_apart(
+    predictor: Any, clip: np.ndarray, operations: list[dict], mask: np.ndarray
+) -> list[Tensor]:
+    """As `ask`, with a state for each object."""
+    marked = [each["object"] for each in operations if each["op"] != _FOLLOW]
+    answers = []
+    for thing in dict.fromkeys(marked):
+        own = [each for each in operations if each.get("object", thing) == thing]
+        answers.append(ask(predictor, clip, own, mask))
+    return [torch.cat(parts) for parts in zip(*answers, strict=True)]
+
+
 def ask(predictor: Any, clip: np.ndarray, operations: list[dict], mask: np.ndarray) -> list[Tensor]:
     """Logits of each "follow", [objects, frames, h, w] float32, from an official video predictor.
 
@@ -102,16 +120,19 @@ def ask(predictor: Any, clip: np.ndarray, operations: list[dict], mask: np.ndarr
 
 
 def follow(predictor: Any, state: dict[str, Any], reverse: bool) -> Tensor:
+    """Logits of a pass, noted frame by frame: some predictors forget them on their way."""
     start = FRAMES - 1 if reverse else 0
-    for _ in predictor.propagate_in_video(state, start_frame_idx=start, reverse=reverse):
-        pass
-    kinds = ("cond_frame_outputs", "non_cond_frame_outputs")
-    found = []
-    for index in range(len(state["obj_ids"])):
-        outputs = state["output_dict_per_obj"][index]
-        merged = outputs[kinds[1]] | outputs[kinds[0]]
-        found.append(torch.cat([merged[frame]["pred_masks"][0] for frame in range(FRAMES)]))
-    return torch.stack(found).float()
+    found: dict[int, Tensor] = {}
+    for frame, *_ in predictor.propagate_in_video(state, start_frame_idx=start, reverse=reverse):
+        outputs = [state["output_dict_per_obj"][index] for index in range(len(state["obj_ids"]))]
+        found[frame] = torch.stack([_logits(each, frame) for each in outputs])
+    return torch.stack([found[frame] for frame in range(FRAMES)], dim=1).float()
+
+
+def _logits(outputs: dict[str, Any], frame: int) -> Tensor:
+    key = outputs["cond_frame_outputs"].get(frame)
+    out = outputs["non_cond_frame_outputs"][frame] if key is None else key
+    return out["pred_masks"][0, 0]
 
 
 def read_clip(image_size: int, mean: tuple, std: tuple) -> Any:
@@ -140,14 +161,16 @@ def widen_memories(predictor: Any) -> None:
     predictor.memory_attention.forward = attend_widened
 
 
-def run(predictor: Any, seed: int) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+def run(
+    predictor: Any, seed: int, asking: Asking = ask
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """All arrays of reference.npz and all case entries of config.json."""
     clip, mask = make_clip(seed), make_mask(seed)
     arrays: dict[str, np.ndarray] = {"clip": clip, "mask": mask}
     entries = []
     for name, operations in ASKED.items():
         with torch.inference_mode():
-            answers = ask(predictor, clip, operations, mask)
+            answers = asking(predictor, clip, operations, mask)
         names = [f"{name}.{index}" for index in range(len(answers))]
         arrays |= {key: answer.numpy() for key, answer in zip(names, answers, strict=True)}
         entries.append({"name": name, "operations": operations, "answers": names})
@@ -164,7 +187,9 @@ def check_informative(arrays: dict[str, np.ndarray], entries: list[dict[str, Any
                 unseen += 1
                 continue
             positive = float((mask > 0).mean())
-            if not (0.02 < positive < 0.98 and np.ptp(mask) > 2 and np.abs(mask).max() < 60):
+            if not (
+                0.02 < positive < 0.98 and np.ptp(mask) > 2 and not 60 < np.abs(mask).max() < 1000
+            ):
                 return f"{key}: {positive=:.3f} {np.ptp(mask)=:.1f} {np.abs(mask).max()=:.1f}"
     if not 0.02 < unseen / total < 0.4:
         return f"{unseen} of {total} masks are of objects that are not seen"
@@ -172,3 +197,18 @@ def check_informative(arrays: dict[str, np.ndarray], entries: list[dict[str, Any
     if np.abs(first[0, 6:] - second[0, 6:]).mean() < 0.1:
         return "the correction changes next to nothing"
     return ""
+
+
+def write(
+    folder: Path,
+    checkpoint: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    entries: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> None:
+    """Write the fixture; facts: what else config.json says."""
+    problem = check_informative(arrays, entries)
+    if problem:
+        raise ValueError(problem)
+    write_reference(folder / "checkpoint.pt", checkpoint, arrays, {**facts, "cases": entries})
+    print_sizes(folder)

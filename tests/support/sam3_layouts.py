@@ -80,7 +80,6 @@ def write_folder(engine: sam3.Sam3Engine, folder: Path, model_type: str = "sam3_
         tracker["model_type"] = "sam3_tracker_video"
         config = {"tracker_config": tracker, "detector_config": module.detector.config.to_dict()}
         state = {_name_in_video_model(key): x for key, x in state.items()}
-        state["tracker_model.memory_encoder.extra"] = torch.ones(2)
         width = state["tracker_neck.fpn_layers.2.proj1.weight"].shape[0]
         state["tracker_neck.fpn_layers.3.proj1.bias"] = torch.ones(width)
     else:

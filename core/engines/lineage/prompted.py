@@ -108,18 +108,14 @@ class PromptedEngine(ImageModel):
         for index, prompt in enumerate(prompts):
             groups.setdefault(self._group_key(prompt), []).append(index)
         results: dict[int, Candidates] = {}
+        limit = _CPU_OBJECTS if self._decoder_device.type == "cpu" else _GPU_OBJECTS
         for group in groups.values():
-            for members in self.portions(group):
+            for members in (group[i : i + limit] for i in range(0, len(group), limit)):
                 chosen = self.model_prompts([prompts[i] for i in members], embedding.size)
                 logits, scores = self.predict(embedding, chosen, multimask)
                 for row, index in enumerate(members):
                     results[index] = Candidates(logits[row], scores[row])
         return [results[index] for index in range(len(prompts))]
-
-    def portions(self, objects: Sequence[int]) -> list[Sequence[int]]:
-        """Objects in runs of as many as the device likes to take at a time."""
-        limit = _CPU_OBJECTS if self._decoder_device.type == "cpu" else _GPU_OBJECTS
-        return [objects[start : start + limit] for start in range(0, len(objects), limit)]
 
     def _group_key(self, prompt: ObjectPrompt) -> Hashable:
         """Objects with equal keys have prompts of the same kinds and number."""

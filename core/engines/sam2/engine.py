@@ -18,13 +18,13 @@ from ..base import Embedding, TrackSession
 from ..image_model import FRAME_BYTES
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
-from ..lineage.prompted import ModelPrompts, PromptedEngine
+from ..lineage.prompted import MASK_LOGIT, ModelPrompts, PromptedEngine
 from .bank import POINTERS
 from .decoding import Decoded
 from .encoder import streamline
 from .layout import infer_decoder, infer_trunk, memory_part, to_transformers, without_memory
 from .memory import TrackerMemory, attach_memory
-from .tracker import MemorySession
+from .tracker import TOGETHER, MemorySession
 
 if TYPE_CHECKING:
     from transformers import Sam2Model, Sam3TrackerModel
@@ -54,7 +54,15 @@ class Sam2Engine(PromptedEngine):
     @property
     def memory(self) -> TrackerMemory | None:
         """What follows objects through a clip, None where the weights came without."""
-        return TrackerMemory(self.module) if hasattr(self.module, "memory_attention") else None
+        if not hasattr(self.module, "memory_attention"):
+            return None
+        return TrackerMemory(self.module, self._image_size)
+
+    @property
+    def no_memory(self) -> Tensor:
+        """Added to the coarse map of an image that nothing came before, [1, C, 1, 1]: where the
+        decoder is, which may be without the rest of the model."""
+        return self.module.no_memory_embedding.reshape(1, -1, 1, 1).to(self._decoder_device)
 
     def track(self, frames: int = POINTERS) -> TrackSession:
         """Begin to follow objects through a clip, by memory where the weights hold it.
@@ -91,8 +99,7 @@ class Sam2Engine(PromptedEngine):
         self, embedding: Embedding, prompts: ModelPrompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         fine, middle, coarse = (level.float() for level in self.for_decoder(embedding).features)
-        coarse = coarse + self.module.no_memory_embedding.reshape(1, -1, 1, 1)
-        decoded = self.read((fine, middle), coarse, prompts, multimask)
+        decoded = self.read((fine, middle), coarse + self.no_memory, prompts, multimask)
         return decoded.logits, decoded.scores
 
     def read(
@@ -139,11 +146,15 @@ class Sam2Engine(PromptedEngine):
         height, width = size
         return self._image_size / width, self._image_size / height
 
-    def in_square(self, mask: Tensor) -> Tensor:
-        """A mask of an image, [H, W] float32, as it lies in the model's square: 0 and 1 in
-        [1, 1, S, S] float32 on the decoder's device."""
+    def given(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """A mask of an image, [H, W] float32, that says how an object lies there.
+
+        Returns what its pointer is made of, the mask in the model's square, [1, 1, S, S], and its
+        logits as if it had been decoded, [1, S/4, S/4]; float32 on the decoder's device.
+        """
         size = (self._image_size, self._image_size)
-        return (resize_mask(mask.to(self._decoder_device)[None], size)[:, None] >= 0.5).float()
+        inside = (resize_mask(mask.to(self._decoder_device)[None], size) >= 0.5).float()
+        return inside[:, None], self._low_resolution((inside * 2 - 1) * MASK_LOGIT)
 
     def _low_resolution(self, masks: Tensor) -> Tensor:
         return resize_mask(masks, (self._mask_side, self._mask_side))
@@ -155,13 +166,16 @@ class Sam2Engine(PromptedEngine):
     def activation_bytes(self) -> int:
         """The encoder's first stage dominates: about 16 maps of its width at 1/4 of the input.
 
-        Where it is narrow, two of the neck's in fp32 do, of which the decoder's maps are made.
+        Where it is narrow, two of the neck's in fp32 do, of which the decoder's maps are made; or,
+        in a clip, what several objects remember: of each seven coarse maps, projected in fp32.
         """
         width = self._config.vision_config.backbone_config.hidden_size
         tokens = (self._image_size // 4) ** 2
         stage = 16 * width * self._dtype.itemsize
         neck = 2 * self._config.vision_config.fpn_hidden_size * 4
-        return tokens * max(stage, neck) + FRAME_BYTES
+        memory = TOGETHER * 7 * self._config.vision_config.fpn_hidden_size * 20 // 16
+        least = 0 if self.memory is None else memory
+        return tokens * max(stage, neck, least) + FRAME_BYTES
 
 
 def from_official(

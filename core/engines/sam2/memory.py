@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...tensors import resize_mask
 from ..lineage import weights
 from .attention import MemoryAttention, Recalled
 from .bank import Recall
@@ -39,8 +40,9 @@ class TrackerMemory:
     is not seen, [1, C].
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, image_size: int):
         self._model = model
+        self._image_size = image_size
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +53,7 @@ class TrackerMemory:
         return getattr(self._model, "spatial_perceiver", None)
 
     def mask_logits(self, inside: Tensor) -> Tensor:
-        """A mask [N, 1, S, S], 0 and 1, as the mask decoder is told of it: [N, 1, S/4, S/4]."""
+        """A mask [N, 1, S, S], 0..1, as the mask decoder is told of it: [N, 1, S/4, S/4]."""
         return self._model.mask_downsample(inside)
 
     def encode(self, coarse: Tensor, logits: Tensor, certain: Tensor, seen: Tensor) -> Tensor:
@@ -61,10 +63,12 @@ class TrackerMemory:
         seen, thresholded, as those that somebody asked for do. seen: [N, 1] float32, above 0 for
         objects that are there.
         """
-        side = coarse.shape[-1] * 2 ** len(self._model.memory_encoder.mask_downsampler.layers)
-        masks = F.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+        size = (self._image_size, self._image_size)
+        masks = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         masks = torch.where(certain[:, None, None, None], (masks > 0).float(), masks.sigmoid())
         masks = masks * _MASK_SCALE + _MASK_BIAS
+        halvings = len(self._model.memory_encoder.mask_downsampler.layers)
+        masks = _resized(masks, coarse.shape[-1] * 2**halvings)
         maps, _ = self._model.memory_encoder(coarse.expand(len(masks), -1, -1, -1), masks)
         unseen = getattr(self._model, "occlusion_spatial_embedding_parameter", None)
         if unseen is not None:
@@ -138,6 +142,13 @@ class TrackerMemory:
         behind = torch.tensor([frames for _, frames in recall.pointers], dtype=torch.float32)
         codes = _time_codes(behind / reach, told.shape[1]).to(told.device)
         return tokens, project(codes).repeat_interleave(parts, dim=0)
+
+
+def _resized(masks: Tensor, side: int) -> Tensor:
+    """[N, 1, h, w] -> [N, 1, side, side], antialiased; as they are where they have that size."""
+    if masks.shape[-1] == side:
+        return masks
+    return resize_mask(masks[:, 0], (side, side))[:, None]
 
 
 def _time_codes(times: Tensor, width: int) -> Tensor:

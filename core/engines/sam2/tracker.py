@@ -9,7 +9,8 @@ what no later frame asks for is forgotten, and objects with equal memories go to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 
 from ...prompts.prompts import ObjectPrompt
-from ...tensors import resize_mask
 from ..base import Candidates, ClipFrame
 from ..lineage.prompted import MASK_LOGIT, ModelPrompts
 from .bank import POINTERS, Bank, Trace
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The logits of a mask that is not there, and as far as the decoder is told those of an earlier one.
 _ABSENT, _LIMIT = -1024.0, 32.0
+# Objects that go through the model together: beyond that a CPU gains nothing and a GPU little.
+TOGETHER = 4
 # A point that is none; objects without a prompt have one.
 _NO_POINT = -1
 
@@ -77,7 +79,7 @@ class MemorySession:
         self._coarse: Tensor | None = None
         self._found: dict[int, _Found] = {}
         self._step = 1
-        self._range: tuple[int, int] | None = None
+        self._range = (sys.maxsize, -1)
 
     @torch.inference_mode()
     def begin_pass(self) -> None:
@@ -85,12 +87,12 @@ class MemorySession:
         self._remember(keys_only=True)
         for bank in self._banks.values():
             bank.forget()
-        self._index, self._step = None, 1
+        self._index = None
 
     @torch.inference_mode()
     def start(self, frame: ClipFrame, prompts: Mapping[int, ObjectPrompt]) -> dict[int, Candidates]:
         """Make this a key frame of objects: their masks by their prompts alone."""
-        view = self._arrive(frame)
+        view = self._arrive(frame, prompts)
         return {
             number: self._add_key(frame, number, self._prompted(view, view.coarse, prompt, None))
             for number, prompt in prompts.items()
@@ -103,7 +105,7 @@ class MemorySession:
         """Make this a key frame of objects that have one already: follow them to it, and change
         what is found by their prompts."""
         before = self.step(frame, list(prompts))
-        view = self._arrive(frame)
+        view = self._arrive(frame, prompts)
         results: dict[int, Candidates] = {}
         for number, prompt in prompts.items():
             recall = self._banks[number].recall(frame.index, self._step, self._pointers)
@@ -115,7 +117,7 @@ class MemorySession:
     @torch.inference_mode()
     def step(self, frame: ClipFrame, objects: Sequence[int]) -> dict[int, Candidates]:
         """Follow objects, each of which has a key frame, to this frame."""
-        view = self._arrive(frame)
+        view = self._arrive(frame, objects)
         known = {n: self._keys[n, frame.index] for n in objects if (n, frame.index) in self._keys}
         known |= {n: self._found[n].candidates for n in objects if n in self._found}
         recalls = {
@@ -127,7 +129,7 @@ class MemorySession:
         for number, recall in recalls.items():
             groups.setdefault(recall.layout, []).append(number)
         for group in groups.values():
-            for members in self._engine.portions(group):
+            for members in _portions(group):
                 told = [recalls[number] for number in members]
                 conditioned = self._memory.condition(view.coarse, told, self._pointers - 1)
                 found = self._read(view, conditioned, self._unprompted(len(members)))
@@ -138,24 +140,31 @@ class MemorySession:
         """Upsample logits [K, h, w] to the frame's size, bilinear: [K, H, W] float32."""
         return self._engine.to_logits(logits, size)
 
-    def _arrive(self, frame: ClipFrame) -> _View:
+    def _arrive(self, frame: ClipFrame, objects: Iterable[int]) -> _View:
         """Remember the frame before, if there was another, and look at this one."""
         features = self._engine.for_decoder(frame.embedding).features
         if frame.index != self._index:
             self._remember(keys_only=False)
-            self._turn(frame.index)
+            self._step = self._direction(frame.index, objects)
+            low, high = self._range
+            self._range = (min(low, frame.index), max(high, frame.index))
             self._index, self._coarse = frame.index, features[-1]
         fine, middle, coarse = (level.float() for level in features)
         return _View((fine, middle), coarse, frame.embedding.size)
 
-    def _turn(self, index: int) -> None:
-        """The way the pass goes. One that begins with the last frame so far goes down."""
-        low, high = self._range or (index, index)
+    def _direction(self, index: int, objects: Iterable[int]) -> int:
+        """The way of the pass, up (1) or down (-1).
+
+        Of its first frame it is not known. One that begins where frames or key frames end goes
+        away from there.
+        """
         if self._index is not None:
-            self._step = 1 if index > self._index else -1
-        elif index == high > low:
-            self._step = -1
-        self._range = (min(low, index), max(high, index))
+            return 1 if index > self._index else -1
+        low, high = self._range
+        if index <= low:
+            return 1
+        keys = [key for key in self._keys if key[0] in objects]
+        return -1 if index >= high or all(at > index for _, at in keys) else 1
 
     def _remember(self, keys_only: bool) -> None:
         """Make memories of the frame at hand; keys_only: of objects whose key frame it is."""
@@ -164,7 +173,7 @@ class MemorySession:
             return
         is_key = {number: (number, index) in self._keys for number in self._found}
         numbers = [number for number in self._found if is_key[number] or not keys_only]
-        for members in self._engine.portions(numbers):
+        for members in _portions(numbers):
             found = [self._found[number] for number in members]
             maps = self._memory.encode(
                 coarse.float(),
@@ -194,8 +203,7 @@ class MemorySession:
         if prompt.mask is not None and not prompt.points and prompt.box is None:
             return self._given(view, prompt.mask)
         if before is None:
-            no_memory = self._engine.module.no_memory_embedding
-            conditioned = conditioned + no_memory.reshape(1, -1, 1, 1)
+            conditioned = conditioned + self._engine.no_memory
         asked = self._engine.model_prompts([prompt], view.size)
         if before is not None and asked.mask_logits is None:
             logits = before[None].clamp(-_LIMIT, _LIMIT)
@@ -205,13 +213,12 @@ class MemorySession:
 
     def _given(self, view: _View, mask: Tensor) -> _Found:
         """A mask [H, W] that says how the object lies: nothing is decoded but its pointer."""
-        inside = self._engine.in_square(mask)
-        quarter = (inside.shape[2] // 4, inside.shape[3] // 4)
-        logits = resize_mask((inside[0] * 2 - 1) * MASK_LOGIT, quarter)
+        inside, logits = self._engine.given(mask)
         asked = self._unprompted(1, self._memory.mask_logits(inside))
         decoded = self._engine.read(view.levels, view.coarse, asked, multimask=False)
-        seen = (inside.flatten(1).amax(dim=1, keepdim=True) * 2 - 1) * MASK_LOGIT
-        pointer = self._memory.pointers(decoded.tokens[:, 0], seen)
+        seen = torch.where(inside.flatten(1).amax(dim=1, keepdim=True) > 0, MASK_LOGIT, -MASK_LOGIT)
+        # A pointer also needs a decoder that sees what the mask says.
+        pointer = self._memory.pointers(decoded.tokens[:, 0], torch.minimum(seen, decoded.presence))
         return _Found(logits, torch.ones_like(seen[0]), seen[0], pointer[0])
 
     def _unprompted(self, count: int, mask_logits: Tensor | None = None) -> ModelPrompts:
@@ -235,3 +242,7 @@ class MemorySession:
             _Found(logits[row, None].clone(), scores[row, None], seen[row], pointers[row].clone())
             for row in range(len(best))
         ]
+
+
+def _portions(objects: Sequence[int]) -> list[Sequence[int]]:
+    return [objects[start : start + TOGETHER] for start in range(0, len(objects), TOGETHER)]

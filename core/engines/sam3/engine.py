@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...tensors import resize_mask
 from ..base import Embedding
 from ..image_model import FRAME_BYTES, Statistics
 from ..lineage import weights
 from ..lineage.prompted import BOX_LABELS, ModelPrompts
 from ..sam2 import engine as sam2
+from ..sam2 import layout as sam2_layout
+from ..sam2.memory import attach_memory
 from . import layout as sam3_layout
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 # Instances in one decoder run when they are drawn anew.
 _REFINED = 8
+# The logits of a mask that somebody gave.
+_SURE = 1024.0
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +108,14 @@ class Sam3Engine(sam2.Sam2Engine):
             refined[part] = masks[:, 0].to(logits.device)
         return refined
 
+    def given(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As for SAM 2, but the pointer is made of the mask with its soft edges, at four times the
+        size of logits, and the logits are sure of every pixel."""
+        mask = mask.to(self._decoder_device)[None]
+        side = 4 * self._mask_side
+        logits = self._low_resolution(((mask > 0.5) * 2.0 - 1.0) * _SURE)
+        return resize_mask(mask, (side, side))[:, None], logits
+
     @property
     def _backbone(self) -> Any:
         return self._config.vision_config.backbone_config
@@ -134,7 +147,8 @@ def from_official(
         vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks
     )
     detector = classes().Sam3Config(vision_config=vision, **sam3_layout.infer_detector(converted))
-    return Sam3Engine(build_model(tracker, detector, converted), dtype)
+    memory = sam3_layout.memory_part(state)
+    return Sam3Engine(build_model(tracker, detector, converted, memory), dtype)
 
 
 def from_transformers(
@@ -167,8 +181,9 @@ def from_transformers(
         scales = sam3_layout.neck_scales(backbone.image_size // backbone.patch_size)
         for name, value in scales.items():
             setattr(each.vision_config, name, value)
-    image_part = sam2.image_part(sam3_layout.from_folder(state))
-    return Sam3Engine(build_model(model, detector, image_part), dtype)
+    converted = sam3_layout.from_folder(state)
+    memory = sam2_layout.memory_part(converted)
+    return Sam3Engine(build_model(model, detector, sam2.image_part(converted), memory), dtype)
 
 
 def classes() -> Any:
@@ -177,11 +192,12 @@ def classes() -> Any:
 
 
 def build_model(
-    tracker: Any, detector: Any | None, state: Mapping[str, Tensor]
+    tracker: Any, detector: Any | None, state: Mapping[str, Tensor], memory: Mapping[str, Tensor]
 ) -> Sam3TrackerModel:
-    """Instantiate without memory and adopt the tensors as they are.
+    """Instantiate on no device and adopt the tensors as they are.
 
     tracker: a `Sam3TrackerConfig`. detector: a `Sam3Config`, None for a model without text head.
+    memory: the weights that only a clip uses, which may be too few to follow anything.
     Raises CheckpointError for missing weights and for other shapes. Further weights are left out
     and logged: ComfyUI, for which most of these files are made, ignores them as well.
     """
@@ -197,6 +213,7 @@ def build_model(
         log.warning("SAM 3: %d weights are of no use here, such as %s", len(unknown), unknown[0])
     known = {key: tensor for key, tensor in state.items() if key in expected}
     weights.adopt_weights(model, known, "SAM 3")
+    attach_memory(model, memory, "SAM 3")
     return model
 
 

@@ -107,6 +107,9 @@ _NUMBERED = re.compile(
 _FUSED = re.compile(r"^(.*\.)(?:qkv\.|in_proj_)(weight|bias)$")
 _DECODER_MLP = re.compile(r"(transformer\.layers\.\d+\.mlp)\.lin(\d)\.")
 
+_MEMORY_ATTENTION = re.compile(r"^tracker\.transformer\.encoder\.")
+_MEMORY_ENCODER = re.compile(r"^tracker\.maskmem_backbone\.")
+
 # Prefixes in a folder and here; the first that fits counts.
 _FOLDER_PREFIXES = (
     ("detector_model.vision_encoder.backbone.", "vision_encoder.backbone."),
@@ -165,6 +168,21 @@ def decoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if key.startswith((prefix + "sam_prompt_encoder.", prefix + "sam_mask_decoder."))
     }
     return {**own, "no_mem_embed": state[memory]}
+
+
+def memory_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What only a clip uses of an official SAM 3 checkpoint, in transformers' names.
+
+    Nothing of 3.1, whose tracker is another one.
+    """
+    if _IS_SAM31 in state:
+        return {}
+    official = {
+        _MEMORY_ENCODER.sub("memory_encoder.", _MEMORY_ATTENTION.sub("memory_attention.", key)): x
+        for key, x in state.items()
+    }
+    own = {key.removeprefix("tracker."): x for key, x in official.items()}
+    return sam2_layout.memory_part(own)
 
 
 def from_folder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import transformers as tf
-from segment_anywhere.core.engines.base import Embedding
+from segment_anywhere.core.engines.base import ClipFrame, Embedding
 from segment_anywhere.core.engines.detectors import clipseg, grounding_dino, owlv2
 from segment_anywhere.core.engines.detectors.base import DetectorFolder, FolderDetector
 from segment_anywhere.core.engines.image_model import FRAME_BYTES
@@ -27,7 +28,9 @@ from segment_anywhere.core.engines.sam import engine as sam
 from segment_anywhere.core.engines.sam import hq
 from segment_anywhere.core.engines.sam2 import edgetam
 from segment_anywhere.core.engines.sam2 import engine as sam2
+from segment_anywhere.core.engines.sam2.tracker import TOGETHER
 from segment_anywhere.core.engines.sam3 import engine as sam3
+from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 
 from tests.support.live_bytes import LiveBytes
 from tests.support.needs import needs_sam3
@@ -136,6 +139,26 @@ def test_grounding_dino_needs_what_it_says(phrases, tmp_path):
     embedding = detector.encode(torch.zeros(200, 333, 3))
     finding = _peak(lambda: detector.detect(embedding, phrases, 0.3))
     assert finding <= detector.activation_bytes() <= 1.5 * finding
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["SAM 2.1 tiny", "SAM 2.1 large", "EdgeTAM"])
+def test_following_objects_needs_no_more_than_encoding_is_said_to(name, dtype):
+    make, keys, entry = MODELS[name]
+    with torch.inference_mode(), torch.device("meta"):
+        state = {key: torch.empty(shape) for key, shape in _shapes(FIXTURES / keys, entry).items()}
+        engine: sam2.Sam2Engine = make(state, dtype)
+        side = engine._image_size
+        features = engine._features(torch.empty(1, 3, side, side, dtype=dtype))
+        frame = ClipFrame(0, torch.empty(1), Embedding(features, (2160, 3840)))
+        session = engine.track()
+        objects = list(range(TOGETHER + 1))
+        box = ObjectPrompt("box", box=Box(1, 1, 500, 500))
+        session.start(frame, dict.fromkeys(objects, box))
+        for index in range(1, 8):
+            session.step(replace(frame, index=index), objects)
+        needed = _peak(lambda: session.step(replace(frame, index=8), objects))
+    assert 0.25 * engine.activation_bytes() < needed <= engine.activation_bytes() - FRAME_BYTES
 
 
 def test_live_bytes_are_counted_once_and_given_back():

@@ -32,6 +32,7 @@ from segment_anywhere.core.tasks.segmenter import (
 from segment_anywhere.core.tasks.words import Refine, segment_words
 from torch import Tensor
 
+from tests.support.clips import ClipReference, clip_frames, follow
 from tests.support.engines import MODELS, engine_of
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
@@ -130,6 +131,29 @@ def test_prompts(family, work, dtype, place):
         found = work(Segmenter(segmenter.engine), place)
     assert seen.events
     torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["sam2", "edgetam"])
+def test_a_clip(family):
+    """Kernels differ: what a CPU does in blocks a GPU does at once."""
+    reference = ClipReference(FIXTURES / f"{family}_video_parity")
+    engine = reference.engine()
+    images = reference.images()
+    mask = ObjectPrompt("mask", mask=(images[0, ..., 0] > 0.5).float())
+
+    def answers(place: torch.device) -> Tensor:
+        frames = clip_frames(engine, images[:5].to(place))
+        session = engine.track(len(frames))
+        session.start(frames[0], {1: PROMPTS[0], 2: replace(mask, mask=mask.mask.to(place))})
+        session.step(frames[1], [1, 2])
+        session.correct(frames[2], {1: PROMPTS[3]})
+        return follow(session, frames, [1, 2])
+
+    expected = answers(HOST)
+    placed(engine)
+    with copies():
+        found = answers(DEVICE).to(HOST)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("work", [_answers, _picture])

@@ -14,12 +14,17 @@ from segment_anywhere.core.engines.base import ClipFrame
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
 
 from tests.support.clip_reference import ClipReference, clip_frames
+from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import TOLERANCE
 
-FAMILIES = ("sam2",)
-REFERENCES = {family: ClipReference(FIXTURES / f"{family}_video_parity") for family in FAMILIES}
-CASES = [(family, name) for family, one in REFERENCES.items() for name in one.cases]
+MARKS = {"sam2": (), "edgetam": (), "sam3": needs_sam3}
+REFERENCES = {family: ClipReference(FIXTURES / f"{family}_video_parity") for family in MARKS}
+CASES = [
+    pytest.param(family, name, marks=MARKS[family])
+    for family, one in REFERENCES.items()
+    for name in one.cases
+]
 
 
 @functools.cache

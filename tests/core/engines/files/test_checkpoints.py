@@ -103,15 +103,18 @@ def test_a_positional_matrix_saved_once_serves_both(kept, state, expected, tmp_p
     assert torch.equal(_features(path.parent), expected)
 
 
-def test_a_video_models_folder_loads_its_image_part(state, expected, tmp_path):
+def test_a_folder_with_a_part_of_the_memory_loads_as_an_image_model(state, expected, tmp_path):
     path = _as_transformers_folder(state, tmp_path)
     config = path / "config.json"
     config.write_text(
         config.read_text().replace('"model_type": "sam2"', '"model_type": "sam2_video"')
     )
     weights = read_weights(path / "model.safetensors")
-    save_file({**weights, "memory_encoder.extra": torch.ones(2)}, path / "model.safetensors")
+    assert load_engine(path, torch.float32).memory is not None
+    kept = {key: x for key, x in weights.items() if not key.startswith("memory_attention.")}
+    save_file(kept, path / "model.safetensors")
     assert torch.equal(_features(path), expected)
+    assert load_engine(path, torch.float32).memory is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import find_family, load_engine, read_weights
+from segment_anywhere.core.engines.sam2.layout import memory_part
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.engines.sam3 import layout as sam3_layout
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
@@ -148,17 +149,25 @@ def test_a_folder_saved_by_transformers_itself(engine, tokenizer, expected, tmp_
 
     ours = write_folder(engine, tmp_path / "ours")
     config = json.loads((ours / "config.json").read_text())
+    # The memory of transformers' class has a width of its own beside the model's.
+    width = config["tracker_config"]["mask_decoder_config"]["hidden_size"]
+    parts = ("memory_attention_hidden", "memory_encoder_hidden")
+    config["tracker_config"] |= {f"{part}_size": width for part in parts}
+    parts = ("mask_downsampler", "memory_fuser")
+    config["tracker_config"] |= {f"{part}_embed_dim": width for part in parts}
     video = transformers.Sam3VideoConfig(
         detector_config=config["detector_config"], tracker_config=config["tracker_config"]
     )
     model = transformers.Sam3VideoModel(video)
     own = model.state_dict()
     weights = read_weights(ours / "model.safetensors")
-    shared = {key: x for key, x in weights.items() if key in own and own[key].shape == x.shape}
-    assert weights.keys() - shared.keys() <= {
-        "tracker_model.memory_encoder.extra",
-        "tracker_neck.fpn_layers.3.proj1.bias",
+    memory = {f"tracker_model.{key}" for key in memory_part(engine.module.state_dict())}
+    shared = {
+        key: x
+        for key, x in weights.items()
+        if key in own and own[key].shape == x.shape and key not in memory
     }
+    assert weights.keys() - shared.keys() <= {*memory, "tracker_neck.fpn_layers.3.proj1.bias"}
     model.load_state_dict(shared, strict=False)
     model.save_pretrained(tmp_path / "theirs")
     loaded = load_engine(tmp_path / "theirs", torch.float32)
