@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import TypeVar
 
 from torch import Tensor
 
 from ..engines.base import Embedding, Prepared
+
+Item = TypeVar("Item")
 
 # Pixels of a group on their way to the encoder, in bytes: two frames of 4K.
 _GROUP_BYTES = 2**28
@@ -29,6 +33,13 @@ class Waiting:
     def nbytes(self) -> int:
         """Of what waits for the encoder."""
         return self.ready.pixels.nbytes if isinstance(self.ready, Prepared) else 0
+
+
+def peeked(items: Iterable[Item], count: int) -> tuple[int, Iterator[Item]]:
+    """How many items there are, counted up to so many, and all of them."""
+    rest = iter(items)
+    first = list(islice(rest, count))
+    return len(first), chain(first, rest)
 
 
 def grouped(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:

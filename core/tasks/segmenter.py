@@ -27,7 +27,7 @@ from ..results.compact_mask import compact_all
 from ..results.segments import Instance
 from ..tensors import rgb_frames
 from ..threads import one_ahead
-from .ahead import Waiting, grouped, prepare_pinned
+from .ahead import Waiting, grouped, peeked, prepare_pinned
 from .embeddings import EmbeddingCache, frame_key
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
@@ -130,7 +130,8 @@ class Embedder:
         are encoded together, while a thread makes the next ones ready.
         """
         most = self.need.at_once()
-        if most == 1:
+        seen, frames = peeked(frames, min(most, 2))
+        if seen < 2:
             for index, pixels in frames:
                 key = keys[index] if keys else ""
                 yield EmbeddedFrame(index, pixels, self.embed(pixels, key))

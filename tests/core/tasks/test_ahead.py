@@ -9,6 +9,7 @@ import torch
 from segment_anywhere.core.engines.base import Embedding, Prepared
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.tasks import ahead
+from segment_anywhere.core.tasks import segmenter as segmenter_module
 from segment_anywhere.core.tasks.ahead import Waiting, grouped, prepare_pinned
 from segment_anywhere.core.tasks.segmenter import Part, Segmenter
 from segment_anywhere.core.tensors import rgb_frames
@@ -132,6 +133,16 @@ def test_one_is_made_ready_ahead_and_no_more():
     assert [number for number, _, _ in made] == [0, 1, 2, 3]
     assert {thread for _, thread, _ in made} != {threading.current_thread()}
     assert all(inference for _, _, inference in made)
+
+
+def test_a_single_frame_is_made_ready_by_no_thread(monkeypatch):
+    """Memory that a GPU reads by itself takes longer to get than one frame to copy."""
+    pinned = []
+    monkeypatch.setattr(segmenter_module, "prepare_pinned", lambda *_: pinned.append(1))
+    segmenter = _segmenter(4)
+    assert _encoded(segmenter, IMAGE[:1])[1] == [1]
+    assert list(segmenter.embed_all([])) == []
+    assert not pinned
 
 
 def test_an_error_comes_in_its_turn():
