@@ -49,7 +49,7 @@ def ours(
     """Follows the objects, a frame with each step."""
     engine = load_engine(path, dtype)
     engine.module.to(device)
-    session = engine.track()
+    session = engine.track(16)
     objects = list(range(len(marked)))
     prompts = {n: ObjectPrompt(str(n), box=Box(*corners)) for n, corners in enumerate(marked)}
     for index, pixels in enumerate(frames):

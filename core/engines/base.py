@@ -184,8 +184,8 @@ class Engine(Encoder, Protocol):
         """
         ...
 
-    def track(self) -> TrackSession:
-        """Begin to follow objects through a clip."""
+    def track(self, frames: int) -> TrackSession:
+        """Begin to follow objects through a clip of so many frames."""
         ...
 
 

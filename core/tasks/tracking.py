@@ -179,7 +179,7 @@ class _Way:
             subject.number: _ordered_keys(subject, is_backward)[0] for subject in subjects
         }
         self._segmenter = segmenter
-        self._session = segmenter.engine.track()
+        self._session = segmenter.engine.track(len(image))
         self._image = image
         self._settings = settings
         self._known: set[tuple[int, int]] = set()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from segment_anywhere.core.engines.base import Candidates, ClipFrame, Embedding
+from segment_anywhere.core.engines.base import Candidates, ClipFrame, Embedding, Prepared
 from segment_anywhere.core.prompts.prompts import ObjectPrompt
 from torch import Tensor
 
@@ -67,13 +67,16 @@ class ColourEngine:
         self._looks_ahead = looks_ahead
         self.sessions: list[ColourSession] = []
 
-    def encode(self, frame: Tensor) -> Embedding:
-        return Embedding((frame.mean()[None],), (frame.shape[0], frame.shape[1]))
+    def prepare(self, frame: Tensor) -> Prepared:
+        return Prepared(frame, (frame.shape[0], frame.shape[1]))
+
+    def encode_batch(self, frames: Sequence[Prepared]) -> list[Embedding]:
+        return [Embedding((frame.pixels.mean()[None],), frame.size) for frame in frames]
 
     def activation_bytes(self) -> int:
         return 0
 
-    def track(self) -> ColourSession:
+    def track(self, frames: int) -> ColourSession:
         self.sessions.append(ColourSession(self._looks_ahead))
         return self.sessions[-1]
 

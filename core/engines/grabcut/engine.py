@@ -143,7 +143,7 @@ class GrabCutEngine:
         """Itself: it holds no state."""
         return self
 
-    def track(self) -> TrackSession:
+    def track(self, frames: int) -> TrackSession:
         """Follow objects by optical flow."""
         from ..flow.session import FlowSession
 

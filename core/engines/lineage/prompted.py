@@ -188,7 +188,7 @@ class PromptedEngine(ImageModel):
         decoder.module = _decoder_copy(self.module)
         return decoder
 
-    def track(self) -> TrackSession:
+    def track(self, frames: int) -> TrackSession:
         """Follow objects by optical flow: what a model without a memory of its own can do."""
         from ..flow.session import FlowSession
 

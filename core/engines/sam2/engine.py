@@ -19,7 +19,6 @@ from ..image_model import FRAME_BYTES
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
 from ..lineage.prompted import MASK_LOGIT, ModelPrompts, PromptedEngine
-from .bank import POINTERS
 from .decoding import Decoded
 from .encoder import streamline
 from .layout import infer_decoder, infer_trunk, memory_part, to_transformers, without_memory
@@ -64,13 +63,13 @@ class Sam2Engine(PromptedEngine):
         decoder is, which may be without the rest of the model."""
         return self.module.no_memory_embedding.reshape(1, -1, 1, 1).to(self._decoder_device)
 
-    def track(self, frames: int = POINTERS) -> TrackSession:
+    def track(self, frames: int) -> TrackSession:
         """Begin to follow objects through a clip, by memory where the weights hold it.
 
-        frames: the clip's; in one of fewer than 16 its number counts, as in the official predictor.
+        In a clip of fewer than 16 frames their number counts, as in the official predictor.
         """
         memory = self.memory
-        return super().track() if memory is None else MemorySession(self, memory, frames)
+        return super().track(frames) if memory is None else MemorySession(self, memory, frames)
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What the mask decoder reads: three maps at 1/4, 1/8 and 1/16 of the model's input, in the

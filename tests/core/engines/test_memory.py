@@ -151,7 +151,7 @@ def test_following_objects_needs_no_more_than_encoding_is_said_to(name, dtype):
         side = engine._image_size
         features = engine._features(torch.empty(1, 3, side, side, dtype=dtype))
         frame = ClipFrame(0, torch.empty(1), Embedding(features, (2160, 3840)))
-        session = engine.track()
+        session = engine.track(16)
         objects = list(range(TOGETHER + 1))
         box = ObjectPrompt("box", box=Box(1, 1, 500, 500))
         session.start(frame, dict.fromkeys(objects, box))

@@ -80,7 +80,7 @@ def test_a_photograph_that_is_moved(zoom, turn):
         motion(size, (0.12 * 320 * t, -0.08 * 214 * t), turn * t, 1 + (zoom - 1) * t)
         for t in np.linspace(0, 1, 48)
     ]
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     for frame in frames_of(ENGINE, [moved(photo, way) for way in ways]):
         found = (
             session.step(frame, [3]) if frame.index else session.start(frame, {3: click(155, 107)})
@@ -94,7 +94,7 @@ def test_a_photograph_that_is_moved(zoom, turn):
 
 def test_a_thing_on_the_move():
     images, masks = discs(WALK)
-    found = follow(ENGINE.track(), list(frames_of(ENGINE, images)), {1: click(*WALK[0])})
+    found = follow(ENGINE.track(16), list(frames_of(ENGINE, images)), {1: click(*WALK[0])})
     assert min(iou(one[1], mask) for one, mask in zip(found, masks, strict=True)) > 0.9
 
 
@@ -111,7 +111,7 @@ def test_any_model_can_follow(family):
 
 @pytest.mark.parametrize("family", ["grabcut", "sam", "sam_hq"])
 def test_what_has_no_memory_follows_by_flow(family):
-    session = engine_of(family).track()
+    session = engine_of(family).track(16)
     assert isinstance(session, FlowSession)
     assert session.method == "optical flow" and not session.looks_ahead
 
@@ -135,7 +135,7 @@ class Slipping(GrabCutEngine):
 def test_a_slip_of_the_engine_does_not_lose_the_object(logit):
     engine = Slipping(logit)
     images, masks = discs(WALK)
-    session = engine.track()
+    session = engine.track(16)
     for frame in frames_of(engine, images):
         engine.slips = frame.index in (3, 4, 8)
         found = (
@@ -149,7 +149,7 @@ def test_what_the_engine_would_not_draw_is_followed_all_the_same():
     images, masks = discs(WALK)
     x = np.arange(SIZE[1])
     halves = [mask & (x < middle[0]) for mask, middle in zip(masks, WALK, strict=True)]
-    found = follow(ENGINE.track(), list(frames_of(ENGINE, images)), {1: of_mask(halves[0])})
+    found = follow(ENGINE.track(16), list(frames_of(ENGINE, images)), {1: of_mask(halves[0])})
     assert iou(found[-1][1], halves[-1]) > 0.75
 
 
@@ -158,7 +158,7 @@ AWAY = [(90 + 8 * k, 48) for k in range(9)]
 
 def test_a_thing_that_leaves_and_comes_back():
     images, masks = discs([*AWAY, *reversed(AWAY)])
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     found = [session.start(frames[0], {1: click(*AWAY[0])})]
     found += [session.step(frame, [1]) for frame in frames[1:]]
@@ -174,14 +174,14 @@ def test_a_thing_that_leaves_and_comes_back():
 def test_a_lost_thing_is_not_mistaken_for_another():
     images, _ = discs(AWAY)
     others, _ = discs(AWAY[::-1], BLUE)
-    found = follow(ENGINE.track(), list(frames_of(ENGINE, images + others)), {1: click(*AWAY[0])})
+    found = follow(ENGINE.track(16), list(frames_of(ENGINE, images + others)), {1: click(*AWAY[0])})
     assert not any(one[1].any() for one in found[len(AWAY) :])
 
 
 def test_a_cut_to_black_and_back():
     images, masks = discs(WALK)
     images[5] = images[6] = np.zeros_like(images[5])
-    found = follow(ENGINE.track(), list(frames_of(ENGINE, images)), {1: click(*WALK[0])})
+    found = follow(ENGINE.track(16), list(frames_of(ENGINE, images)), {1: click(*WALK[0])})
     assert not found[5][1].any() and not found[6][1].any()
     assert iou(found[7][1], masks[7]) > 0.9 and iou(found[-1][1], masks[-1]) > 0.9
 
@@ -197,7 +197,7 @@ def two_halves() -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
 
 def test_a_click_adds_a_part():
     images, reds, masks = two_halves()
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     before = follow(session, frames[:5], {1: of_mask(reds[0])})
     assert iou(before[-1][1], reds[4]) > 0.8
@@ -212,7 +212,7 @@ def test_a_click_adds_a_part():
 def test_a_click_takes_a_part_away():
     """As the engine does it, from the mask that the object is followed to."""
     images, _, masks = two_halves()
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     follow(session, frames[:5], {1: of_mask(masks[0])})
     followed = mask_of(session, session.step(frames[5], [1])[1])
@@ -227,7 +227,7 @@ def test_a_click_takes_a_part_away():
 def test_a_box_elsewhere_is_where_the_object_is():
     images, masks = discs(WALK)
     wrong = disc(SIZE, (100, 80), 12)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     follow(session, frames[:3], {1: of_mask(wrong)})
     x, y = WALK[3]
@@ -238,7 +238,7 @@ def test_a_box_elsewhere_is_where_the_object_is():
 def test_a_lost_object_is_shown_again_by_a_click():
     images, masks = discs([*AWAY, *reversed(AWAY)], RED)
     images[-1] = painted(images[-1], masks[-1], YELLOW)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     found = follow(session, frames[: len(AWAY)], {1: click(*AWAY[0])})
     assert not found[-1][1].any()
@@ -248,7 +248,7 @@ def test_a_lost_object_is_shown_again_by_a_click():
 
 def test_what_is_not_there_stays_away_from_a_click_on_something_else():
     images, _ = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     session.start(frames[0], {1: of_mask(np.zeros(SIZE, bool))})
     found = session.correct(frames[1], {1: click(5, 5, positive=False)})
@@ -257,7 +257,7 @@ def test_what_is_not_there_stays_away_from_a_click_on_something_else():
 
 def test_backward_from_the_end():
     images, masks = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     found = follow(session, frames[::-1], {1: click(*WALK[-1])})
     assert iou(found[-1][1], masks[0]) > 0.9
@@ -266,12 +266,12 @@ def test_backward_from_the_end():
 def test_a_second_pass_begins_at_the_nearest_key_frame():
     """What the first pass saw last, at the other end, has no part in it."""
     images, masks = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     follow(session, frames[6:], {1: click(*WALK[6])})
     session.begin_pass()
     back = [session.step(frame, [1])[1] for frame in frames[5::-1]]
-    fresh = ENGINE.track()
+    fresh = ENGINE.track(16)
     expected = follow(fresh, frames[6::-1], {1: click(*WALK[6])})[1:]
     for one, other in zip(back, expected, strict=True):
         assert np.array_equal(mask_of(session, one), other[1])
@@ -280,7 +280,7 @@ def test_a_second_pass_begins_at_the_nearest_key_frame():
 
 def test_a_key_frame_is_what_it_was_found_to_be():
     images, masks = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     first = session.start(frames[0], {1: click(*WALK[0])})[1]
     last = session.start(frames[11], {1: of_mask(masks[11])})[1]
@@ -298,7 +298,7 @@ def test_a_key_frame_is_what_it_was_found_to_be():
 
 def test_all_key_frames_may_be_made_first():
     images, masks = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, images))
     session.start(frames[0], {1: of_mask(masks[0])})
     session.start(frames[11], {1: of_mask(np.zeros(SIZE, bool))})
@@ -309,7 +309,7 @@ def test_all_key_frames_may_be_made_first():
 
 def test_the_mask_that_was_clicked_is_the_engine_s_own():
     images, _ = discs(WALK)
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     (frame,) = frames_of(ENGINE, images[:1])
     found = session.start(frame, {1: click(*WALK[0])})[1]
     (own,) = ENGINE.decode(frame.embedding, [click(*WALK[0])], multimask=True)
@@ -323,9 +323,9 @@ def test_two_objects_are_followed_as_one_by_one():
     images = [painted(image, mask, BLUE) for image, mask in zip(images, second, strict=True)]
     frames = list(frames_of(ENGINE, images))
     prompts = {4: click(*WALK[0]), 9: click(100, 80)}
-    together = follow(ENGINE.track(), frames, prompts)
+    together = follow(ENGINE.track(16), frames, prompts)
     for number, truth in ((4, masks), (9, second)):
-        alone = follow(ENGINE.track(), frames, {number: prompts[number]})
+        alone = follow(ENGINE.track(16), frames, {number: prompts[number]})
         for both, one in zip(together, alone, strict=True):
             assert np.array_equal(both[number], one[number])
         assert iou(together[2][number], truth[2]) > 0.9
@@ -343,7 +343,7 @@ def test_flow_is_measured_once_for_all_objects(monkeypatch):
 
     monkeypatch.setattr(module, "measure", count)
     images, masks = discs(WALK[:3])
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     first, second, third = frames_of(ENGINE, images)
     session.start(first, {n: of_mask(masks[0]) for n in range(4)})
     session.step(second, [0, 1])
@@ -354,7 +354,7 @@ def test_flow_is_measured_once_for_all_objects(monkeypatch):
 
 def test_an_object_without_a_key_frame_is_not_seen():
     images, _ = discs(WALK[:2])
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     first, second = frames_of(ENGINE, images)
     assert not mask_of(session, session.step(first, [1])[1]).any()
     session.start(second, {1: click(*WALK[1])})
@@ -369,7 +369,7 @@ def pictures() -> int:
 def test_it_holds_no_more_the_longer_the_clip_is():
     images, masks = discs(WALK)
     before = pictures()
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     session.start(next(frames_of(ENGINE, images)), {1: of_mask(masks[0])})
     for lap in range(3):
         for frame in frames_of(ENGINE, images):
@@ -386,7 +386,7 @@ def test_any_size_and_shape(size, kind, light):
         mask[:] = kind == "all"
         mask[: (size[0] + 1) // 2, : (size[1] + 1) // 2] = True
     frames = list(frames_of(ENGINE, [texture(size) * light] * 3))
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     found = [session.start(frames[0], {1: of_mask(mask)})[1]]
     found.append(session.step(frames[1], [1])[1])
     point = click(size[1] / 2, size[0] / 2)
@@ -401,7 +401,7 @@ def test_a_large_frame_is_followed_at_a_working_size():
     images, masks = discs(WALK[:4])
     large = [cv2.resize(image, None, fx=8, fy=8) for image in images]
     whole = [cv2.resize(mask.astype(np.float32), None, fx=8, fy=8) > 0.5 for mask in masks]
-    session = ENGINE.track()
+    session = ENGINE.track(16)
     frames = list(frames_of(ENGINE, large))
     start = session.start(frames[0], {1: of_mask(whole[0])})[1]
     assert start.logits.shape == (1, 480, 640)
@@ -414,7 +414,7 @@ def test_a_large_frame_is_followed_at_a_working_size():
 def test_the_same_clip_gives_the_same_result():
     images, _ = discs([*WALK, *AWAY])
     frames = list(frames_of(ENGINE, images))
-    sessions = [ENGINE.track() for _ in range(2)]
+    sessions = [ENGINE.track(16) for _ in range(2)]
     found = [session.start(frames[0], {1: click(*WALK[0])}) for session in sessions]
     for frame in frames[1:]:
         found = [session.step(frame, [1]) for session in sessions]
