@@ -25,7 +25,7 @@ from segment_anywhere.core.tasks.segmenter import Finder, MaskChoice, Segmenter,
 from segment_anywhere.core.tasks.words import Refine, segment_words
 from torch import Tensor
 
-from tests.support.clips import ClipReference, clip_frames, follow
+from tests.support.clip_reference import ClipReference, clip_frames, follow
 from tests.support.engines import MODELS, engine_of
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES

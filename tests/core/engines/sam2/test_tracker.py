@@ -14,7 +14,7 @@ from segment_anywhere.core.engines.sam2.tracker import MemorySession
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from torch import Tensor
 
-from tests.support.clips import ClipReference, clip_frames, follow
+from tests.support.clip_reference import ClipReference, clip_frames, follow
 from tests.support.paths import FIXTURES
 
 REFERENCE = ClipReference(FIXTURES / "sam2_video_parity")
