@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anywhere.core.engines.base import ClipFrame, TrackSession
+from segment_anywhere.core.engines.base import ClipFrame, Embedding, TrackSession
 from segment_anywhere.core.engines.families import family_of_keys
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
@@ -41,6 +41,18 @@ class ClipReference:
         state = read_weights(self.checkpoint)
         size = self._config["image_size"]
         return family_of_keys(state).builder().from_official(state, dtype, image_size=size)
+
+    def frames(self, engine: Sam2Engine) -> list[ClipFrame]:
+        """The clip as a session takes it: with the official features where they are stored."""
+        levels = [self._arrays[key] for key in sorted(self._arrays) if key.startswith("features.")]
+        if not levels:
+            return clip_frames(engine, self.images())
+        frames = []
+        for index, image in enumerate(self.images()):
+            maps = tuple(torch.from_numpy(level[index, None]).float() for level in levels)
+            size = (image.shape[0], image.shape[1])
+            frames.append(ClipFrame(index, image, Embedding(maps, size)))
+        return frames
 
     def images(self) -> Tensor:
         """The clip, [B, H, W, 3] float32, 0..1."""

@@ -13,7 +13,7 @@ import torch
 from segment_anywhere.core.engines.base import ClipFrame
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
 
-from tests.support.clip_reference import ClipReference, clip_frames
+from tests.support.clip_reference import ClipReference
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import TOLERANCE
@@ -34,7 +34,7 @@ def _engine(family: str) -> Sam2Engine:
 
 @functools.cache
 def _frames(family: str) -> list[ClipFrame]:
-    return clip_frames(_engine(family), REFERENCES[family].images())
+    return REFERENCES[family].frames(_engine(family))
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)

@@ -136,6 +136,15 @@ def test_single_files_give_the_same_model(make, state, tokenizer, expected, tmp_
     _check_equal(_answers(engine, tokenizer), expected)
 
 
+def test_the_tracker_of_sam_3_is_read_and_that_of_3_1_is_not(state):
+    """The latter is another one, of which transformers has no class."""
+    has_memory = [
+        sam3.from_official(make(state), torch.float32, IMAGE_SIZE).memory is not None
+        for make in (as_comfy, as_comfy_31)
+    ]
+    assert has_memory == [True, False]
+
+
 def test_a_transformers_folder_gives_the_same_model(engine, tokenizer, expected, tmp_path):
     folder = write_folder(engine, tmp_path / "sam3")
     assert find_family(folder).name == "sam3"
