@@ -3,8 +3,8 @@
 Source: `sam2/modeling/memory_attention.py` and `sam/transformer.py` of the official implementation
 (sam2 1.1.0), with the parameter names of transformers' `Sam2VideoMemoryAttention`. That class is
 not used: it takes maps of 64 channels only, has no batch of objects, and rotates and projects more
-than needs be. For a frame of SAM 2.1 tiny ours takes 1.5 s of one core in bf16 and 4.9 s in fp32, the
-official one 5.6 s in either. All releases have one head.
+than needs be. For a frame of SAM 2.1 tiny ours takes 1.5 s of one core in bf16 and 4.9 s in fp32,
+the official one 5.6 s in either. All releases have one head.
 """
 
 from __future__ import annotations
