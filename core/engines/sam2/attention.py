@@ -19,7 +19,7 @@ from torch import Tensor, nn
 _ROTATION_BASE = 10000.0
 # Rows of an attention that a CPU works out at a time: what is between its two products then stays
 # in its cache. In bf16 this takes a quarter of the time of PyTorch's own kernel.
-_BLOCK = 128
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
