@@ -111,6 +111,9 @@ _SET = f"""([name, value]) => {{
 _GRAPH = "JSON.stringify(app.graph.serialize())"
 _TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 _CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
+# The newest frontend adds to a noted state what changes within the next 50 ms, too short for a
+# hand. Timers of a page end in their order.
+_NOTED = "new Promise((noted) => setTimeout(noted, 100))"
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,7 @@ class ComfyPage:
     def capture(self) -> None:
         """Have the frontend note the graph as it is, for undo; it does so by itself, in time."""
         self.page.evaluate(_CAPTURE)
+        self.page.evaluate(_NOTED)
 
     def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 30.0) -> None:
         """Wait until a value is as wanted."""
