@@ -2,9 +2,10 @@
 
     python -m benchmarks.bench_remote [--delay 0.3] [--repeats 9]
 
-The server keeps to Segmind's contract and answers with a mask made beforehand, so that only the
-client is measured. The peer of the batch is what the delay alone takes; of a single call, encoding
-the image and a bare aiohttp request; of the run lengths, pycocotools.
+The server is a process of its own, reads what comes, waits, and answers as Segmind does with a mask
+made beforehand, so that only the client is measured. The peer of the batch is what the delay alone
+takes; of a single call, encoding the image and a bare aiohttp request; of the run lengths,
+pycocotools.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ import asyncio
 import base64
 import gzip
 import logging
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import cast
 
 import aiohttp
 import cv2
@@ -32,8 +37,7 @@ from segment_anywhere.core.providers.runs import Hooks, segment
 from segment_anywhere.core.providers.scheduler import RunLimits
 from segment_anywhere.core.results import rle
 
-from tests.support.servers import KEY, serving
-from tests.support.servers.segmind import SegmindServer
+from tests.support.servers import KEY
 from tests.support.servers.vision import picture
 
 from .harness import HEAD, Row, alternate, random_frames
@@ -44,14 +48,57 @@ FRAMES, CONCURRENCY = 8, 4
 SMALL, ONE_MEGAPIXEL, FULL_HD = (480, 640), (1024, 1024), (1080, 1920)
 
 
-@dataclass
-class FixedServer(SegmindServer):
-    """A Segmind that has its answer ready."""
+@dataclass(frozen=True)
+class FixedServer:
+    """A Segmind that has its answer ready, in a process of its own: a vendor's work is not ours."""
 
-    answer: bytes = b""
+    url: str
+    _pipe: Connection
 
-    def segment(self, fields: Any) -> web.Response:
-        return web.Response(body=self.answer, content_type="image/png")
+    def received(self) -> int:
+        """How many calls came so far."""
+        self._pipe.send(True)
+        return cast(int, self._pipe.recv())
+
+
+@contextmanager
+def fixed_server(delay: float, answer: bytes) -> Iterator[FixedServer]:
+    """A server that waits so many seconds before each answer."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(delay, answer, theirs), daemon=True)
+    process.start()
+    try:
+        yield FixedServer(cast(str, ours.recv()), ours)
+    finally:
+        ours.send(False)
+        process.join()
+
+
+def _serve(delay: float, answer: bytes, pipe: Connection) -> None:
+    asyncio.run(_serving(delay, answer, pipe))
+
+
+async def _serving(delay: float, answer: bytes, pipe: Connection) -> None:
+    received = 0
+
+    async def handle(request: web.Request) -> web.Response:
+        nonlocal received
+        received += 1
+        await request.read()
+        await asyncio.sleep(delay)
+        return web.Response(body=answer, content_type="image/png")
+
+    app = web.Application(client_max_size=2**26)
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    while await asyncio.to_thread(pipe.recv):
+        pipe.send(received)
+    await runner.cleanup()
 
 
 def ellipse(size: tuple[int, int]) -> np.ndarray:
@@ -94,12 +141,12 @@ async def bare_call(server: FixedServer, frame: torch.Tensor) -> bytes:
 def batch_rows(size: tuple[int, int], delay: float, repeats: int) -> list[Row]:
     """Eight frames at a time, and the same frames again."""
     image, paid = images(FRAMES, size), Journal()
-    with serving(FixedServer(delay=delay, answer=picture(ellipse(size) > 0))) as server:
+    with fixed_server(delay, picture(ellipse(size) > 0)) as server:
         (fresh,) = alternate(repeats, lambda _: run(server, image, Journal()))
         run(server, image, paid)
-        sent = len(server.received)
+        sent = server.received()
         (warm,) = alternate(repeats, lambda _: run(server, image, paid))
-        again = len(server.received) - sent
+        again = server.received() - sent
     name = f"{FRAMES} frames of {size[1]}x{size[0]}, {CONCURRENCY} at a time"
     return [
         Row(name, fresh, delay * 1000 * FRAMES / CONCURRENCY),
@@ -111,7 +158,7 @@ def batch_rows(size: tuple[int, int], delay: float, repeats: int) -> list[Row]:
 def call_rows(delay: float, repeats: int) -> list[Row]:
     """One call, beside a bare request."""
     image = images(1, ONE_MEGAPIXEL)
-    with serving(FixedServer(delay=delay, answer=picture(ellipse(ONE_MEGAPIXEL) > 0))) as server:
+    with fixed_server(delay, picture(ellipse(ONE_MEGAPIXEL) > 0)) as server:
         ours, bare = alternate(
             repeats,
             lambda _: run(server, image, Journal()),
