@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..core.engines.precision import Precision
-from ..core.errors import InputError
 from . import model_choices
 from .host import models
 from .model_choices import SAM_MODELS, and_list
@@ -48,15 +47,7 @@ class LoadSAM(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model: str | None = None) -> bool | str:
-        # Naming the input leaves its list check to us: "download" marks come and go with files.
-        # A linked value is None here and known only when the node runs.
-        if model is None:
-            return True
-        try:
-            model_choices.resolve(model)
-        except InputError as error:
-            return str(error)
-        return True
+        return model_choices.check(model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str | None, precision: str | None) -> tuple:

@@ -81,6 +81,21 @@ def resolve(choice: str, listing: ModelList = SAM_MODELS) -> ModelSource:
     )
 
 
+def check(choice: str | None, listing: ModelList = SAM_MODELS) -> bool | str:
+    """What a node's `validate_inputs` says of a choice: True, or why it cannot be resolved.
+
+    A node that names the input there takes the list check over from the host: marks come and go
+    with files. None, as a linked value is until the node runs, passes.
+    """
+    if choice is None:
+        return True
+    try:
+        resolve(choice, listing)
+    except InputError as error:
+        return str(error)
+    return True
+
+
 def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     """The path of a model, downloaded if need be; None for a choice that needs no file."""
     if not isinstance(source, Entry):

@@ -8,7 +8,6 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.errors import InputError
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.phrases import read_query
 from ..core.tasks.words import FoundWords, Refine, segment_words
@@ -98,12 +97,7 @@ class TextSegment(ShownNode):
 
     @classmethod
     def validate_inputs(cls, detector: str | None = AUTO) -> bool | str:
-        # As in Load SAM: marks come and go with files, and a linked value is None here.
-        try:
-            model_choices.resolve(detector or AUTO, DETECTOR_MODELS)
-        except InputError as error:
-            return str(error)
-        return True
+        return model_choices.check(detector, DETECTOR_MODELS)
 
     @classmethod
     def fingerprint_inputs(cls, detector: str | None = AUTO, **others: Any) -> tuple:

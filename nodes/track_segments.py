@@ -10,7 +10,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.engines.families import check_prompts
-from ..core.errors import InputError
 from ..core.prompts.formats import parse_points
 from ..core.prompts.inputs import PromptInputs, read_clip_sockets, read_key_frames
 from ..core.prompts.phrases import read_query
@@ -104,12 +103,7 @@ class TrackSegments(ShownNode):
 
     @classmethod
     def validate_inputs(cls, detector: str | None = AUTO) -> bool | str:
-        # As in Text Segment.
-        try:
-            model_choices.resolve(detector or AUTO, DETECTOR_MODELS)
-        except InputError as error:
-            return str(error)
-        return True
+        return model_choices.check(detector, DETECTOR_MODELS)
 
     @classmethod
     def fingerprint_inputs(cls, detector: str | None = AUTO, **others: Any) -> tuple:
