@@ -51,7 +51,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """A shape on the canvas: centre and radius in canvas units, angle in radians."""
 
     kind: str
@@ -101,7 +101,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     return centres[None, :], centres[:, None]
 
 
-def _distance(shape: _Shape, size: int) -> np.ndarray:
+def outline_distance(shape: Shape, size: int) -> np.ndarray:
     """Signed distance to the outline: float32 [size, size], canvas units, negative inside."""
     x, y = _grid(size)
     dx = x - np.float32(shape.x)
@@ -111,12 +111,12 @@ def _distance(shape: _Shape, size: int) -> np.ndarray:
     return _DISTANCES[shape.kind](cos * dx + sin * dy, cos * dy - sin * dx, shape.radius)
 
 
-def _propose(rng: np.random.Generator) -> _Shape:
+def _propose(rng: np.random.Generator) -> Shape:
     kind = KINDS[int(rng.integers(len(KINDS)))]
     # Thin arms would vanish in a mask that is a quarter of the image's size.
     smallest = 20.0 if kind in ("ring", "cross") else 16.0
     x, y = rng.uniform(10.0, CANVAS - 10.0, size=2)
-    return _Shape(
+    return Shape(
         kind=kind,
         x=float(x),
         y=float(y),
@@ -125,17 +125,17 @@ def _propose(rng: np.random.Generator) -> _Shape:
     )
 
 
-def _layout(rng: np.random.Generator) -> list[_Shape]:
+def _layout(rng: np.random.Generator) -> list[Shape]:
     """Place shapes one over the other so that enough of each stays visible."""
     count = int(rng.integers(MIN_SHAPES, MAX_SHAPES + 1))
-    shapes: list[_Shape] = []
+    shapes: list[Shape] = []
     visible: list[np.ndarray] = []
     areas: list[int] = []
     tries = 0
     while len(shapes) < MIN_SHAPES or (len(shapes) < count and tries < MAX_TRIES):
         tries += 1
         shape = _propose(rng)
-        covered = _distance(shape, CANVAS) < 0
+        covered = outline_distance(shape, CANVAS) < 0
         area = int(covered.sum())
         remaining = [mask & ~covered for mask in visible]
         enough = all(
@@ -150,7 +150,7 @@ def _layout(rng: np.random.Generator) -> list[_Shape]:
     return shapes
 
 
-def _background(rng: np.random.Generator, size: int) -> np.ndarray:
+def paint_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A dull colour with a gradient and a few waves: float32 [size, size, 3]."""
     x, y = _grid(size)
     x = x / CANVAS
@@ -167,8 +167,8 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     return (pattern[..., None] + tint).astype(np.float32)
 
 
-def _paint(
-    image: np.ndarray, shape: _Shape, color: str, distance: np.ndarray, rng: np.random.Generator
+def paint_shape(
+    image: np.ndarray, shape: Shape, color: str, distance: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Lay a softly shaded shape over the image: float32 [size, size, 3]."""
     size = image.shape[0]
@@ -193,11 +193,11 @@ def draw_scene(seed: int, size: int = 128) -> Scene:
     names = list(COLORS)
     picks = rng.permutation(len(names))[: len(shapes)]
     colors = [names[int(pick)] for pick in picks]
-    image = _background(rng, size)
+    image = paint_background(rng, size)
     masks = np.zeros((len(shapes), size, size), dtype=bool)
     for index, (shape, color) in enumerate(zip(shapes, colors, strict=True)):
-        distance = _distance(shape, size)
-        image = _paint(image, shape, color, distance, rng)
+        distance = outline_distance(shape, size)
+        image = paint_shape(image, shape, color, distance, rng)
         covered = distance < 0
         masks[:index] &= ~covered
         masks[index] = covered
