@@ -192,7 +192,7 @@ def _words_inputs() -> list[io.Input]:
             max=10000,
             optional=True,
             tooltip="Look for the prompt again every so many frames, and follow what is new. 0 "
-            "looks on the first frame alone.",
+            "looks once, where the way begins.",
         ),
         io.Float.Input(
             "threshold",

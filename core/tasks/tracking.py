@@ -138,7 +138,7 @@ def _lead(way: _Way, batch: int, settings: TrackSettings, stepper: Stepper) -> N
     """Lead a session through a clip: to all key frames, the one way, and back where wanted."""
     is_backward = settings.direction is Direction.BACKWARD
     ways_back = settings.direction is Direction.BOTH
-    begins = [_ordered_keys(each, is_backward)[0] for each in way.subjects.values()]
+    begins = list(way.begins.values())
     if settings.words is not None:
         begins.append(batch - 1 if is_backward else 0)
     onward = range(max(begins), -1, -1) if is_backward else range(min(begins), batch)

@@ -151,6 +151,13 @@ def test_backward_begins_at_the_last_key_frame():
     ]
 
 
+def test_the_way_back_begins_before_the_first_key_frame_of_each():
+    image, _ = _clip()
+    _, calls, _ = _follow(image, {1: [_click(0, 1)], 3: [_click(1, 3)]})
+    back = calls[len(calls) - calls[::-1].index(("pass",)) :]
+    assert back == [("step", 2, [1]), ("step", 1, [1]), ("step", 0, [0, 1])]
+
+
 def test_a_drawn_mask_stays_as_it_is_on_its_frame():
     image, masks = _clip(objects=1)
     soft = masks[0, 2].float() * 0.6
