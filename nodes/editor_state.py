@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ..core.cache import pixels_key
 from ..core.pictures.render import frame_members
 from ..core.pictures.thumbnails import MAX_SIDE, jpeg, prompt_picture, shrink_factor, small_frame
 from ..core.prompts.inputs import SocketPrompts
 from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Instance, Segments
-from ..core.tasks.embeddings import frame_key
 from ..core.tensors import rgb_frame
 from .host import folders, models, ui
 
@@ -51,7 +51,7 @@ def editor_state(
     """
     shown = shown_frames(len(images), _named_frames(clicked.given))
     keys = {
-        index: keys[index] if index in keys else frame_key(rgb_frame(images, index))
+        index: keys[index] if index in keys else pixels_key(rgb_frame(images, index))
         for index in shown
     }
     previews = _remember(model, keys, clicked.sockets)

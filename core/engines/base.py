@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ..cache import RunCache, Tensors
 from ..prompts.prompts import ObjectPrompt
 
 
@@ -184,9 +185,16 @@ class Engine(Encoder, Protocol):
         """
         ...
 
-    def track(self, frames: int) -> TrackSession:
-        """Begin to follow objects through a clip of so many frames."""
+    def track(self, frames: int, known: TrackCache | None = None) -> TrackSession:
+        """Begin to follow objects through a clip of so many frames, whose embeddings have keys.
+
+        known: what earlier sessions found, where the engine makes use of it.
+        """
         ...
+
+
+TrackCache: TypeAlias = RunCache[Tensors]
+"""What sessions of one model found, by all that it depends on."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..cache import RunCache, pixels_key
 from ..engines.base import (
     Candidates,
     Detections,
@@ -19,6 +20,7 @@ from ..engines.base import (
     Encoder,
     Engine,
     Prepared,
+    TrackCache,
     WordModel,
 )
 from ..errors import EngineError
@@ -28,10 +30,11 @@ from ..results.segments import Instance
 from ..tensors import rgb_frames
 from ..threads import one_ahead
 from .ahead import Waiting, grouped, peeked, prepare_pinned
-from .embeddings import EmbeddingCache, frame_key
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
 CACHE_BYTES = 512 * 2**20
+# About 170 frames of an object that SAM 2 follows, at 768 kB.
+TRACK_BYTES = 128 * 2**20
 _PROMPTS_PER_RUN = 32
 
 
@@ -107,7 +110,7 @@ class Embedder:
     def __init__(self, engine: Encoder, cache_bytes: int = CACHE_BYTES):
         self.engine = engine
         self.need: Need = Resident()
-        self.cache = EmbeddingCache(cache_bytes)
+        self.cache = RunCache[Embedding](cache_bytes)
         self.counters = Counters()
 
     def embed(self, frame: Tensor, key: str = "") -> Embedding:
@@ -115,7 +118,7 @@ class Embedder:
 
         key: the frame's, where it is known already.
         """
-        key = key or frame_key(frame)
+        key = key or pixels_key(frame)
         embedding = self.cache.get(key)
         if embedding is None:
             embedding = self._encode({key: self.engine.prepare(frame)})[key]
@@ -145,7 +148,7 @@ class Embedder:
         self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str]
     ) -> Iterator[Waiting]:
         for index, pixels in frames:
-            key = keys[index] if keys else frame_key(pixels)
+            key = keys[index] if keys else pixels_key(pixels)
             ready = self.cache.get(key) or prepare_pinned(self.engine.prepare, pixels)
             yield Waiting(index, pixels, key, ready)
 
@@ -183,9 +186,16 @@ class WordEmbedder(Embedder):
 
 
 class Segmenter(Embedder):
-    """An engine that decodes prompts, with its embedding cache."""
+    """An engine that decodes prompts, with its embedding cache.
+
+    tracks: what was found in earlier runs of objects that were followed.
+    """
 
     engine: Engine
+
+    def __init__(self, engine: Engine, cache_bytes: int = CACHE_BYTES):
+        super().__init__(engine, cache_bytes)
+        self.tracks: TrackCache = RunCache(TRACK_BYTES)
 
     def segment(
         self,

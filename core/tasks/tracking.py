@@ -124,6 +124,7 @@ def follow(
     batch, height, width = image_size(image)
     subjects = subjects[: settings.max_objects or None]
     segmenter.cache.begin_run()
+    segmenter.tracks.begin_run()
     way = _Way(segmenter, image, subjects, settings)
     if not subjects and settings.words is None:
         way.look(0)
@@ -179,7 +180,7 @@ class _Way:
             subject.number: _ordered_keys(subject, is_backward)[0] for subject in subjects
         }
         self._segmenter = segmenter
-        self._session = segmenter.engine.track(len(image))
+        self._session = segmenter.engine.track(len(image), segmenter.tracks)
         self._image = image
         self._settings = settings
         self._known: set[tuple[int, int]] = set()

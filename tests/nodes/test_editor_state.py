@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from segment_anywhere.core.cache import RunCache
+from segment_anywhere.core.engines.base import Embedding
 from segment_anywhere.core.errors import EmbeddingGone
-from segment_anywhere.core.tasks.embeddings import EmbeddingCache
 from segment_anywhere.core.tasks.segmenter import MaskChoice
 from segment_anywhere.nodes import editor_state as state
 from segment_anywhere.nodes.host import folders, ui
@@ -84,11 +85,11 @@ def test_a_frame_whose_embedding_is_not_kept_has_no_key():
     handle = load(SAM2)
     segmenter = handle.segmenter()
     size = segmenter.embed(noise()[0]).nbytes
-    segmenter.cache = EmbeddingCache(2 * size)
+    segmenter.cache = RunCache[Embedding](2 * size)
     handle.previewer = None
     (left,) = segment_points(handle, noise(4), CLICK).ui["segment_anywhere"]
     assert [bool(frame["key"]) for frame in left["frames"]] == [True, True, False, False]
-    segmenter.cache = EmbeddingCache(size)
+    segmenter.cache = RunCache[Embedding](size)
     handle.previewer = None
     (left,) = segment_points(handle, noise(4), CLICK).ui["segment_anywhere"]
     assert left["key"]

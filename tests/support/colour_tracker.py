@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from segment_anywhere.core.engines.base import Candidates, ClipFrame, Embedding, Prepared
+from segment_anywhere.core.engines.base import (
+    Candidates,
+    ClipFrame,
+    Embedding,
+    Prepared,
+    TrackCache,
+)
 from segment_anywhere.core.prompts.prompts import ObjectPrompt
 from torch import Tensor
 
@@ -76,7 +82,7 @@ class ColourEngine:
     def activation_bytes(self) -> int:
         return 0
 
-    def track(self, frames: int) -> ColourSession:
+    def track(self, frames: int, known: TrackCache | None = None) -> ColourSession:
         self.sessions.append(ColourSession(self._looks_ahead))
         return self.sessions[-1]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...errors import EngineError
 from ...masks.parts import label_parts, number_parts
 from ...prompts.prompts import ObjectPrompt
-from ..base import Candidates, Embedding, Prepared, TrackSession
+from ..base import Candidates, Embedding, Prepared, TrackCache, TrackSession
 from ..families import BUILT_IN, BUILT_IN_CHOICE
 from .marks import (
     SEARCH_SIDE,
@@ -143,7 +143,7 @@ class GrabCutEngine:
         """Itself: it holds no state."""
         return self
 
-    def track(self, frames: int) -> TrackSession:
+    def track(self, frames: int, known: TrackCache | None = None) -> TrackSession:
         """Follow objects by optical flow."""
         from ..flow.session import FlowSession
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...prompts.prompts import Box, ObjectPrompt
 from ...results.compact_mask import INSIDE, tight_box
-from ..base import Candidates, Embedding, Engine, TrackSession
+from ..base import Candidates, Embedding, Engine, TrackCache, TrackSession
 from ..image_model import ImageModel
 
 # A mask prompt stands for the logits of an earlier prediction; this far from 0 it is decided.
@@ -188,7 +188,7 @@ class PromptedEngine(ImageModel):
         decoder.module = _decoder_copy(self.module)
         return decoder
 
-    def track(self, frames: int) -> TrackSession:
+    def track(self, frames: int, known: TrackCache | None = None) -> TrackSession:
         """Follow objects by optical flow: what a model without a memory of its own can do."""
         from ..flow.session import FlowSession
 

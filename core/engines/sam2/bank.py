@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ...cache import key_of
+
 # Maps that a frame is told of, those of key frames not counted, and pointers.
 MAPS, POINTERS = 6, 16
 
@@ -19,11 +21,13 @@ class Trace:
     """What is kept of an object in one frame.
 
     map: [P, M] bfloat16, the memory of the frame's picture and the object's mask; None where only
-    the pointer is left. pointer: [C] float32, what the mask decoder says the object is.
+    the pointer is left. pointer: [C] float32, what the mask decoder says the object is. key: of all
+    that it was made of.
     """
 
     map: Tensor | None
     pointer: Tensor
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,12 @@ class Recall:
     """What a frame is told of an object.
 
     maps: each with the row of its code among those of time. pointers: each with how many frames it
-    is behind, in the direction of the pass.
+    is behind, in the direction of the pass. key: of all of it.
     """
 
     maps: list[tuple[Tensor, int]]
     pointers: list[tuple[Tensor, int]]
+    key: str
 
     @property
     def layout(self) -> tuple[int, int]:
@@ -86,21 +91,23 @@ class Bank:
         """
         keys = self._nearest_keys(index)
         near = {at: trace for at, trace in self._keys.items() if at not in keys} | self._recent
-        maps = [(trace.map, MAPS) for trace in keys.values() if trace.map is not None]
+        maps = [(trace, MAPS) for trace in keys.values()]
         for distance in range(MAPS, 0, -1):
             trace = near.get(index - step * distance)
-            if trace is not None and trace.map is not None:
-                maps.append((trace.map, distance - 1))
+            if trace is not None:
+                maps.append((trace, distance - 1))
         told = [
-            (trace.pointer, (index - at) * step)
-            for at, trace in keys.items()
-            if (index - at) * step >= 0
+            (trace, (index - at) * step) for at, trace in keys.items() if (index - at) * step >= 0
         ]
         for distance in range(1, pointers):
             trace = near.get(index - step * distance)
             if trace is not None:
-                told.append((trace.pointer, distance))
-        return Recall(maps, told)
+                told.append((trace, distance))
+        return Recall(
+            [(trace.map, row) for trace, row in maps if trace.map is not None],
+            [(trace.pointer, behind) for trace, behind in told],
+            key_of([[(trace.key, place) for trace, place in each] for each in (maps, told)]),
+        )
 
     def _nearest_keys(self, index: int) -> dict[int, Trace]:
         """The key frames that a frame is told of: the next on either side, then the nearest."""

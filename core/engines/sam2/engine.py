@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...tensors import resize_mask
-from ..base import Embedding, TrackSession
+from ..base import Embedding, TrackCache, TrackSession
 from ..image_model import FRAME_BYTES
 from ..lineage import weights
 from ..lineage.layouts import Decoder, both_positions
@@ -63,13 +63,15 @@ class Sam2Engine(PromptedEngine):
         decoder is, which may be without the rest of the model."""
         return self.module.no_memory_embedding.reshape(1, -1, 1, 1).to(self._decoder_device)
 
-    def track(self, frames: int) -> TrackSession:
+    def track(self, frames: int, known: TrackCache | None = None) -> TrackSession:
         """Begin to follow objects through a clip, by memory where the weights hold it.
 
         In a clip of fewer than 16 frames their number counts, as in the official predictor.
         """
         memory = self.memory
-        return super().track(frames) if memory is None else MemorySession(self, memory, frames)
+        if memory is None:
+            return super().track(frames, known)
+        return MemorySession(self, memory, frames, known)
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What the mask decoder reads: three maps at 1/4, 1/8 and 1/16 of the model's input, in the

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ...cache import Tensors, key_of, pixels_key
 from ...prompts.prompts import ObjectPrompt
-from ..base import Candidates, ClipFrame
+from ..base import Candidates, ClipFrame, TrackCache
 from ..lineage.prompted import MASK_LOGIT, ModelPrompts
-from .bank import POINTERS, Bank, Trace
+from .bank import POINTERS, Bank, Recall, Trace
 from .memory import TrackerMemory
 
 if TYPE_CHECKING:
@@ -39,17 +40,23 @@ class _Found:
     """What was found of an object in the frame at hand.
 
     logits: [1, h, w] and score: [1], float32. seen: [1] float32, above 0 where it is there.
-    pointer: [C] float32.
+    pointer: [C] float32. key: of all that it depends on.
     """
 
     logits: Tensor
     score: Tensor
     seen: Tensor
     pointer: Tensor
+    key: str = ""
 
     @property
     def candidates(self) -> Candidates:
         return Candidates(self.logits, self.score)
+
+    @property
+    def tensors(self) -> Tensors:
+        """As a cache keeps it."""
+        return Tensors((self.logits, self.score, self.seen, self.pointer))
 
 
 @dataclass(frozen=True)
@@ -62,20 +69,29 @@ class _View:
 
 
 class MemorySession:
-    """One clip. What it holds is constant in the number of frames, key frames not counted."""
+    """One clip. What it holds is constant in the number of frames, key frames not counted.
+
+    What is found of an object depends on the frame, on what is remembered of this object, and on
+    its own prompt. So a run after one more click, or one more object, takes from the cache all that
+    neither changes.
+    """
 
     method = "memory"
     looks_ahead = True
 
-    def __init__(self, engine: Sam2Engine, memory: TrackerMemory, frames: int):
-        """frames: the clip's."""
+    def __init__(
+        self, engine: Sam2Engine, memory: TrackerMemory, frames: int, cache: TrackCache | None
+    ):
+        """frames: the clip's. cache: what earlier sessions found; its frames have keys."""
         self._engine = engine
         self._memory = memory
+        self._cache = cache
         self._pointers = max(2, min(frames, POINTERS))
         self._banks: dict[int, Bank] = {}
-        self._keys: dict[tuple[int, int], Candidates] = {}
+        self._keys: dict[tuple[int, int], _Found] = {}
         # The frame at hand, which becomes a memory when the next one comes.
         self._index: int | None = None
+        self._frame_key = ""
         self._coarse: Tensor | None = None
         self._found: dict[int, _Found] = {}
         self._step = 1
@@ -94,7 +110,12 @@ class MemorySession:
         """Make this a key frame of objects: their masks by their prompts alone."""
         view = self._arrive(frame, prompts)
         return {
-            number: self._add_key(frame, number, self._prompted(view, view.coarse, prompt, None))
+            number: self._add_key(
+                frame,
+                number,
+                self._prompted(view, view.coarse, prompt, None),
+                key_of("start", frame.embedding.key, _prompt_key(prompt)),
+            )
             for number, prompt in prompts.items()
         }
 
@@ -104,27 +125,38 @@ class MemorySession:
     ) -> dict[int, Candidates]:
         """Make this a key frame of objects that have one already: follow them to it, and change
         what is found by their prompts."""
-        before = self.step(frame, list(prompts))
+        self.step(frame, list(prompts))
         view = self._arrive(frame, prompts)
         results: dict[int, Candidates] = {}
         for number, prompt in prompts.items():
+            before = self._at(number, frame.index)
             recall = self._banks[number].recall(frame.index, self._step, self._pointers)
-            conditioned = self._memory.condition(view.coarse, [recall], self._pointers - 1)
-            found = self._prompted(view, conditioned, prompt, before[number].logits)
-            results[number] = self._add_key(frame, number, found)
+            asked = _prompt_key(prompt)
+            key = key_of("correct", frame.embedding.key, recall.key, before.key, asked)
+            found = self._found_before(key)
+            if found is None:
+                conditioned = self._memory.condition(view.coarse, [recall], self._pointers - 1)
+                found = self._prompted(view, conditioned, prompt, before.logits)
+                self._keep(key, found.tensors)
+            results[number] = self._add_key(frame, number, found, key)
         return results
 
     @torch.inference_mode()
     def step(self, frame: ClipFrame, objects: Sequence[int]) -> dict[int, Candidates]:
         """Follow objects, each of which has a key frame, to this frame."""
         view = self._arrive(frame, objects)
-        known = {n: self._keys[n, frame.index] for n in objects if (n, frame.index) in self._keys}
-        known |= {n: self._found[n].candidates for n in objects if n in self._found}
-        recalls = {
-            number: self._banks[number].recall(frame.index, self._step, self._pointers)
-            for number in objects
-            if number not in known
-        }
+        recalls: dict[int, Recall] = {}
+        keys: dict[int, str] = {}
+        for number in objects:
+            if number in self._found or (number, frame.index) in self._keys:
+                continue
+            recall = self._banks[number].recall(frame.index, self._step, self._pointers)
+            key = key_of("step", frame.embedding.key, recall.key, self._pointers)
+            found = self._found_before(key)
+            if found is None:
+                recalls[number], keys[number] = recall, key
+            else:
+                self._found[number] = found
         groups: dict[tuple[int, int], list[int]] = {}
         for number, recall in recalls.items():
             groups.setdefault(recall.layout, []).append(number)
@@ -132,9 +164,11 @@ class MemorySession:
             for members in _portions(group):
                 told = [recalls[number] for number in members]
                 conditioned = self._memory.condition(view.coarse, told, self._pointers - 1)
-                found = self._read(view, conditioned, self._unprompted(len(members)))
-                self._found.update(zip(members, found, strict=True))
-        return {n: known[n] if n in known else self._found[n].candidates for n in objects}
+                read = self._read(view, conditioned, self._unprompted(len(members)))
+                for number, found in zip(members, read, strict=True):
+                    self._found[number] = replace(found, key=keys[number])
+                    self._keep(keys[number], found.tensors)
+        return {number: self._at(number, frame.index).candidates for number in objects}
 
     def to_logits(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample logits [K, h, w] to the frame's size, bilinear: [K, H, W] float32."""
@@ -149,6 +183,7 @@ class MemorySession:
             low, high = self._range
             self._range = (min(low, frame.index), max(high, frame.index))
             self._index, self._coarse = frame.index, features[-1]
+            self._frame_key = frame.embedding.key
         fine, middle, coarse = (level.float() for level in features)
         return _View((fine, middle), coarse, frame.embedding.size)
 
@@ -173,28 +208,55 @@ class MemorySession:
             return
         is_key = {number: (number, index) in self._keys for number in self._found}
         numbers = [number for number in self._found if is_key[number] or not keys_only]
-        for members in _portions(numbers):
+        keys = {
+            number: key_of("map", self._frame_key, self._found[number].key, is_key[number])
+            for number in numbers
+        }
+        before = {number: self._kept(keys[number]) for number in numbers}
+        maps = {number: kept.values[0] for number, kept in before.items() if kept is not None}
+        for members in _portions([number for number in numbers if number not in maps]):
             found = [self._found[number] for number in members]
-            maps = self._memory.encode(
+            encoded = self._memory.encode(
                 coarse.float(),
                 torch.stack([one.logits for one in found]),
                 torch.tensor([is_key[number] for number in members], device=coarse.device),
                 torch.stack([one.seen for one in found]),
             )
-            for number, one, kept in zip(members, found, maps, strict=True):
-                trace = Trace(kept.clone(), one.pointer)
-                if is_key[number]:
-                    self._banks[number].add_key(index, trace)
-                else:
-                    self._banks[number].add(index, trace)
+            for number, own in zip(members, encoded, strict=True):
+                maps[number] = own.clone()
+                self._keep(keys[number], Tensors((maps[number],)))
+        for number in numbers:
+            trace = Trace(maps[number], self._found[number].pointer, keys[number])
+            if is_key[number]:
+                self._banks[number].add_key(index, trace)
+            else:
+                self._banks[number].add(index, trace)
         self._found.clear()
         self._coarse = None
 
-    def _add_key(self, frame: ClipFrame, number: int, found: _Found) -> Candidates:
+    def _add_key(self, frame: ClipFrame, number: int, found: _Found, key: str) -> Candidates:
         self._banks.setdefault(number, Bank(self._engine.key_frames))
-        self._found[number] = found
-        self._keys[number, frame.index] = found.candidates
+        self._found[number] = self._keys[number, frame.index] = replace(found, key=key)
         return found.candidates
+
+    def _at(self, number: int, index: int) -> _Found:
+        """What is known of an object on the frame at hand."""
+        return self._keys[number, index] if (number, index) in self._keys else self._found[number]
+
+    def _kept(self, key: str) -> Tensors | None:
+        kept = None if self._cache is None else self._cache.get(key)
+        return None if kept is None else kept.to(self._memory.device)
+
+    def _keep(self, key: str, tensors: Tensors) -> None:
+        if self._cache is not None:
+            self._cache.put(key, tensors)
+
+    def _found_before(self, key: str) -> _Found | None:
+        kept = self._kept(key)
+        if kept is None:
+            return None
+        logits, score, seen, pointer = kept.values
+        return _Found(logits, score, seen, pointer, key)
 
     def _prompted(
         self, view: _View, conditioned: Tensor, prompt: ObjectPrompt, before: Tensor | None
@@ -242,6 +304,12 @@ class MemorySession:
             _Found(logits[row, None].clone(), scores[row, None], seen[row], pointers[row].clone())
             for row in range(len(best))
         ]
+
+
+def _prompt_key(prompt: ObjectPrompt) -> str:
+    """Of what a prompt says of the object, whatever the object is called."""
+    mask = "" if prompt.mask is None else pixels_key(prompt.mask)
+    return key_of(replace(prompt, label="", number=0, mask=None), mask)
 
 
 def _portions(objects: Sequence[int]) -> list[Sequence[int]]:

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 import torch
+from segment_anywhere.core.cache import RunCache
 from segment_anywhere.core.engines.base import Engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
@@ -38,8 +39,7 @@ def _clip(frames: int) -> torch.Tensor:
 
 
 def _peak(kind: str, frames: int) -> int:
-    """The most bytes of tensors at a time; the cache of embeddings, bounded by itself, keeps
-    one."""
+    """The most bytes of tensors at a time; the caches, bounded by themselves, keep one each."""
     clip = _clip(frames)
     prompts = [
         ObjectPrompt("red", (Point(16, 12),), Box(4, 6, 29, 20), number=0),
@@ -47,6 +47,7 @@ def _peak(kind: str, frames: int) -> int:
     ]
     subjects = read_subjects({frames // 2: prompts}, None, frames, SIZE)
     segmenter = Segmenter(_engine(kind), cache_bytes=1)
+    segmenter.tracks = RunCache(1)
     gc.collect()
     with LiveBytes() as live:
         found = follow(segmenter, clip, subjects)

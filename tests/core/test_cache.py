@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from segment_anywhere.core.cache import RunCache, pixels_key
 from segment_anywhere.core.engines.base import Embedding
-from segment_anywhere.core.tasks.embeddings import EmbeddingCache, frame_key
 
 
 def _embedding(count: int = 10) -> Embedding:
@@ -15,22 +15,22 @@ def _embedding(count: int = 10) -> Embedding:
 def test_the_key_goes_with_pixels_and_shape():
     frame = torch.rand(4, 6, 3)
     other = frame.clone()
-    assert frame_key(frame) == frame_key(other)
+    assert pixels_key(frame) == pixels_key(other)
     other[3, 5, 2] += 1e-6
-    assert frame_key(frame) != frame_key(other)
-    assert frame_key(frame) != frame_key(frame.reshape(6, 4, 3))
+    assert pixels_key(frame) != pixels_key(other)
+    assert pixels_key(frame) != pixels_key(frame.reshape(6, 4, 3))
     transposed = frame.transpose(0, 1)
-    assert frame_key(transposed) == frame_key(transposed.contiguous())
+    assert pixels_key(transposed) == pixels_key(transposed.contiguous())
 
 
-def _put(cache: EmbeddingCache, key: str, count: int = 10) -> None:
+def _put(cache: RunCache[Embedding], key: str, count: int = 10) -> None:
     """In a run of its own."""
     cache.begin_run()
     cache.put(key, _embedding(count))
 
 
 def test_the_oldest_unused_goes_first():
-    cache = EmbeddingCache(max_bytes=25)
+    cache = RunCache[Embedding](max_bytes=25)
     _put(cache, "a")
     _put(cache, "b")
     assert cache.get("a") is not None
@@ -42,7 +42,7 @@ def test_the_oldest_unused_goes_first():
 
 
 def test_the_newest_stays_even_where_it_exceeds_the_bound():
-    cache = EmbeddingCache(max_bytes=25)
+    cache = RunCache[Embedding](max_bytes=25)
     _put(cache, "a")
     _put(cache, "huge", 100)
     assert len(cache) == 1
@@ -50,7 +50,7 @@ def test_the_newest_stays_even_where_it_exceeds_the_bound():
 
 
 def test_of_a_batch_that_is_too_large_the_first_are_kept():
-    cache = EmbeddingCache(max_bytes=25)
+    cache = RunCache[Embedding](max_bytes=25)
     _put(cache, "of an earlier run")
     for _ in range(2):
         cache.begin_run()
@@ -62,7 +62,7 @@ def test_of_a_batch_that_is_too_large_the_first_are_kept():
 
 
 def test_a_key_put_twice_is_held_once():
-    cache = EmbeddingCache(max_bytes=100)
+    cache = RunCache[Embedding](max_bytes=100)
     cache.put("a", _embedding())
     cache.put("a", _embedding())
     assert cache.nbytes == 10
@@ -71,6 +71,6 @@ def test_a_key_put_twice_is_held_once():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_embeddings_are_held_on_the_cpu():
-    cache = EmbeddingCache(max_bytes=100)
+    cache = RunCache[Embedding](max_bytes=100)
     cache.put("a", _embedding().to("cuda"))
     assert cache.get("a").features[0].device.type == "cpu"
