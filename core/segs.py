@@ -6,6 +6,7 @@ whatever has the fields of `Seg` is a SEG.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -58,7 +59,21 @@ def read_segs(value: Any, name: str = "segs") -> tuple[tuple[int, int], Sequence
     return (int(size[0]), int(size[1])), found
 
 
-def corners(value: Any) -> tuple[float, float, float, float] | None:
+def seg_box(seg: Any, name: str = "segs") -> tuple[float, float, float, float]:
+    """The box around an object, xyxy in pixels of its image: its bbox, else its crop_region.
+
+    Raises InputError where it has neither, and as `corners`.
+    """
+    found = corners(getattr(seg, "bbox", None), name) or corners(seg.crop_region, name)
+    if found is None:
+        raise InputError(
+            f"{name}: found an object without crop_region and bbox; accepted are objects with one "
+            "of them. Mend the node that made the SEGS."
+        )
+    return found
+
+
+def corners(value: Any, name: str = "segs") -> tuple[float, float, float, float] | None:
     """A crop_region or bbox, four numbers of any kind, as xyxy; None where there is none.
 
     Raises InputError for anything else.
@@ -68,7 +83,7 @@ def corners(value: Any) -> tuple[float, float, float, float] | None:
     listed = value.tolist() if hasattr(value, "tolist") else list(value)
     if len(listed) != 4 or not all(map(_is_number, listed)):
         raise InputError(
-            f"segs: found {listed} as the box of an object; accepted are x1, y1, x2, y2 in "
+            f"{name}: found {listed} as the box of an object; accepted are x1, y1, x2, y2 in "
             "pixels. Mend the node that made the SEGS."
         )
     x1, y1, x2, y2 = (float(side) for side in listed)
@@ -76,7 +91,7 @@ def corners(value: Any) -> tuple[float, float, float, float] | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_seg(value: Any) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..segs import Seg, corners, read_segs
+from ..segs import Seg, corners, read_segs, seg_box
 from ..tensors import mask_frame, mask_size, rgb_frame
 from .compact_mask import CompactMask
 from .segments import Instance, Segments, compact_soft, match_segments, numbered
@@ -186,25 +186,16 @@ def _read(seg: Any, place: int, size: tuple[int, int], frames: int) -> list[Inst
 def _region(seg: Any, mask: Tensor | None, size: tuple[int, int]) -> Region:
     """Where the mask lies: the crop region, else the whole image where it has its size, else the
     box."""
-    found = corners(seg.crop_region)
-    if found is None and mask is not None and tuple(mask.shape[-2:]) == size:
-        found = (0.0, 0.0, float(size[1]), float(size[0]))
-    found = found or corners(getattr(seg, "bbox", None))
-    if found is None:
-        raise InputError(
-            f"{_NAME}: found an object without crop_region and bbox; accepted are objects with one "
-            "of them. Mend the node that made the SEGS."
-        )
-    x1, y1, x2, y2 = (round(side) for side in found)
-    return x1, y1, x2, y2
+    if seg.crop_region is None and mask is not None and tuple(mask.shape[-2:]) == size:
+        return 0, 0, size[1], size[0]
+    x1, y1, x2, y2 = corners(seg.crop_region) or seg_box(seg)
+    return round(x1), round(y1), round(x2), round(y2)
 
 
 def _box_mask(seg: Any, region: Region) -> Tensor:
     """1 inside the box, [h, w] of a crop region."""
     x1, y1, x2, y2 = region
-    left, top, right, bottom = (
-        round(side) for side in corners(getattr(seg, "bbox", None)) or region
-    )
+    left, top, right, bottom = (round(side) for side in seg_box(seg))
     mask = torch.zeros((max(y2 - y1, 1), max(x2 - x1, 1)))
     mask[max(top - y1, 0) : max(bottom - y1, 0), max(left - x1, 0) : max(right - x1, 0)] = 1.0
     return mask
