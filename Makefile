@@ -45,6 +45,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_refine
 	$(BIN)/python -m benchmarks.bench_results
 	$(BIN)/python -m benchmarks.bench_remote
+	$(BIN)/python -m benchmarks.bench_track --frames 8
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check
