@@ -111,11 +111,13 @@ def crop(image: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         *(columns.start - place.left, place.left + place.width - columns.stop),
         *(rows.start - place.top, place.top + place.height - rows.stop),
     )
-    padded = F.pad(pixels.permute(2, 0, 1)[None], beyond, mode="replicate")[0].permute(1, 2, 0)
+    if any(beyond):
+        planes = F.pad(pixels.permute(2, 0, 1)[None], beyond, mode="replicate")
+        pixels = planes[0].permute(1, 2, 0)
     mask = place.mask()
     if place.size != (place.height, place.width):
         mask = resize_mask(mask[None], place.size)[0].clamp_(0.0, 1.0)
-    resized = resize(padded, place.size)
+    resized = resize(pixels, place.size)
     # Never a view: the image belongs to the host's cache, the crop to whoever works on it.
     return resized.clone(memory_format=torch.contiguous_format), mask
 
