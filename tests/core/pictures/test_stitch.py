@@ -14,6 +14,8 @@ from segment_anywhere.core.pictures.stitch import Stitch, divide_pictures, stitc
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments, union_masks
 
+from tests.support.live_bytes import LiveBytes
+
 SIZE = (50, 70)
 PLAIN = CropSettings(padding=0, multiple_of=1)
 
@@ -222,6 +224,20 @@ def test_the_image_is_not_copied_and_not_written_into():
     assert stitch.image is image
     _stitched(stitch, [torch.zeros_like(each) for each in stitch.crops], feather=4.0)
     assert torch.equal(image, before)
+
+
+def test_a_small_object_of_a_large_image_costs_little():
+    """Neither a mask nor a copy of the image's size is made, but for the result itself."""
+    size = (1000, 1200)
+    image, out = torch.rand(1, *size, 3), torch.empty(1, *size, 3)
+    segments = _segments(_object((500, 400, 560, 460), size=size), size=size)
+    with LiveBytes() as count:
+        stitch = _cropped(image, segments, CropSettings(size=128))
+        pictures = [torch.zeros_like(each[0]) for each in stitch.crops]
+        for _ in stitch_frames(stitch, pictures, 8.0, out):
+            pass
+    assert not out[0, 410:450, 510:550].any()
+    assert 0 < count.peak < image.nbytes / 10
 
 
 def test_another_process_can_take_it():
