@@ -109,7 +109,7 @@ def _faded(mask: Tensor, feather: float) -> Tensor:
 
     Inside nothing is taken away: there the old object would show through.
     """
-    if feather <= 0 or not mask.any():
+    if feather <= 0:
         return mask
     move = move_levels if is_soft(mask) else move_contour
     return torch.maximum(mask, move(mask, feather / 2, max(1.0, feather)))

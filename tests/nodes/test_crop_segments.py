@@ -26,6 +26,8 @@ def test_the_three_lists_belong_together():
     assert all(each.all() for each in masks)
     assert labels == ["cat", "dog"]
     assert stitch.image is image
+    lists = [each.is_output_list for each in CropSegments.GET_SCHEMA().outputs]
+    assert lists == [True, True, True, False]
     assert output.ui["text"] == ["2 crops, 3 x 20 to 15 x 20 pixels"]
 
 

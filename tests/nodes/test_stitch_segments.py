@@ -75,6 +75,14 @@ def test_a_list_of_images_gives_a_list_of_images():
     assert len(output.args[0]) == 2
     assert all(torch.equal(*pair) for pair in zip(output.args[0], images, strict=True))
     assert output.ui["text"] == ["2 crops put back"]
+    changed = _stitch(stitches, [1.0 - each for each in crops]).args[0]
+    assert [torch.equal(*pair) for pair in zip(changed, images, strict=True)] == [False, True]
+
+
+def test_all_inputs_are_lists():
+    schema = StitchSegments.GET_SCHEMA()
+    assert schema.is_input_list
+    assert [each.is_output_list for each in schema.outputs] == [True]
 
 
 def test_a_lost_crop_is_refused():

@@ -151,6 +151,18 @@ def test_soft_masks_stay_soft():
     assert torch.allclose(stitched[0, 15:35, 20], torch.tensor(90 / 255))
 
 
+def test_a_soft_edge_moves_outwards_as_a_whole():
+    """Not only its middle: where it had almost faded out there is more of it."""
+    ramp = (torch.linspace(1.5, -0.5, SIZE[1]).clamp(0, 1) * 255).round().to(torch.uint8)
+    soft = Instance(compact(ramp.expand(SIZE).contiguous()), 0.9, "cat", 0)
+    stitch = _cropped(torch.zeros(1, *SIZE, 3), _segments(soft), CropSettings(padding=50))
+    white = [torch.ones_like(each) for each in stitch.crops]
+    row, moved = (_stitched(stitch, white, feather)[0, 25, :, 0] for feather in (0.0, 8.0))
+    assert (moved >= row).all()
+    last = int(row.nonzero()[-1])
+    assert moved[last + 1] > 0.01 and moved[last + 8] == 0
+
+
 def test_frames_and_one_image_for_all():
     """Objects of a clip on one picture: each is put back on its own frame."""
     segments = _segments(_object((5, 5, 15, 15)), _object((30, 5, 40, 15), frame=2), batch=3)
