@@ -18,6 +18,7 @@ SHARED_OUTPUTS = ["MASK", "SEGMENTS", "BOUNDING_BOX", "INT"]
 NODE_IDS = [
     "SegmentAnywhereCombine",
     "SegmentAnywhereCompare",
+    "SegmentAnywhereCrop",
     "SegmentAnywhereCutOut",
     "SegmentAnywhereDraw",
     "SegmentAnywhereEverything",
@@ -27,6 +28,7 @@ NODE_IDS = [
     "SegmentAnywherePoint",
     "SegmentAnywhereRemote",
     "SegmentAnywhereSelect",
+    "SegmentAnywhereStitch",
     "SegmentAnywhereText",
     "SegmentAnywhereTrack",
 ]
