@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from segment_anywhere.core.masks.presets import AS_SET, PRESETS
+from segment_anywhere.core.masks.refine import Refinement
 
 from .comfy_page import ComfyPage
 
-NEUTRAL = {
-    **dict.fromkeys(("fill_holes", "remove_islands", "expand", "smooth", "feather"), 0),
-    **{"edge": "none", "threshold": 0, "invert": False},
-}
+WIDGETS = [field.name for field in fields(Refinement)]
 _BUILD = """(zoom) => {
   app.graph.clear();
   const node = LiteGraph.createNode("SegmentAnywhereMaskRefine");
@@ -48,8 +47,8 @@ class Hand:
 
     def shows(self, preset: str, /, **changed: Any) -> None:
         """Wait until the node has a preset's values, but for some, and its name or another."""
-        settings = PRESETS.get(preset)
-        wanted = NEUTRAL if settings is None else {name: getattr(settings, name) for name in NEUTRAL}
+        settings = PRESETS.get(preset, Refinement())
+        wanted = {name: getattr(settings, name) for name in WIDGETS}
         self.tab.wait(lambda: self.values, {**wanted, "preset": preset, **changed})
 
     def choose(self, preset: str) -> None:
