@@ -256,6 +256,17 @@ def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     return page
 
 
+def subject_thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
+    """The photograph beside the cut-out on transparency, cropped, 600 x 400."""
+    clean = on_squares(cut(image, refine(mask, CLEAN, image), crop=True))
+    page = Image.new("RGB", (600, 400), (245, 245, 245))
+    page.paste(picture(image[0, :, 160:456]).resize((300, 400), Image.Resampling.LANCZOS), (0, 0))
+    shown = picture(clean)
+    shown.thumbnail((300, 400))
+    page.paste(shown, (300 + (300 - shown.width) // 2, (400 - shown.height) // 2))
+    return page
+
+
 def tracked(label: str, drawing: Drawing) -> list[Image.Image]:
     """Some frames of the clip, 300 x 200, with what a click on the first one gives."""
     views = pan_over(Image.open(PHOTOGRAPH).convert("RGB"))
@@ -302,6 +313,7 @@ def main() -> None:
     compare_sheet(image, mask).save(DOCS / "compare_segments.jpg", quality=88)
     cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
+    subject_thumbnail(image, mask).save(ROOT / "workflows" / "subject_cutout.jpg", quality=88)
     clicked_clip = tracked("object 0", Drawing())
     tiles(clicked_clip, 4).save(DOCS / "track_segments.jpg", quality=88)
     tiles(clicked_clip, 2).save(ROOT / "workflows" / "track_clicks.jpg", quality=88)

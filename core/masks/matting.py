@@ -108,8 +108,9 @@ def foreground_colours(frame: FrameArea, alpha: Tensor) -> Iterator[tuple[slice,
     object's colour F and the background's B. Both are spread into the edge from where they are
     pure, and F is corrected by what the mixture leaves unexplained (Germer et al., 2020; Forte,
     2021). A hard mask ends on mixed pixels all the same, so the outermost two count as partly
-    mixed; near soft edges alpha itself tells what is pure, in a strand of one pixel too. Where nothing is selected the nearest selected colours stand, so that no background is
-    left in the file. Yields rows and their colours, [rows, W, 3] float32, 0..1.
+    mixed; near soft edges alpha itself tells what is pure, in a strand of one pixel too. Where
+    nothing is selected the nearest selected colours stand, so that no background is left in the
+    file. Yields rows and their colours, [rows, W, 3] float32, 0..1.
     """
     factor = max(1, min(round(max(alpha.shape) / _SPREAD_SIDE), *alpha.shape))
     bands = list(row_bands(alpha, _PLANES, factor))
