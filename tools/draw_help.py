@@ -36,7 +36,7 @@ from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from segment_anywhere.core.tasks.tracking import follow
 from torch import Tensor
 
-from tests.support.strands import Portrait, portrait
+from tests.support.portraits import Portrait, portrait
 
 from . import ROOT
 from .demo_clip import pan_over

@@ -10,7 +10,7 @@ from segment_anywhere.core.masks.distance import move_contour
 from segment_anywhere.core.masks.presets import AS_SET, PRESETS
 from segment_anywhere.core.masks.refine import refine
 
-from tests.support.strands import portrait
+from tests.support.portraits import portrait
 
 PORTRAIT = portrait(512, seed=5)
 # As of a segmenter that made mistakes: a hole in the shirt, a crumb beside the head.

@@ -14,7 +14,7 @@ from segment_anywhere.core.pictures.cutout import (
 )
 from segment_anywhere.core.results.segments import mask_segments
 
-from tests.support.strands import portrait
+from tests.support.portraits import portrait
 
 SIZE = (60, 80)
 
