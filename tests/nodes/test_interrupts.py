@@ -22,6 +22,7 @@ CROPS, _, _, STITCH = CropSegments.execute(noise(9), one_object(9)).args
 # A node, its inputs, and at which of its looks for an interrupt there is one.
 CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
     "Cut Out": (CutOut, {"image": noise(9), "segments": one_object(9)}, 3),
+    "Cut Out, each": (CutOut, {"image": noise(9), "segments": one_object(9), "each": True}, 3),
     "Draw Segments": (DrawSegments, {"image": noise(9), "segments": one_object(9)}, 3),
     "Mask Refine": (MaskRefine, {**DEFAULTS, "mask": box_mask(50), "image": noise(50)}, 3),
     "Compare Segments, at its pictures": (CompareSegments, PAIR, 3),
