@@ -9,9 +9,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
+from ..core.masks.presets import AS_SET
 from ..core.masks.refine import Edge, Refinement, refined_frames, refined_instances
 from ..core.results.segments import Segments, mask_segments
 from .host import progress
+from .preset_input import preset_input
 from .results import ShownNode, describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket
 
@@ -35,7 +37,7 @@ class MaskRefine(ShownNode):
                 *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
                 *("fill holes", "matting", "invert mask", "smooth mask"),
             ],
-            inputs=_sockets() + _widgets(),
+            inputs=[*_sockets(), *_widgets(), preset_input()],
             outputs=[
                 io.Mask.Output("mask", tooltip="The refined mask, one per image."),
                 SegmentsSocket.Output(
@@ -62,6 +64,7 @@ class MaskRefine(ShownNode):
         mask: Tensor | None = None,
         segments: Segments | None = None,
         image: Tensor | None = None,
+        preset: str = AS_SET,
     ) -> io.NodeOutput:
         settings = Refinement(
             threshold, fill_holes, remove_islands, expand, smooth, feather, Edge(edge), invert

@@ -28,6 +28,8 @@ LINKED = {
     "SegmentAnywhereCompare": {"segments_a", "segments_b"},
     "SegmentAnywhereTrack": {"model", "images"},
     "SegmentAnywhereFromSAM3Track": {"track_data"},
+    "SegmentAnywhereCrop": {"image", "segments"},
+    "SegmentAnywhereStitch": {"stitch", "image"},
 }
 
 
