@@ -67,14 +67,14 @@ class MasksToSegments(ShownNode):
             images = batch, (height, width)
         kind = MaskBatch(masks_are)
         found = masks_to_segments(masks, kind, split_names(labels), images)
-        text = _describe(found, mask_size(masks)[0])
-        segments = match_segments(found, images[0], images[1]) if images else found
+        segments = match_segments(found, *images) if images else found
+        text = _describe(segments, max(mask_size(masks)[0] - len(found), 0))
         return segment_result(cls, segments, text, object_pictures(segments))
 
 
-def _describe(found: Segments, given: int) -> str:
+def _describe(segments: Segments, empty: int) -> str:
     """One line for the node: how many objects, and how many masks were empty."""
-    text, empty = describe(found, 0), given - len(found)
-    if empty <= 0:
+    text = describe(segments, 0)
+    if not empty:
         return text
     return f"{text}; {empty} empty {'mask' if empty == 1 else 'masks'} left out"
