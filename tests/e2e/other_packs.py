@@ -12,6 +12,9 @@ VIDEO_HELPER = "comfyui-videohelpersuite"
 CROP_AND_STITCH = "comfyui-inpaint-cropandstitch"
 NAMES = (IMPACT, KJNODES, VIDEO_HELPER, CROP_AND_STITCH)
 STUBS = "stub-models"
+# The Impact Pack of 2024 has a script for values of an older frontend, which makes every BOOLEAN
+# widget of today's throw, whatever node it is on.
+_LEFT_OUT = shutil.ignore_patterns(".git", "comboBoolMigration.js")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class OtherPacks:
     def copy_to(self, custom_nodes: Path) -> tuple[str, ...]:
         """Copy them, since they write into their own folders; returns the names of all packs."""
         for name, folder in self.folders.items():
-            shutil.copytree(folder, custom_nodes / name, ignore=shutil.ignore_patterns(".git"))
+            shutil.copytree(folder, custom_nodes / name, ignore=_LEFT_OUT)
         stubs = custom_nodes / STUBS
         stubs.mkdir()
         (stubs / "__init__.py").write_text(_STUBS)
