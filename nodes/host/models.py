@@ -53,8 +53,8 @@ class _Holder(nn.Module):
         self.model = model
 
 
-# Images, or tiles of one, that an encoder takes together. By then launching its kernels costs little
-# beside them, and an interrupt has to wait for all.
+# Images, or tiles of one, that an encoder takes together. By then launching its kernels costs
+# little beside them, and an interrupt has to wait for all.
 _MOST_AT_ONCE = 8
 
 _WeightsAndBytes = tuple[comfy.model_patcher.ModelPatcher, Callable[[int], int]]

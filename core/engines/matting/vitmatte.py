@@ -29,7 +29,7 @@ _MODEL_TYPE = "vitmatte"
 _BACKBONE = "vitdet"
 _MULTIPLE = 32
 # What the decoder holds at the image's size at once, in copies of the last layer's features.
-_LAST_COPIES = 3
+_LAST_COPIES = 4
 
 
 def load_matting(path: Path, dtype: torch.dtype) -> VitMatte:
