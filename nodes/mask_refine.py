@@ -200,8 +200,8 @@ def _widgets() -> list[io.Input]:
             optional=True,
             max=_LONGEST,
             tooltip="For edge = matting: the width in pixels of what is uncertain, half of it on "
-            "either side of the contour. Make it more than twice as wide as hairs are long. 0 takes "
-            "it from the mask: its soft pixels, and a 48th of the image's longer side.",
+            "either side of the contour. Make it more than twice as wide as hairs are long. 0 "
+            "takes it from the mask: its soft pixels, and a 48th of the image's longer side.",
             **pixels,
         ),
     ]

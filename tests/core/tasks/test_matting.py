@@ -81,8 +81,9 @@ def test_a_batch_is_its_frames(random_model):
 
 
 def test_the_stages_before_are_what_the_model_is_given(random_model):
-    masks, image, edges = _masks()[:3], _image(3), Matter(random_model).edges(BAND)
-    earlier = Refinement(threshold=0.7, fill_holes=-1)
+    masks, image, edges = _masks()[[0, 2]], _image(2), Matter(random_model).edges(BAND)
+    masks[0, 80:95, 110:130] = masks[1, 170:175, 220:230] = 0.3
+    earlier = Refinement(threshold=0.5, fill_holes=-1)
     expected = refine(refine(masks, earlier), MATTED, image, edges)
     assert torch.equal(refine(masks, replace(earlier, edge=Edge.MATTING), image, edges), expected)
     inverted = replace(earlier, edge=Edge.MATTING, invert=True)
