@@ -43,8 +43,8 @@ class Matter:
         return MattingEdges(self, band, before_tiles)
 
     def alphas(self, tiles: Sequence[Tensor]) -> Tensor:
-        """The alphas of tiles of one size, as `Matting.alphas` gives them."""
-        self.need(Part.ENCODER, len(tiles))
+        """The alphas of tiles of one size, as `Matting.alphas` gives them. `need` comes first, once
+        for all tiles of a picture: hosts look at all of their models then."""
         alphas = self.engine.alphas(tiles)
         self.tiles += len(tiles)
         if not torch.isfinite(alphas).all():
@@ -81,7 +81,9 @@ class MattingEdges:
         if not tiles:
             return mask
         blend = Blend((mask.shape[0], mask.shape[1]), mask.device)
-        for group in _groups(tiles, self.matter.need.at_once()):
+        together = min(self.matter.need.at_once(), len(tiles))
+        self.matter.need(Part.ENCODER, together)
+        for group in _groups(tiles, together):
             self.before_tiles()
             inputs = [_input(guide, known, tile) for tile in group]
             for tile, alpha in zip(group, self.matter.alphas(inputs), strict=True):
