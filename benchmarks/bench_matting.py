@@ -5,7 +5,8 @@
 The model has the sizes of ViTMatte small and random weights: what it finds is of no account for
 the time. The mask is an ellipse of 60 % of the image's sides. Runs of the node and of the model
 alternate, so that a machine that slows down slows both. Times are medians in milliseconds of wall
-clock; the peak of memory is that of a process of its own (Linux).
+clock, and the processor time of one thread, in which other programs have no part; the peak of
+memory is that of a process of its own (Linux).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import importlib
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -99,12 +102,26 @@ def rows(name: str, repeats: int) -> list[Row]:
         for _ in range(tiles):
             matter.engine.alphas([tile])
 
-    times = alternate(repeats, lambda _: refine(mask, image, "matting", BANDS[name]), model_alone)
+    def node(_: int) -> None:
+        refine(mask, image, "matting", BANDS[name])
+
+    times = alternate(repeats, node, model_alone)
     guided = alternate(repeats, lambda _: refine(mask, image, "guided"))
     return [
         Row(f"node, matting {name} (peer: the model on {tiles} tiles)", *times),
         Row(f"node, guided {name}", *guided),
+        Row("node, matting, processor time", *map(processor_time, (node, model_alone))),
     ]
+
+
+def processor_time(call: Callable[[int], None]) -> float:
+    """Milliseconds of processor time on one thread, of a call that has run before."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    call(0)
+    torch.set_num_threads(usual)
+    return (time.process_time() - start) * 1000
 
 
 def tiles_text(name: str, used: int) -> str:
