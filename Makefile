@@ -43,6 +43,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_everything
 	$(BIN)/python -m benchmarks.bench_text
 	$(BIN)/python -m benchmarks.bench_refine
+	$(BIN)/python -m benchmarks.bench_matting
 	$(BIN)/python -m benchmarks.bench_results
 	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
