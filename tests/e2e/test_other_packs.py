@@ -195,49 +195,48 @@ def test_soft_masks_reach_the_impact_pack_too(api, photograph):
     assert np.array_equal(ours, theirs)
 
 
-def test_its_detailer_works_on_every_object(api, photograph):
-    graph = {
-        **_clicked(photograph),
-        "segs": _to_segs(["segment", 1], image=["image", 0]),
+def _detail(image: list, segs: list) -> Graph:
+    """Its detailer, every setting as simple as can be, with models that make everything red."""
+    return {
         "models": node("StubModels"),
         "detail": node(
             "DetailerForEachDebug",
-            image=["image", 0],
-            segs=["segs", 0],
-            model=["models", 0],
-            clip=["models", 1],
-            vae=["models", 2],
-            positive=["models", 3],
-            negative=["models", 3],
-            guide_size=64,
-            guide_size_for=True,
-            max_size=256,
-            seed=0,
-            steps=1,
-            cfg=1.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=0.5,
-            feather=0,
-            noise_mask=True,
-            force_inpaint=True,
-            wildcard="",
-            cycle=1,
-            inpaint_model=False,
-            noise_mask_feather=0,
+            image=image,
+            segs=segs,
+            **{"model": ["models", 0], "clip": ["models", 1], "vae": ["models", 2]},
+            **{"positive": ["models", 3], "negative": ["models", 3]},
+            **{"guide_size": 64, "guide_size_for": True, "max_size": 256},
+            **{"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal"},
+            **{"denoise": 0.5, "feather": 0, "noise_mask": True, "force_inpaint": True},
+            **{"wildcard": "", "cycle": 1, "inpaint_model": False, "noise_mask_feather": 0},
         ),
         "detailed": node("PreviewImage", images=["detail", 0]),
-        "before": node("PreviewImage", images=["image", 0]),
         "crops": node("PreviewImage", images=["detail", 1]),
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_its_detailer_works_on_every_object(api, photograph, batch):
+    """Of a batch it takes the images one by one, with the SEGS of each."""
+    graph = _clicked(photograph)
+    graph["frames"] = node("RepeatImageBatch", image=["image", 0], amount=batch)
+    graph["segment"]["inputs"]["image"] = ["frames", 0]
+    graph |= {
+        "segs": _to_segs(["segment", 1], image=["frames", 0]),
+        "each": node("ImpactImageBatchToImageList", image=["frames", 0]),
+        **_detail(["each", 0], ["segs", 0]),
+        "before": node("PreviewImage", images=["image", 0]),
         **_shown("mask", ["segment", 0]),
     }
     run = api.succeed(graph)
-    assert len(api.images(run, "crops")) == 2
-    (detailed,), (before,) = api.images(run, "detailed"), api.images(run, "before")
-    inside = api.masks(run, "mask image")[0] > 0.5
-    detailed, before = np.asarray(detailed.convert("RGB")), np.asarray(before.convert("RGB"))
-    assert (np.abs(detailed[inside].astype(int) - (255, 0, 0)) <= 1).all()
-    assert (np.abs(detailed[~inside].astype(int) - before[~inside]) <= 1).all()
+    assert len(api.images(run, "crops")) == 2 * batch
+    before = np.asarray(api.images(run, "before")[0].convert("RGB"))
+    details, masks = api.images(run, "detailed"), api.masks(run, "mask image")
+    assert len(details) == batch
+    for each, mask in zip(details, masks, strict=True):
+        detailed, inside = np.asarray(each.convert("RGB")).astype(int), mask > 0.5
+        assert (np.abs(detailed[inside] - (255, 0, 0)) <= 1).all()
+        assert (np.abs(detailed[~inside] - before[~inside]) <= 1).all()
 
 
 def test_its_preview_and_lists_take_our_segs(api, photograph):
@@ -272,7 +271,7 @@ def test_what_it_finds_becomes_segments(api, squares, kind):
         "found": node("MaskToSEGS", mask=["image", 1], **MASK_TO_SEGS),
         **THEIR_SEGS[kind],
         "segments": node("SegmentAnywhereFromSEGS", segs=source),
-        # Its own node cannot read the torch tensor that Merge SEGS makes: the same area, unmerged.
+        # Its own node cannot read the torch tensor that SEGS Merge makes: the same area, unmerged.
         "combined": node("SegsToCombinedMask", segs=["found", 0] if kind == "merged" else source),
         "count": node("PreviewAny", source=["segments", 3]),
         "boxes": node("PreviewAny", source=["segments", 2]),
