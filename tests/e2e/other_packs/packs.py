@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 IMPACT = "comfyui-impact-pack"
 KJNODES = "comfyui-kjnodes"
 VIDEO_HELPER = "comfyui-videohelpersuite"
@@ -37,6 +39,13 @@ class OtherPacks:
         stubs.mkdir()
         (stubs / "__init__.py").write_text(_STUBS)
         return (*self.folders, STUBS)
+
+
+def needs(packs: OtherPacks, *names: str) -> None:
+    """Skip a test for packs that are not there."""
+    missing = [name for name in names if name not in packs.folders]
+    if missing:
+        pytest.skip(f"not in the custom_nodes of this ComfyUI: {', '.join(missing)}")
 
 
 # A sampler's models that weigh nothing, of which the VAE makes everything red, and a track of two
