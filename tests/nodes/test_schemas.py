@@ -30,6 +30,9 @@ LINKED = {
     "SegmentAnywhereFromSAM3Track": {"track_data"},
     "SegmentAnywhereCrop": {"image", "segments"},
     "SegmentAnywhereStitch": {"stitch", "image"},
+    "SegmentAnywhereToSEGS": {"segments"},
+    "SegmentAnywhereFromSEGS": {"segs"},
+    "SegmentAnywhereFromMasks": {"masks"},
 }
 
 
