@@ -78,7 +78,7 @@ def write(
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The file of a folder, checked as far as adding to it needs; an empty one where there is none."""
+    """The file of a folder, checked as far as adding to it needs; empty where there is none."""
     path = folder / FILE
     if not path.exists():
         return {key: value.copy() for key, value in _EMPTY.items()}

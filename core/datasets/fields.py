@@ -1,4 +1,4 @@
-"""Reading files of others: every error names the file, the field, what was found, what is accepted."""
+"""Reading files of others: errors name the file, the field, what was found and is accepted."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class Entry:
         """A text that is not empty."""
         found = self.value.get(key)
         return found if isinstance(found, str) and found else self.refuse(key, "a text")
+
+    def label(self, key: str) -> str:
+        """A text, which may be empty."""
+        found = self.value.get(key)
+        return found if isinstance(found, str) else self.refuse(key, "a text")
 
     def whole(self, key: str, least: int = 0) -> int:
         """A whole number, not below `least`."""

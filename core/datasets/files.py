@@ -140,6 +140,11 @@ def plain_name(text: str) -> str:
     return _FORBIDDEN.sub("_", text).strip(". ")[:_LONGEST].strip(". ")
 
 
+def last_part(name: str) -> str:
+    """A file's name without the folders before it, of any platform."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
 def split_suffix(name: str) -> tuple[str, str]:
     """A picture's name without its suffix, and that suffix; one that no picture has is none."""
     path = Path(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from . import coco, labelme
 from .fields import Entry, entries, read_json, shown
 from .pages import Page, choose, collect
 
+# A clip of an hour and a half.
+_MOST_FRAMES = 200_000
 _ACCEPTED = (
     "a COCO file (images, annotations, categories), a LabelMe file (shapes) or a folder of these, "
     "and the json of Select Segments (a list of objects with frame, label and rle)"
@@ -69,11 +73,14 @@ def _listed(path: Path, data: list) -> list[Page]:
         frames += [[] for _ in range(frame + 1 - len(frames))]
         frames[frame].append(entry)
     size = _size(next(entry for members in frames for entry in members))
-    return [_page(number, members, size) for number, members in enumerate(frames)]
+    return [
+        Page(str(number), size, partial(_instances, members, size))
+        for number, members in enumerate(frames)
+    ]
 
 
-def _page(number: int, members: list[Entry], size: tuple[int, int]) -> Page:
-    return Page(str(number), size, lambda frame: [_instance(each, size, frame) for each in members])
+def _instances(members: Sequence[Entry], size: tuple[int, int], frame: int) -> list[Instance]:
+    return [_instance(entry, size, frame) for entry in members]
 
 
 def _size(entry: Entry) -> tuple[int, int]:
@@ -94,7 +101,4 @@ def _instance(entry: Entry, size: tuple[int, int], frame: int) -> Instance:
         raise InputError(f"file {entry.place}: rle: {error}") from error
     mask = compact(torch.from_numpy(pixels != 0))
     number = entry.optional_whole("id", 0)
-    return Instance(mask, entry.share("score"), entry.text("label"), frame, number)
-
-
-_MOST_FRAMES = 100_000
+    return Instance(mask, entry.share("score"), entry.label("label"), frame, number)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import InputError
 from ..results.segments import Instance, Segments
 from ..results.select import parse_indices
-from .files import split_suffix
+from .files import last_part, split_suffix
 
 _LISTED = 6
 
@@ -30,8 +30,8 @@ def choose(pages: Sequence[Page], wanted: str) -> list[Page]:
     wanted = wanted.strip()
     if not wanted:
         return list(pages)
-    named = [page for page in pages if wanted in (page.name, _last(page.name))]
-    named = named or [page for page in pages if split_suffix(_last(page.name))[0] == wanted]
+    named = [page for page in pages if wanted in (page.name, last_part(page.name))]
+    named = named or [page for page in pages if split_suffix(last_part(page.name))[0] == wanted]
     if named:
         return named
     try:
@@ -46,10 +46,6 @@ def choose(pages: Sequence[Page], wanted: str) -> list[Page]:
             f"as 0, 2-4 of the {len(pages)} pictures. Leave it empty for all."
         )
     return [pages[place] for place in places]
-
-
-def _last(name: str) -> str:
-    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def collect(pages: Sequence[Page], place: str) -> Segments:

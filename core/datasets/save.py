@@ -15,7 +15,7 @@ from ..results.segments import Instance, Segments, match_segments
 from ..tensors import common_batch, image_size
 from . import coco, labelme
 from .classes import parse_classes, settle
-from .files import IMAGES, Picture, locked, plain_name, split_suffix, stems
+from .files import IMAGES, Picture, last_part, locked, plain_name, split_suffix, stems
 from .masks import IndexedMasks, ObjectMasks
 from .yolo import BOXES, SEGMENTATION
 
@@ -147,7 +147,7 @@ def _objects(segments: Segments) -> list[list[Instance]]:
 
 def _names(place: Place, writer: Writer, count: int) -> list[str]:
     """The names of so many pictures, without suffixes."""
-    own = plain_name(split_suffix(place.name)[0])
+    own = plain_name(split_suffix(last_part(place.name))[0])
     if place.name and not own:
         raise InputError(
             f"image_name: found {place.name!r}; accepted is a name that files can have. Leave it "

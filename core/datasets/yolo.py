@@ -41,7 +41,7 @@ class Yolo:
     def write(
         self, folder: Path, pictures: Sequence[Picture], classes: Sequence[str], simplify: float
     ) -> list[Path]:
-        """Write pictures, labels and classes; a picture without objects gets an empty label file."""
+        """Write pictures, labels and classes; a picture without objects gets an empty file."""
         written = [_write_yaml(folder, classes), write_class_file(folder, classes)]
         for picture in pictures:
             written += write_picture(folder / IMAGES, picture)
