@@ -43,8 +43,11 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_everything
 	$(BIN)/python -m benchmarks.bench_text
 	$(BIN)/python -m benchmarks.bench_refine
+	$(BIN)/python -m benchmarks.bench_matting
 	$(BIN)/python -m benchmarks.bench_results
+	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
+	$(BIN)/python -m benchmarks.bench_track --frames 8
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check

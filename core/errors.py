@@ -5,7 +5,7 @@
     |                       pictures, tasks, engines/families, engines/detectors, the choices of
     |                       nodes, and providers before anything is sent
     |-- CheckpointError     weights and their folders: engines, nodes/host/models
-    |-- EngineError         a model at work: engines, tasks/segmenter
+    |-- EngineError         a model at work: engines, tasks/segmenter, tasks/matting
     |-- EmbeddingGone       tasks/live_preview; the preview's route answers 409
     |-- DownloadError       engines/files/downloads
     `-- ProviderError       providers/contract: keys and profiles, and what failed in a whole run

@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import live_preview
 from .combine import Combine
 from .compare_segments import CompareSegments
+from .crop_segments import CropSegments
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
 from .from_sam3_track import SegmentsFromSAM3Track
@@ -17,6 +18,7 @@ from .point_segment import PointSegment
 from .remote_segment import RemoteProviderSegment
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
+from .stitch_segments import StitchSegments
 from .text_segment import TextSegment
 from .track_segments import TrackSegments
 
@@ -34,6 +36,8 @@ NODES: list[type[io.ComfyNode]] = [
     CompareSegments,
     TrackSegments,
     SegmentsFromSAM3Track,
+    CropSegments,
+    StitchSegments,
 ]
 
 

@@ -12,11 +12,12 @@ from ..core.pictures.cutout import (
     TRANSPARENT,
     CutOutSettings,
     cut_out,
+    cut_out_objects,
     read_background,
     selected_area,
 )
 from ..core.pictures.thumbnails import image_pictures
-from ..core.results.segments import Segments
+from ..core.results.segments import Segments, mask_segments
 from .host import models, progress
 from .results import ShownNode, show
 from .sockets import CATEGORY, SegmentsSocket
@@ -67,10 +68,26 @@ class CutOut(ShownNode):
                     tooltip="Crop to what is selected; in a batch, to what is selected in any "
                     "image of it, so that the pictures stay of one size and in place.",
                 ),
+                io.Boolean.Input(
+                    "each",
+                    default=False,
+                    optional=True,
+                    tooltip="One picture per object of segments, in their order, as a list; with "
+                    "crop each has its own size. Without segments, one per image of the mask.",
+                ),
             ],
             outputs=[
-                io.Image.Output("image", tooltip="The cut-out; with alpha where transparent."),
-                io.Mask.Output("mask", tooltip="What was cut out, cropped as the image is."),
+                io.Image.Output(
+                    "image",
+                    is_output_list=True,
+                    tooltip="The cut-out, with alpha where transparent. With each a list: what "
+                    "follows runs once for every object.",
+                ),
+                io.Mask.Output(
+                    "mask",
+                    is_output_list=True,
+                    tooltip="What was cut out, cropped as the image is. A list where that is one.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
@@ -93,21 +110,49 @@ class CutOut(ShownNode):
         clean_edges: bool = True,
         background: str = TRANSPARENT,
         crop: bool = False,
+        each: bool = False,
     ) -> io.NodeOutput:
         settings = CutOutSettings(clean_edges, read_background(background))
         inputs = MaskInputs(mask, segments)
         batch, size = match_image(inputs, image)
-        alpha = inputs.matched_mask(batch, size)
-        area = selected_area(alpha) if crop else (slice(0, size[0]), slice(0, size[1]))
-        kept = alpha[:, area[0], area[1]]
-        pictures = torch.empty((*kept.shape, settings.channels), device=alpha.device)
-        cuts = cut_out(image_frames(image, batch), alpha, area, settings, pictures)
-        for _ in progress.counted(cuts, batch):
-            pass
-        height, width = kept.shape[1:]
-        text = f"{width} x {height} pixels" if alpha.any() else NO_MASK
+        frames = image_frames(image, batch)
+        objects = _objects(inputs, batch, size) if each else ()
+        if objects:
+            cuts = cut_out_objects(frames, objects, settings, crop)
+            pictures, masks = zip(*progress.counted(cuts, len(objects)), strict=True)
+            text = "1 picture" if len(objects) == 1 else f"{len(objects)} pictures"
+        else:
+            alpha = inputs.matched_mask(batch, size)
+            picture, kept = _cut_out_all(frames, alpha, settings, crop)
+            pictures, masks = (picture,), (kept,)
+            text = f"{kept.shape[2]} x {kept.shape[1]} pixels" if alpha.any() else NO_MASK
         return io.NodeOutput(
-            models.to_output(pictures),
-            models.to_output(kept.contiguous()),
-            ui=show(cls, text, image_pictures(pictures)),
+            [models.to_output(picture) for picture in pictures],
+            [models.to_output(kept) for kept in masks],
+            ui=show(cls, text, (small for one in pictures for small in image_pictures(one))),
         )
+
+
+def _objects(inputs: MaskInputs, batch: int, size: tuple[int, int]) -> Segments:
+    """What gets a picture of its own: the objects, or the mask of each image that holds anything.
+
+    There is none where nothing is selected.
+    """
+    segments = inputs.matched_segments(batch, size)
+    if segments is None:
+        segments = mask_segments(inputs.matched_mask(batch, size), "mask")
+    filled = [instance for instance in segments if instance.mask]
+    return Segments.from_instances(filled, size, batch)
+
+
+def _cut_out_all(
+    frames: Tensor, alpha: Tensor, settings: CutOutSettings, crop: bool
+) -> tuple[Tensor, Tensor]:
+    """The pictures [B, h, w, 3 or 4] of a whole batch, and their masks [B, h, w]."""
+    area = selected_area(alpha) if crop else (slice(None), slice(None))
+    kept = alpha[:, area[0], area[1]].contiguous()
+    pictures = torch.empty((*kept.shape, settings.channels), device=alpha.device)
+    cuts = cut_out(frames, alpha, area, settings, pictures)
+    for _ in progress.counted(cuts, len(alpha)):
+        pass
+    return pictures, kept

@@ -10,6 +10,8 @@ CATEGORY = "segment anywhere"
 SegmentModelSocket = io.Custom("SEGMENT_MODEL")
 # A Segments (core/results/segments.py).
 SegmentsSocket = io.Custom("SEGMENTS")
+# A Stitch (core/pictures/stitch.py).
+StitchSocket = io.Custom("SEGMENT_STITCH")
 
 
 def prompt_sockets() -> list[io.Input]:

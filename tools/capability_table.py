@@ -15,6 +15,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _COLUMNS = {
     "words": "text",
     "everything": "everything",
+    "the subject": "subject",
     "not these words": "negative_text",
     "clicks": "points",
     "negative clicks": "negative_points",

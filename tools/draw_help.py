@@ -5,7 +5,7 @@
 Every picture is what the code makes of the photograph in workflows/images or of drawn shapes: run
 it again after a change to the refinement, the cut-outs or the drawing. The pages of nodes that have
 a workflow show what that gives. Those of Load SAM and Point Segment show the editor and come from
-the end-to-end tests.
+the end-to-end tests, those of crops from `tools.draw_crops`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.engines.matting.vitmatte import load_matting
+from segment_anywhere.core.masks.presets import PRESETS
 from segment_anywhere.core.masks.refine import Edge, Refinement, refine
 from segment_anywhere.core.pictures.agreement import draw_agreement
 from segment_anywhere.core.pictures.cutout import (
@@ -31,9 +33,13 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.combine import Operation, combine_masks
 from segment_anywhere.core.results.segments import Segments, mask_segments, union_masks
 from segment_anywhere.core.tasks.key_frames import read_subjects
+from segment_anywhere.core.tasks.matting import Matter
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from segment_anywhere.core.tasks.tracking import follow
 from torch import Tensor
+
+from tests.support.portraits import Portrait, portrait
+from tests.support.strands import draw_strands
 
 from . import ROOT
 from .demo_clip import pan_over
@@ -52,6 +58,11 @@ CLEAN = Refinement(fill_holes=-1, remove_islands=200, expand=-1.0, smooth=4.0, f
 CARELESS = Refinement(expand=4.0, smooth=30.0)
 # Rows and columns of the photograph: where petals meet the dark background, and the lower rim.
 DETAIL = (slice(64, 134), slice(352, 442))
+# And of the drawn portrait: loose hair beside the head.
+HAIR = (slice(90, 250), slice(110, 350))
+# Drawn hair, how long it is, and the part that is shown.
+HAIR_SEED, HAIR_SIZE, HAIR_LENGTH, HAIR_BAND = 5, (1080, 1920), 26.0, 80.0
+HAIR_DETAIL = (slice(270, 450), slice(1130, 1340))
 STEPS = (
     ("threshold", {"threshold": 0.5}),
     ("fill_holes", {"fill_holes": -1}),
@@ -162,6 +173,50 @@ def steps_sheet(image: Tensor, mask: Tensor) -> Image.Image:
     return sheet([pictures[:3], pictures[3:6], pictures[6:]])
 
 
+def presets_sheet(person: Portrait) -> Image.Image:
+    """The mask of a portrait before and after each preset, and what is then cut out."""
+    rough, image = flawed(person.rough), person.image[None]
+    masks = {"the mask": rough[None]}
+    masks |= {name: refine(rough[None], each, image) for name, each in PRESETS.items()}
+    # What is painted anew, in place of a cut-out.
+    ground = {"inpainting": torch.tensor((0.93, 0.2, 0.45))}
+    rows = []
+    for name, mask in masks.items():
+        if name in ground:
+            shown = torch.lerp(person.image, ground[name], 0.65 * mask[0][..., None])
+        else:
+            shown = on_ground(cut(image, mask), 1.0)
+        rows.append([(name, picture(mask[0][HAIR])), ("", picture(shown[HAIR]))])
+    return sheet(rows)
+
+
+def flawed(mask: Tensor) -> Tensor:
+    """A mask [H, W] with a hole in the hair and a crumb beside it."""
+    y, x = torch.meshgrid(*(torch.arange(side) for side in mask.shape), indexing="ij")
+    holed = torch.where(torch.hypot(x - 250.0, y - 165.0) < 5, 0.0, mask)
+    return torch.where(torch.hypot(x - 130.0, y - 110.0) < 5, 1.0, holed)
+
+
+def matting_sheet() -> Image.Image:
+    """Drawn hair and a mask that has none of it: what each edge makes of that, and its cut-out.
+
+    The model is the one that the tests train on such hair.
+    """
+    hair = draw_strands(HAIR_SEED, HAIR_SIZE, HAIR_LENGTH)
+    image, mask = torch.from_numpy(hair.image)[None], torch.from_numpy(hair.mask)[None]
+    model = load_matting(ROOT / "tests" / "fixtures" / "vitmatte_tiny", torch.float32)
+    matting = Matter(model).edges(HAIR_BAND)
+    masks = [refine(mask, Refinement(edge=edge), image, matting) for edge in Edge]
+    drawn = torch.from_numpy(np.dstack([hair.foreground, hair.alpha]))
+    cuts = [drawn, *(cut(image, each) for each in masks)]
+    names = ["as it was drawn", *(f"edge {edge.value}" for edge in Edge)]
+    rows = (
+        zip(["the image", *names[1:]], [image[0], *(each[0] for each in masks)], strict=True),
+        zip(names, [on_ground(each, 0.97) for each in cuts], strict=True),
+    )
+    return sheet([[(name, picture(each[HAIR_DETAIL])) for name, each in row] for row in rows])
+
+
 def edges_sheet(image: Tensor, mask: Tensor) -> Image.Image:
     """The edge of a cut-out on white and on black: as it is, with clean edges, refined before."""
     cuts = (
@@ -227,6 +282,17 @@ def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     return page
 
 
+def subject_thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
+    """The photograph beside the cut-out on transparency, cropped, 600 x 400."""
+    clean = on_squares(cut(image, refine(mask, CLEAN, image), crop=True))
+    page = Image.new("RGB", (600, 400), (245, 245, 245))
+    page.paste(picture(image[0, :, 160:456]).resize((300, 400), Image.Resampling.LANCZOS), (0, 0))
+    shown = picture(clean)
+    shown.thumbnail((300, 400))
+    page.paste(shown, (300 + (300 - shown.width) // 2, (400 - shown.height) // 2))
+    return page
+
+
 def tracked(label: str, drawing: Drawing) -> list[Image.Image]:
     """Some frames of the clip, 300 x 200, with what a click on the first one gives."""
     views = pan_over(Image.open(PHOTOGRAPH).convert("RGB"))
@@ -266,12 +332,15 @@ def main() -> None:
     for folder in (refined, cut_outs):
         folder.mkdir(exist_ok=True)
     steps_sheet(image, mask).save(refined / "steps.png", optimize=True)
+    presets_sheet(portrait(512, 5)).save(refined / "presets.png", optimize=True)
+    matting_sheet().save(refined / "matting.jpg", quality=90)
     edges_sheet(image, mask).save(cut_outs / "edges.png", optimize=True)
     combine_sheet().save(DOCS / "combine.png", optimize=True)
     draw_sheet(image).save(DOCS / "draw_segments.jpg", quality=88)
     compare_sheet(image, mask).save(DOCS / "compare_segments.jpg", quality=88)
     cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
     thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
+    subject_thumbnail(image, mask).save(ROOT / "workflows" / "subject_cutout.jpg", quality=88)
     clicked_clip = tracked("object 0", Drawing())
     tiles(clicked_clip, 4).save(DOCS / "track_segments.jpg", quality=88)
     tiles(clicked_clip, 2).save(ROOT / "workflows" / "track_clicks.jpg", quality=88)

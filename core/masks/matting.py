@@ -20,8 +20,26 @@ _FLATNESS = 1e-4
 _CUT = 0.08
 # Colours are spread on a copy of about this long side: they hardly change within the edge.
 _SPREAD_SIDE = 1024
+# An antialiased edge, which is mixed along a line of one pixel, counts as soft.
+_SOFT = 32.0
+# Alpha within this much of 1 begins to count as pure, of 0 as empty.
+_SURE = 0.1
 # Colours and their weight, slopes and their offset: numbers per pixel of what is worked on.
 _PLANES = 4
+
+
+class GuidedEdges:
+    """Aligns masks with their image by the guided filter; an `Aligner`, see refine."""
+
+    in_threads = True
+
+    def margin(self, size: tuple[int, int]) -> float:
+        """The filter looks as far beyond what it may change."""
+        return 2.0 * window_radius(size)
+
+    def align(self, mask: Tensor, guide: FrameArea, size: tuple[int, int]) -> Tensor:
+        """`follow_edges` with the window of an image of `size`, (H, W)."""
+        return follow_edges(mask, guide, window_radius(size))
 
 
 def window_radius(size: tuple[int, int]) -> int:
@@ -104,28 +122,44 @@ def foreground_colours(frame: FrameArea, alpha: Tensor) -> Iterator[tuple[slice,
     object's colour F and the background's B. Both are spread into the edge from where they are
     pure, and F is corrected by what the mixture leaves unexplained (Germer et al., 2020; Forte,
     2021). A hard mask ends on mixed pixels all the same, so the outermost two count as partly
-    mixed. Where nothing is selected the nearest selected colours stand, so that no background is
-    left in the file. Yields rows and their colours, [rows, W, 3] float32, 0..1.
+    mixed; near soft edges alpha itself tells what is pure, in a strand of one pixel too. Where
+    nothing is selected the nearest selected colours stand, so that no background is left in the
+    file. Yields rows and their colours, [rows, W, 3] float32, 0..1.
     """
     factor = max(1, min(round(max(alpha.shape) / _SPREAD_SIDE), *alpha.shape))
     bands = list(row_bands(alpha, _PLANES, factor))
     # -1 far outside, 1 far inside, in between within two pixels of an edge.
     depth = box_blur(alpha, 2).mul_(2.0).sub_(1.0)
+    softness = _softness(alpha)
     pure, empty = [], []
     for rows in bands:
         colours = frame.rgb(rows).to(alpha.device)
-        purity = torch.minimum(alpha[rows], depth[rows]).clamp_(0.0, 1.0)
-        emptiness = torch.minimum(1.0 - alpha[rows], -depth[rows]).clamp_(0.0, 1.0)
+        purity = _purity(alpha[rows], depth[rows], softness[rows])
+        emptiness = _purity(1.0 - alpha[rows], -depth[rows], softness[rows])
         pure.append(shrink(_weighted(colours, purity), factor))
         empty.append(shrink(_weighted(colours, emptiness), factor))
     foreground, background = _spread(torch.cat(pure)), _spread(torch.cat(empty))
     width = alpha.shape[1]
     for rows in bands:
-        purity = torch.minimum(alpha[rows], depth[rows]).clamp_(0.0, 1.0)
+        # Less than alpha says, for a mask is never quite right: outside of it is background.
+        share = torch.minimum(alpha[rows], depth[rows]).clamp_(0.0, 1.0)
+        share.lerp_(alpha[rows] ** 3, softness[rows])
         inner = stretch(foreground, factor, rows, width)
         mixture = stretch(background, factor, rows, width).lerp_(inner, alpha[rows])
         unexplained = mixture.neg_().add_(frame.rgb(rows).to(alpha.device).permute(2, 0, 1))
-        yield rows, inner.addcmul_(unexplained, purity).clamp_(0.0, 1.0).permute(1, 2, 0)
+        yield rows, inner.addcmul_(unexplained, share).clamp_(0.0, 1.0).permute(1, 2, 0)
+
+
+def _softness(alpha: Tensor) -> Tensor:
+    """[H, W], 0..1: how far the edge within two pixels is soft; 0 along a hard one."""
+    mixed = alpha.mul(_SOFT).mul_(1.0 - alpha)
+    return box_blur(mixed, 2).clamp_(0.0, 1.0)
+
+
+def _purity(alpha: Tensor, depth: Tensor, softness: Tensor) -> Tensor:
+    """What of a pixel is sure to be selected: by its depth at hard edges, by alpha at soft ones."""
+    sure = alpha.sub(1.0 - _SURE).div_(_SURE).clamp_(0.0, 1.0)
+    return torch.minimum(alpha, depth).clamp_(0.0, 1.0).lerp_(sure, softness)
 
 
 def _weighted(colours: Tensor, purity: Tensor) -> Tensor:

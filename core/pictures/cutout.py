@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..masks.matting import foreground_colours
+from ..results.segments import Segments
 from ..tensors import FrameArea
 
 TRANSPARENT = "transparent"
@@ -71,6 +72,23 @@ def cut_out(
             behind = cut.new_tensor(settings.background)
             torch.lerp(behind, cut, alpha[area][..., None], out=cut)
         yield cut
+
+
+def cut_out_objects(
+    image: Tensor, segments: Segments, settings: CutOutSettings, crop: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut every object of a result out on its own, in the result's order.
+
+    image: IMAGE [B, H, W, C], of which the segments are. crop: to the object. Yields the picture,
+    [1, h, w, 3 or 4] as of `cut_out`, and the object's mask in it, [1, h, w] float32, 0..1.
+    """
+    for each in segments:
+        alpha = each.mask.pixels()[None] / 255.0
+        area = selected_area(alpha) if crop else (slice(None), slice(None))
+        kept = alpha[:, area[0], area[1]].contiguous()
+        out = torch.empty((*kept.shape, settings.channels))
+        (cut,) = cut_out(image[each.frame : each.frame + 1], alpha, area, settings, out)
+        yield cut[None], kept
 
 
 def _clean_colours(image: Tensor, index: int, alpha: Tensor) -> Tensor:

@@ -50,8 +50,8 @@ def region_pictures(image: Tensor, segments: Segments) -> Iterator[bytes]:
         yield jpeg(paint(small_frame(frame), objects, _REGIONS, colours.__getitem__))
 
 
-def image_pictures(images: Tensor) -> Iterator[bytes]:
-    """Each picture of [B, H, W, 3 or 4] float, 0..1, as JPEG; transparency as grey squares."""
+def image_pictures(images: Iterable[Tensor]) -> Iterator[bytes]:
+    """Each picture, [H, W, 3 or 4] float, 0..1, as JPEG; transparency as grey squares."""
     for image in images:
         picture = _small(image)
         yield jpeg(_on_squares(picture) if picture.shape[-1] == 4 else _rgb(picture))

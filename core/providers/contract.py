@@ -38,16 +38,18 @@ from .wire import Answer, Failure, HttpRequest, JobStatus, ParsedAnswer, Picture
 class Features:
     """What one provider, or one endpoint of it, takes and gives.
 
-    text: words. everything: no prompt at all means all objects. text_with_shapes: words together
-    with points or boxes. text_with_negatives: words together with points that are not wanted, and
-    nothing else. joins_objects: the points of several objects go into one call; otherwise each
-    object is a call of its own. several: an answer may hold more than one object. names_phrases:
-    phrases between commas go into one call, and each object found is named after its own; otherwise
-    each phrase is a call of its own.
+    text: words. everything: no prompt at all means all objects. subject: no prompt at all means
+    what stands before the background, as one object. text_with_shapes: words together with points
+    or boxes. text_with_negatives: words together with points that are not wanted, and nothing else.
+    joins_objects: the points of several objects go into one call; otherwise each object is a call
+    of its own. several: an answer may hold more than one object. names_phrases: phrases between
+    commas go into one call, and each object found is named after its own; otherwise each phrase is
+    a call of its own.
     """
 
     text: bool = False
     everything: bool = False
+    subject: bool = False
     negative_text: bool = False
     points: bool = False
     negative_points: bool = False

@@ -94,7 +94,7 @@ def _groups(asked: BatchRequest, objects: tuple) -> list[tuple[str, tuple]]:
     if asked.phrases:
         # Points that are not wanted go with every phrase.
         return [(phrase, objects) for phrase in asked.phrases]
-    return [("", ())] if features.everything else []
+    return [("", ())] if features.everything or features.subject else []
 
 
 def _key(asked: BatchRequest, request: SegmentRequest) -> str:

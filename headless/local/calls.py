@@ -1,4 +1,8 @@
-"""Calling the methods of a node class, old style (V1) or new (V3), as ComfyUI's executor does."""
+"""Calling the methods of a node class, old style (V1) or new (V3), as ComfyUI's executor does.
+
+Between nodes every value travels in a list, most often of one. A node that does not work on lists
+is called once for each place of its longest one, with the last entry of every shorter list again.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +17,18 @@ from ..errors import WorkflowError
 from ..graph import Graph, Node, as_link
 from ..schema import coerce, expand_spec
 
-Resolve = Callable[[str, int], Any]
+# Gives the list of values of (node id, output number).
+Resolve = Callable[[str, int], Sequence[Any]]
+# A list of values for each input.
+Lists = dict[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class NodeValues:
-    """What one execution returned: a value per output, and what it wants shown."""
+    """What one execution returned: a list of values per output, and what it wants shown."""
 
-    outputs: Sequence[Any]
+    outputs: Sequence[Sequence[Any]]
     ui: Mapping[str, Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class _Arguments:
-    values: dict[str, Any]
-    clone: Any
 
 
 def is_v3(cls: type) -> bool:
@@ -53,14 +54,11 @@ def check_values(cls: Any, node: Node, graph: Graph) -> None:
     if method is None:
         return
     named, takes_all = parameters(method)
-    arguments = _arguments(cls, node, graph, _unlinked, None if takes_all else named)
-    if is_v3(cls):
-        answer = _finish(arguments.clone.validate_inputs(**arguments.values))
-    else:
-        answer = _finish(cls.VALIDATE_INPUTS(**arguments.values))
-    if answer is not True:
-        reason = answer if isinstance(answer, str) else "its inputs are refused"
-        raise WorkflowError(f"{node}: {reason}")
+    name = "validate_inputs" if is_v3(cls) else "VALIDATE_INPUTS"
+    for answer in _answers(cls, name, node, graph, _unlinked, None if takes_all else named):
+        if answer is not True:
+            reason = answer if isinstance(answer, str) else "its inputs are refused"
+            raise WorkflowError(f"{node}: {reason}")
 
 
 def checked_by_node(cls: Any, names: Sequence[str]) -> set[str]:
@@ -86,10 +84,8 @@ def fingerprint(cls: Any, node: Node, graph: Graph) -> Any:
     """
     if override(cls, "fingerprint_inputs", "IS_CHANGED") is None:
         return None
-    arguments = _arguments(cls, node, graph, _unlinked)
-    if is_v3(cls):
-        return _finish(arguments.clone.fingerprint_inputs(**arguments.values))
-    return _finish(cls.IS_CHANGED(**arguments.values))
+    name = "fingerprint_inputs" if is_v3(cls) else "IS_CHANGED"
+    return _answers(cls, name, node, graph, _unlinked)
 
 
 def execute(cls: Any, node: Node, graph: Graph, resolve: Resolve) -> NodeValues:
@@ -99,21 +95,20 @@ def execute(cls: Any, node: Node, graph: Graph, resolve: Resolve) -> NodeValues:
         cls: its class.
         node: its place in the graph.
         graph: the whole workflow.
-        resolve: gives the value of (node id, output number).
+        resolve: gives the list of values of (node id, output number).
 
     Raises:
-        WorkflowError: it asks for something that only a ComfyUI server does.
+        WorkflowError: it is given an empty list, or asks for something that only a ComfyUI server
+            does.
         Exception: whatever the node raises.
     """
-    if cls.INPUT_IS_LIST if is_v3(cls) else getattr(cls, "INPUT_IS_LIST", False):
-        raise WorkflowError(f"{node} works on lists, which needs a ComfyUI: use --server URL.")
-    arguments = _arguments(cls, node, graph, resolve)
-    target = arguments.clone if is_v3(cls) else cls()
-    return _values(node, _finish(getattr(target, cls.FUNCTION)(**arguments.values)))
+    results = [_result(node, each) for each in _answers(cls, cls.FUNCTION, node, graph, resolve)]
+    shown = [ui for _, ui in results if ui]
+    return NodeValues(_joined_outputs(cls, [values for values, _ in results]), _joined_ui(shown))
 
 
-def _unlinked(node_id: str, slot: int) -> None:
-    return None
+def _unlinked(node_id: str, slot: int) -> Sequence[None]:
+    return (None,)
 
 
 def _finish(result: Any) -> Any:
@@ -123,48 +118,88 @@ def _finish(result: Any) -> Any:
     return asyncio.run(wait()) if inspect.isawaitable(result) else result
 
 
-def _arguments(
-    cls: Any, node: Node, graph: Graph, resolve: Resolve, only: set[str] | None = None
-) -> _Arguments:
+def _answers(
+    cls: Any, method: str, node: Node, graph: Graph, resolve: Resolve, only: set[str] | None = None
+) -> list[Any]:
+    """What a method returns for its inputs, one answer per call; only: the inputs it is given."""
     types = cls.INPUT_TYPES()
-    values = _input_values(cls, types, node, resolve)
+    lists = _input_lists(cls, types, node, resolve)
     if only is not None:
         # Before the nesting, as ComfyUI does: what lies below a dynamic combo arrives as None.
-        values = {name: value for name, value in values.items() if name in only}
+        lists = {name: values for name, values in lists.items() if name in only}
     context = {"UNIQUE_ID": node.id, "PROMPT": graph.as_prompt()}
     if not is_v3(cls):
         if only is None:
             hidden = types.get("hidden", {}).items()
-            values |= {name: context.get(_hidden_kind(kind)) for name, kind in hidden}
-        return _Arguments(values, None)
+            lists |= {name: [context.get(_hidden_kind(kind))] for name, kind in hidden}
+        target = cls() if method == cls.FUNCTION else cls
+        calls = _calls(getattr(cls, "INPUT_IS_LIST", False), node, lists)
+        return [_finish(getattr(target, method)(**values)) for values in calls]
     io = importlib.import_module("comfy_api.latest").io
     _, hidden, dynamic = io.get_finalized_class_inputs(types, dict(node.inputs))
     kinds = {name: _hidden_kind(kind) for name, kind in (hidden or {}).items()}
     wanted = {io.Hidden[name]: context.get(kind) for name, kind in kinds.items()}
     v3_data = {**dynamic, "hidden_inputs": wanted}
-    return _Arguments(io.build_nested_inputs(values, v3_data), cls.PREPARE_CLASS_CLONE(v3_data))
+    answers = []
+    for values in _calls(cls.INPUT_IS_LIST, node, lists):
+        bound = getattr(cls.PREPARE_CLASS_CLONE(v3_data), method)
+        answers.append(_finish(bound(**io.build_nested_inputs(values, v3_data))))
+    return answers
+
+
+def _calls(takes_lists: bool, node: Node, lists: Lists) -> list[dict[str, Any]]:
+    """The arguments of every call."""
+    if takes_lists:
+        return [lists]
+    for name, values in lists.items():
+        if not values:
+            raise WorkflowError(
+                f"{node}, input {name!r}: found an empty list, accepted is at least one value. "
+                "The node before it has found nothing to work on."
+            )
+    longest = max(map(len, lists.values()), default=1)
+    return [
+        {name: values[min(place, len(values) - 1)] for name, values in lists.items()}
+        for place in range(longest)
+    ]
+
+
+def _joined_outputs(cls: Any, results: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The list of each output from what the calls returned."""
+    is_list = getattr(cls, "OUTPUT_IS_LIST", None) or [False] * len(cls.RETURN_TYPES)
+    return [
+        [value for each in values for value in each] if joins else list(values)
+        for joins, *values in zip(is_list, *results, strict=False)
+    ]
+
+
+def _joined_ui(shown: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
+    """What all calls want shown, in their order."""
+    names = shown[0] if shown else ()
+    return {name: [each for ui in shown for each in ui.get(name, ())] for name in names}
 
 
 def _hidden_kind(kind: Any) -> str:
     return str(kind[0] if isinstance(kind, tuple | list) else kind)
 
 
-def _input_values(cls: Any, types: Any, node: Node, resolve: Resolve) -> dict[str, Any]:
+def _input_lists(cls: Any, types: Any, node: Node, resolve: Resolve) -> Lists:
     specs = expand_spec(types, node.inputs)
     takes_all = is_v3(cls) and cls.ACCEPT_ALL_INPUTS
-    values: dict[str, Any] = {}
+    lists: Lists = {}
     for name, value in node.inputs.items():
         link = as_link(value)
         if name not in specs and not takes_all:
             continue
         if link:
-            values[name] = resolve(link.node_id, link.slot)
+            lists[name] = resolve(link.node_id, link.slot)
         else:
-            values[name] = coerce(specs[name], value) if name in specs else value
-    return values
+            lists[name] = [coerce(specs[name], value) if name in specs else value]
+    return lists
 
 
-def _values(node: Node, result: Any) -> NodeValues:
+def _result(node: Node, result: Any) -> tuple[Sequence[Any], Mapping[str, Sequence[Any]]]:
+    """The outputs and the `ui` value of what one call returned."""
     if getattr(result, "expand", None) or (isinstance(result, dict) and "expand" in result):
         raise WorkflowError(
             f"{node} expands into a graph, which needs a ComfyUI: use --server URL."
@@ -178,9 +213,12 @@ def _values(node: Node, result: Any) -> NodeValues:
         outputs, ui = result.args, result.ui
     else:
         outputs, ui = result, None
-    return NodeValues(tuple(outputs or ()), _ui_dict(ui))
+    return tuple(outputs or ()), _ui_dict(ui)
 
 
 def _ui_dict(ui: Any) -> dict[str, Sequence[Any]]:
     shown = ui.as_dict() if hasattr(ui, "as_dict") else ui
-    return dict(shown) if isinstance(shown, Mapping) else {}
+    if not isinstance(shown, Mapping):
+        return {}
+    # A text of its own is no list of letters.
+    return {name: [each] if isinstance(each, str) else each for name, each in shown.items()}

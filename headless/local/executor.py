@@ -99,7 +99,7 @@ class Executor:
 
         return _guarded(node, call)
 
-    def _output(self, node_id: str, slot: int) -> Any:
+    def _output(self, node_id: str, slot: int) -> Sequence[Any]:
         outputs = self._kept[node_id].values.outputs
         if slot >= len(outputs):
             raise WorkflowError(f"Node {node_id} returned {len(outputs)} values; no output {slot}.")

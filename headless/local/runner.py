@@ -146,9 +146,7 @@ class EmbeddedRunner:
 
 
 def _files(shown: Mapping[str, Sequence[Any]]) -> list[FileData]:
-    entries = [
-        entry for values in shown.values() if not isinstance(values, str) for entry in values
-    ]
+    entries = [entry for values in shown.values() for entry in values]
     return [file for entry in entries if (file := _file(entry)) is not None]
 
 
@@ -164,5 +162,4 @@ def _file(entry: Any) -> FileData | None:
 
 
 def _texts(shown: Mapping[str, Sequence[Any]]) -> list[str]:
-    values = shown.get("text", ())
-    return [values] if isinstance(values, str) else [str(value) for value in values]
+    return [str(value) for value in shown.get("text", ())]

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import folder_paths
 
-from ...core.engines.families import DETECTOR_FAMILIES, FAMILIES, model_folders
+from ...core.engines.families import (
+    DETECTOR_FAMILIES,
+    FAMILIES,
+    MATTING_FAMILIES,
+    model_folders,
+)
 from ...core.engines.files.checkpoints import WEIGHT_SUFFIXES
 from ...core.errors import InputError
 
 SAM_FOLDERS = model_folders(FAMILIES)
 DETECTOR_FOLDERS = model_folders(DETECTOR_FAMILIES)
-MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS
+MATTING_FOLDERS = model_folders(MATTING_FAMILIES)
+MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS + MATTING_FOLDERS
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"
 # The pack's own corner of ComfyUI's temp folder.

@@ -305,6 +305,31 @@ async def census(request):
 }
 
 
+SUBJECT = "stub-subject"
+_SUBJECT_FILES = {
+    "__init__.py": """
+class RedIsTheSubject:
+    def encode_image(self, image):
+        return ((image[..., 0] - image[..., 2]) * 4).clamp(0, 1)
+
+
+class LoadRedIsTheSubject:
+    RETURN_TYPES = ("BACKGROUND_REMOVAL",)
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        return (RedIsTheSubject(),)
+
+
+NODE_CLASS_MAPPINGS = {"LoadRedIsTheSubject": LoadRedIsTheSubject}
+""",
+}
+
+
 def write_neighbour(custom_nodes: Path) -> None:
     """Make another V3 pack whose folders and modules bear the same names as ours."""
     write_pack(custom_nodes / NEIGHBOUR, _NEIGHBOUR_FILES)
@@ -313,6 +338,11 @@ def write_neighbour(custom_nodes: Path) -> None:
 def write_census(custom_nodes: Path) -> None:
     """Make a pack with a route that says how many bytes all live tensors of ComfyUI take."""
     write_pack(custom_nodes / CENSUS, _CENSUS_FILES)
+
+
+def write_subject(custom_nodes: Path) -> None:
+    """Make a pack with a model for ComfyUI's Remove Background: what is red is the subject."""
+    write_pack(custom_nodes / SUBJECT, _SUBJECT_FILES)
 
 
 def write_pack(folder: Path, files: dict[str, str]) -> None:

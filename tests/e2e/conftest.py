@@ -24,11 +24,13 @@ from .api import Api
 from .comfy_server import (
     CENSUS,
     NEIGHBOUR,
+    SUBJECT,
     ComfyMissing,
     ComfyServer,
     find_install,
     write_census,
     write_neighbour,
+    write_subject,
 )
 
 TINY = FIXTURES / "sam2_tiny"
@@ -69,12 +71,14 @@ def comfy(
         write_layouts("edgetam", models / "sam2", "edgetam")
         write_sam3_layouts(models / "sam3")
         shutil.copytree(FIXTURES / "clipseg_tiny", models / "clipseg" / "tiny")
+        shutil.copytree(FIXTURES / "vitmatte_tiny", models / "vitmatte" / "tiny")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2" / "sam2_tiny")
         write_neighbour(base / "custom_nodes")
         write_census(base / "custom_nodes")
+        write_subject(base / "custom_nodes")
         server = ComfyServer(
-            install, base, packs=(NEIGHBOUR, CENSUS), variables=environment(all_providers)
+            install, base, packs=(NEIGHBOUR, CENSUS, SUBJECT), variables=environment(all_providers)
         )
         server.start()
     except ComfyMissing as reason:

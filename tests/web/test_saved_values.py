@@ -50,7 +50,11 @@ OLD = [
             "provider.expand_mask": 3,
             "provider.image_url": "https://a.b",
         },
-        {"provider.mask_only": True, "provider.webhook_url": ""},
+        {
+            **{"provider.mask_only": True, "provider.webhook_url": ""},
+            **{"provider.model": "General Use (Light)"},
+            **{"provider.operating_resolution": "1024x1024"},
+        },
     ),
     (
         "imagineo",

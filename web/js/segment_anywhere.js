@@ -8,6 +8,7 @@ import { app } from "../../../scripts/app.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
 import { noteDefinition } from "./comfy_limits.js";
 import { PLACES } from "./comfy_places.js";
+import { followPresets, notePresets } from "./comfy_presets.js";
 import { keepNames } from "./comfy_saved_values.js";
 import { parsePoints } from "./points.js";
 import { say, TEXTS } from "./texts.js";
@@ -90,10 +91,12 @@ app.registerExtension({
   beforeRegisterNodeDef(_type, definition) {
     const place = PLACES[definition.name];
     if (place) noteDefinition(place, definition);
+    notePresets(definition);
   },
 
   /** @param {ComfyNode} node */
   nodeCreated(node) {
+    followPresets(node);
     const place = PLACES[node.comfyClass ?? ""];
     if (!place) return;
     if (place.chooser) keepNames(node);

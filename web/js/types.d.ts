@@ -175,6 +175,14 @@ export interface VariantFacts {
   joins_objects: boolean;
 }
 
+/** The choice of a node's presets: its input, their values by the names of inputs, and its value
+ * where none is chosen; see nodes/preset_input.py. */
+export interface PresetFacts {
+  input: string;
+  presets: Record<string, Record<string, unknown>>;
+  none: string;
+}
+
 export interface FileRef {
   filename: string;
   subfolder: string;

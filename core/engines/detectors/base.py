@@ -18,7 +18,8 @@ from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
 from ..families import DETECTOR_FAMILIES, family_named, family_of_type
-from ..files.checkpoints import read_config, read_folder_weights
+from ..files.checkpoints import read_config
+from ..files.folders import STRICT, build_model, read_image_settings, unreadable
 from ..image_model import ImageModel, Statistics
 
 if TYPE_CHECKING:
@@ -58,32 +59,12 @@ def _read_folder(path: Path, model_class: str) -> DetectorFolder:
     import transformers
 
     _refuse_incomplete(path)
-    # Read here and not by transformers, which would leave the file mapped.
-    weights = read_folder_weights(path)
-    # No code of the folder runs.
-    strict = {"local_files_only": True, "trust_remote_code": False}
+    model = build_model(path, model_class)
     try:
-        model, report = getattr(transformers, model_class).from_pretrained(
-            None,
-            config=transformers.AutoConfig.from_pretrained(path, **strict),
-            state_dict=weights,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **strict)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
     except Exception as error:
-        # transformers checks folders with errors of its own, of many kinds.
-        raise CheckpointError(
-            f"{path}: cannot be loaded ({error}). Download the whole repository again."
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{path}: {len(missing)} weights are missing, the first is {missing[0]}. "
-            "Download the whole repository again."
-        )
-    settings = path / "preprocessor_config.json"
-    return DetectorFolder(model, tokenizer, read_config(settings) if settings.is_file() else {})
+        raise unreadable(path, error) from error
+    return DetectorFolder(model, tokenizer, read_image_settings(path))
 
 
 def _refuse_incomplete(path: Path) -> None:

@@ -1,8 +1,8 @@
 """fal: EVF-SAM2 and its siblings, behind fal's queue (submit, status, result, cancel).
 
 Sources: the vendor's "EVF-SAM2 Segmentation" page; fal-client 1.0.3 and @fal-ai/client 1.10.1 for
-headers, errors and the server-side proxy; the endpoints' types in @fal-ai/client for the siblings.
-The queue, its storage and its proxies are in fal_queue.py.
+headers, errors and the server-side proxy; the endpoints' types in @fal-ai/client for the siblings,
+and the vendor's "Birefnet API" page. The queue, its storage and its proxies are in fal_queue.py.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ EVF_SAM = "fal-ai/evf-sam"
 SAM2 = "fal-ai/sam2/image"
 SAM2_AUTO = "fal-ai/sam2/auto-segment"
 SAM3 = "fal-ai/sam-3/image"
+BIREFNET = "fal-ai/birefnet/v2"
 
 VARIANTS = {
     EVF_SAM: Features(text=True, negative_text=True),
@@ -70,7 +71,9 @@ VARIANTS = {
         several=True,
         scores=True,
     ),
+    BIREFNET: Features(subject=True),
 }
+_DYNAMIC, _LARGEST = "General Use (Dynamic)", "2304x2304"
 # Only one endpoint takes these. What is off, or 0, is not sent: the provider's own default.
 _EVF_SAM_FIELDS: tuple[SwitchField | NumberField, ...] = (
     SwitchField(
@@ -104,7 +107,8 @@ FIELDS = (
         choices=tuple(VARIANTS),
         default=EVF_SAM,
         tooltip="evf-sam takes a sentence; sam2/image points and boxes; sam2/auto-segment "
-        "nothing, and finds everything; sam-3/image words, points and boxes.",
+        "nothing, and finds everything; sam-3/image words, points and boxes; birefnet/v2 nothing, "
+        "and finds the subject.",
     ),
     prompt_field("What to segment."),
     TextField(name="negative_prompt", tooltip="What to take away from it. evf-sam only."),
@@ -124,6 +128,24 @@ FIELDS = (
         tooltip="A public https address that fal calls with the result of each job too. Another "
         "address here is another request.",
     ),
+    ChoiceField(
+        name="model",
+        choices=(
+            *("General Use (Light)", "General Use (Light 2K)", "General Use (Heavy)"),
+            *("Matting", "Portrait", _DYNAMIC),
+        ),
+        default="General Use (Light)",
+        is_optional=True,
+        tooltip="Matting for hair and fur, Portrait for people. birefnet only, as what follows.",
+    ),
+    ChoiceField(
+        name="operating_resolution",
+        choices=("1024x1024", "2048x2048", _LARGEST),
+        default="1024x1024",
+        is_optional=True,
+        tooltip=f"The higher, the finer the mask of a large image. {_LARGEST} is for "
+        f"{_DYNAMIC} alone.",
+    ),
 )
 _MAX_MASKS = 32
 # What is said of a picture beside its address.
@@ -137,12 +159,18 @@ def variant(options: Mapping[str, Any], profile: Profile) -> str:
 
 
 def check_options(options: Mapping[str, Any], profile: Profile) -> None:
-    """Raise InputError for a blur that is not odd."""
+    """Raise InputError for a blur that is not odd, and a resolution that the model has not."""
     blur = options.get("blur_mask") or 0
     if blur and blur % 2 == 0:
         raise InputError(
             f"blur_mask: found {blur}; accepted are 0 (off) and odd numbers, for it is the side of "
             f"a kernel with a centre. Use {blur + 1}."
+        )
+    is_largest = options.get("operating_resolution") == _LARGEST
+    if variant(options, profile) == BIREFNET and is_largest and options.get("model") != _DYNAMIC:
+        raise InputError(
+            f"operating_resolution: found {_LARGEST} with the model {_model(options)}; accepted "
+            f"are 1024x1024 and 2048x2048. Choose one, or the model {_DYNAMIC}."
         )
 
 
@@ -159,7 +187,12 @@ def ticket_of(request_id: str, options: Mapping[str, Any], profile: Profile) -> 
 def build_request(request: SegmentRequest, profile: Profile) -> HttpRequest:
     """What submits the job to the endpoint's queue."""
     endpoint = variant(request.options, profile)
-    builders = {EVF_SAM: _evf_input, SAM2: _sam2_input, SAM3: _sam3_input}
+    builders = {
+        EVF_SAM: _evf_input,
+        SAM2: _sam2_input,
+        SAM3: _sam3_input,
+        BIREFNET: _birefnet_input,
+    }
     body: dict[str, Any] = {"image_url": request.picture_url or _data_uri(request.picture)}
     if endpoint in builders:
         body |= builders[endpoint](request)
@@ -206,6 +239,20 @@ def _sam3_input(request: SegmentRequest) -> dict[str, Any]:
     }
 
 
+def _birefnet_input(request: SegmentRequest) -> dict[str, Any]:
+    # The cut-out is not used, so that its colours need no work.
+    return {
+        "model": _model(request.options),
+        "operating_resolution": request.option("operating_resolution", "1024x1024"),
+        "output_mask": True,
+        "refine_foreground": False,
+    }
+
+
+def _model(options: Mapping[str, Any]) -> str:
+    return read_text(options.get("model")) or "General Use (Light)"
+
+
 def _shapes(request: SegmentRequest) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
     prompts, boxes = [], []
     for each in request.objects:
@@ -226,9 +273,10 @@ def parse_answer(answer: Answer, request: SegmentRequest, profile: Profile) -> P
         raise unusable("an object is expected")
     pictures = _pictures(body)
     scores = _scores(body, len(pictures))
-    reading = Reading.DIFFERENCE if _is_painted(request, profile) else Reading.LUMA
+    reading = _reading(body, request, profile)
+    label = "subject" if variant(request.options, profile) == BIREFNET else request.label
     masks = [
-        FoundMask(picture_content(picture), reading, request.label, score)
+        FoundMask(picture_content(picture), reading, label, score)
         for picture, score in zip(pictures, scores, strict=True)
     ]
     return ParsedAnswer(tuple(masks), _info(answer, pictures))
@@ -251,12 +299,16 @@ def _facts(picture: Any) -> dict[str, str | int]:
     return texts | {name: value for name, value in said.items() if type(value) is int}
 
 
-def _is_painted(request: SegmentRequest, profile: Profile) -> bool:
-    """Whether the picture that comes back is the image with the mask applied to it."""
-    own = profile.extra_body
-    if variant(request.options, profile) == EVF_SAM:
-        return not own.get("mask_only", request.option("mask_only", True))
-    return bool(own.get("apply_mask", False))
+def _reading(body: dict[str, Any], request: SegmentRequest, profile: Profile) -> Reading:
+    """How the pictures that come back show their masks."""
+    own, endpoint = profile.extra_body, variant(request.options, profile)
+    if endpoint == BIREFNET:
+        return Reading.LUMA if body.get("mask_image") else Reading.ALPHA
+    if endpoint == EVF_SAM:
+        is_painted = not own.get("mask_only", request.option("mask_only", True))
+    else:
+        is_painted = bool(own.get("apply_mask", False))
+    return Reading.DIFFERENCE if is_painted else Reading.LUMA
 
 
 def _pictures(body: dict[str, Any]) -> list[Any]:
@@ -264,9 +316,13 @@ def _pictures(body: dict[str, Any]) -> list[Any]:
     for key in ("individual_masks", "masks"):
         if isinstance(body.get(key), list):
             return body[key]
-    if body.get("image"):
-        return [body["image"]]
-    raise unusable(f"image, masks or individual_masks is expected, found {', '.join(body)}")
+    # Beside a mask of its own the image is the cut-out.
+    for key in ("mask_image", "image"):
+        if body.get(key):
+            return [body[key]]
+    raise unusable(
+        f"image, mask_image, masks or individual_masks is expected, found {', '.join(body)}"
+    )
 
 
 def _scores(body: dict[str, Any], count: int) -> list[float]:

@@ -69,6 +69,8 @@ ANSWERS = [
     ("fal", {}, {"endpoint": "fal-ai/sam2/auto-segment"}, {}, None),
     ("fal", {}, {"endpoint": "fal-ai/sam-3/image", "prompt": "a"}, {}, None),
     ("fal", {}, {"endpoint": "fal-ai/sam-3/image", "prompt": "a"}, {}, [CLICK]),
+    ("fal", {}, {"endpoint": "fal-ai/birefnet/v2"}, {}, None),
+    ("fal", {}, {"endpoint": "fal-ai/birefnet/v2"}, {"body": {"output_mask": False}}, None),
     *(
         ("custom", {"mode": mode}, CUSTOM, {}, None)
         for mode in ("png", "rle", "cropped", "picture", "rows")

@@ -82,6 +82,14 @@ def test_fals_client_finds_jobs_of_the_siblings(fal, png, endpoint):
     assert same_fields(server)
 
 
+def test_fals_client_finds_the_subject_as_we_do(fal):
+    server, client = fal
+    run(ask_for(server, "fal", {"endpoint": "fal-ai/birefnet/v2"}))
+    output = client.submit("fal-ai/birefnet/v2", arguments=server.received[-1].fields).get()
+    assert is_square(server.files[output["mask_image"]["url"].rpartition("/")[2]])
+    assert same_fields(server)
+
+
 def test_fals_client_asks_for_a_webhook_as_we_do(fal, png):
     server, client = fal
     uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"

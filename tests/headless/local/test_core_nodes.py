@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,18 @@ def test_some_images_of_a_batch_as_comfyui_takes_them(index, length, places):
     image = torch.arange(3.0)[:, None, None, None].expand(3, 2, 2, 3)
     (taken,) = CORE_NODES["ImageFromBatch"]().execute(image, index, length)
     assert torch.equal(taken, image[places])
+
+
+def test_blur_weighs_by_a_gaussian_and_mirrors_the_borders():
+    image = torch.zeros(2, 5, 7, 3)
+    image[1, 2, 3] = 1
+    (blurred,) = CORE_NODES["ImageBlur"]().execute(image, 1, 0.5)
+    side = math.exp(-2.0)
+    row = torch.tensor((side, 1.0, side)) / (1 + 2 * side)
+    assert not blurred[0].any()
+    assert torch.allclose(blurred[1, 1:4, 2:5, 0], row[:, None] * row, atol=1e-6)
+    assert blurred[1].count_nonzero() == 27
+    image[1] = 0
+    image[1, :, 1] = 1
+    (blurred,) = CORE_NODES["ImageBlur"]().execute(image, 1, 0.5)
+    assert torch.allclose(blurred[1, :, 0], 2 * row[0].expand(5, 3), atol=1e-6)

@@ -1,4 +1,4 @@
-"""fal: the queue (submit, status, result, cancel), the storage, and four endpoints."""
+"""fal: the queue (submit, status, result, cancel), the storage, and five endpoints."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ EVF_SAM = "fal-ai/evf-sam"
 SAM2 = "fal-ai/sam2/image"
 SAM2_AUTO = "fal-ai/sam2/auto-segment"
 SAM3 = "fal-ai/sam-3/image"
+BIREFNET = "fal-ai/birefnet/v2"
 _TYPES = {
     "prompt": str,
     "negative_prompt": str,
@@ -45,6 +46,15 @@ _TYPES = {
     "include_scores": bool,
     "max_masks": int,
     "output_format": str,
+    "output_mask": bool,
+    "refine_foreground": bool,
+}
+_CHOICES = {
+    "model": (
+        *("General Use (Light)", "General Use (Light 2K)", "General Use (Heavy)", "Matting"),
+        *("Portrait", "General Use (Dynamic)"),
+    ),
+    "operating_resolution": ("1024x1024", "2048x2048", "2304x2304"),
 }
 _POINT = {"x", "y", "label"}
 _BOX = {"x_min", "y_min", "x_max", "y_max"}
@@ -88,7 +98,7 @@ class FalServer(ProviderServer):
     uploads: int = 0
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        for endpoint in (EVF_SAM, SAM2, SAM2_AUTO, SAM3):
+        for endpoint in (EVF_SAM, SAM2, SAM2_AUTO, SAM3, BIREFNET):
             router.add_post(f"/{endpoint}", self._submitter(endpoint))
         # Requests live below owner and alias: a third part of the name is left out.
         base = "/fal-ai/{alias}/requests/{id}"
@@ -269,6 +279,8 @@ class FalServer(ProviderServer):
             return {"image": self._file(_painted(image, mask) if is_painted else mask)}
         if job.endpoint == SAM3:
             return self._sam3(image, fields)
+        if job.endpoint == BIREFNET:
+            return self._birefnet(image, fields)
         return {"image": self._file(_evf_mask(image, fields))}
 
     def _sam3(self, image: Image.Image, fields: dict[str, Any]) -> dict[str, Any]:
@@ -287,6 +299,13 @@ class FalServer(ProviderServer):
         shown = [_painted(image, mask) if is_painted else mask for mask in masks]
         extra = {"scores": scores} if fields.get("include_scores") else {}
         return {"masks": [self._file(mask) for mask in shown], **extra}
+
+    def _birefnet(self, image: Image.Image, fields: dict[str, Any]) -> dict[str, Any]:
+        """The largest object is the subject; a cut-out, and its mask where that is asked for."""
+        mask = max(find_objects(image), key=np.sum, default=np.zeros(image.size[::-1], bool))
+        cut_out = np.dstack([np.asarray(image), mask.astype(np.uint8) * 255])
+        extra = {"mask_image": self._file(mask)} if fields.get("output_mask") else {}
+        return {"image": self._file(cut_out), **extra}
 
     def _file(self, mask: np.ndarray) -> dict[str, Any]:
         if self.mode == "half_size":
@@ -311,6 +330,9 @@ def _check_input(endpoint: str, fields: dict[str, Any]) -> None:
             raise _invalid(name, f"Input should be a valid {_TYPES[name].__name__}", "type_error")
         if name in _SHAPES and not all(_is_shape(each, _SHAPES[name]) for each in value):
             raise _invalid(name, "Input should be a valid integer", "int_type")
+    for name, choices in _CHOICES.items():
+        if name in fields and fields[name] not in choices:
+            raise _invalid(name, f"Input should be one of {choices}", "literal_error")
     if fields.get("blur_mask", 1) % 2 == 0:
         raise _invalid("blur_mask", "Value must be odd", "value_error")
 

@@ -28,6 +28,7 @@ from tests.support.asks import (
 from tests.support.servers import faults
 
 EVF = {"endpoint": "fal-ai/evf-sam", "prompt": "square"}
+SUBJECT = {"endpoint": "fal-ai/birefnet/v2"}
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 HOOK = "https://hooks.example.com/fal?who=me&of=a+b"
 NGINX = faults.HTML_502
@@ -53,6 +54,45 @@ def test_the_profile_may_ask_for_the_masked_image_too(serve, options, objects, o
     segments = run(ask_for(server, "fal", options, objects, body=own), grainy_image()).segments
     assert own.items() <= server.received[0].fields.items()
     assert iou(segments.mask(0), square_mask()) > 0.95
+
+
+def test_the_subject_needs_no_prompt(serve):
+    server = serve("fal")
+    options = {**SUBJECT, "model": "Portrait", "operating_resolution": "2048x2048"}
+    segments = run(ask_for(server, "fal", options)).segments
+    assert segments.labels == ("subject",)
+    assert iou(segments.mask(0), square_mask()) > 0.99
+    fields = server.received[0].fields
+    assert (fields["model"], fields["operating_resolution"]) == ("Portrait", "2048x2048")
+    assert fields.keys() == {
+        *("image_url", "model", "operating_resolution", "output_mask", "refine_foreground")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "objects", "message"),
+    [
+        ({"prompt": "square"}, None, r"prompt: .*birefnet"),
+        ({}, [[CLICK]], r"points: .*birefnet"),
+        ({"operating_resolution": "2304x2304"}, None, r"2304x2304 with the model General Use \(L"),
+        ({"model": "mine"}, None, "model: found 'mine'; accepted are"),
+    ],
+)
+def test_what_the_subject_is_not_asked_for_with(serve, options, objects, message):
+    server = serve("fal")
+    with pytest.raises(InputError, match=message):
+        run(ask_for(server, "fal", {**SUBJECT, **options}, objects))
+    assert server.received == []
+
+
+def test_the_largest_resolution_is_for_the_model_that_has_it(serve):
+    server = serve("fal")
+    options = {"model": "General Use (Dynamic)", "operating_resolution": "2304x2304"}
+    assert len(run(ask_for(server, "fal", {**SUBJECT, **options})).segments) == 1
+    # On other endpoints it stands there unused.
+    options = {**EVF, "operating_resolution": "2304x2304"}
+    assert len(run(ask_for(server, "fal", options)).segments) == 1
+    assert server.received[1].fields.keys() == {"image_url", "prompt", "mask_only"}
 
 
 def test_a_webhook_is_asked_for_as_fals_client_does(serve):
@@ -154,6 +194,7 @@ def test_a_page_of_the_gateway_alone_means_that_nothing_was_accepted(serve, name
         ("fal-ai/evf-sam", "fal-ai/evf-sam"),
         ("fal-ai/sam2/image", "fal-ai/sam2"),
         ("fal-ai/sam-3/image", "fal-ai/sam-3"),
+        ("fal-ai/birefnet/v2", "fal-ai/birefnet"),
     ],
 )
 def test_the_ticket_of_an_earlier_job(serve, endpoint, app):
