@@ -1,4 +1,4 @@
-"""Save Segments: adds objects to a data set on the disk."""
+"""Save Segments: adds objects to a dataset on the disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SaveSegments(io.ComfyNode):
             node_id="SegmentAnywhereSave",
             display_name="Save Segments",
             category=CATEGORY,
-            description="Saves objects, and their images, as a data set: PNG masks, COCO, YOLO or "
+            description="Saves objects, and their images, as a dataset: PNG masks, COCO, YOLO or "
             "LabelMe. Every run adds to it; a picture of the same name is replaced.",
             search_aliases=[
                 *("save segments", "save masks", "export", "dataset", "annotations", "coco"),
@@ -36,7 +36,7 @@ class SaveSegments(io.ComfyNode):
                     "image",
                     optional=True,
                     tooltip="What the segments belong to; saved beside them as PNG. Without it the "
-                    "data set tells of pictures that you have.",
+                    "dataset tells of pictures that you have.",
                 ),
                 io.Combo.Input(
                     "format",
@@ -49,7 +49,7 @@ class SaveSegments(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="dataset/image",
-                    tooltip="The data set's folder below the output folder, and how pictures "
+                    tooltip="The dataset's folder below the output folder, and how pictures "
                     "without a name begin. Takes the placeholders of Save Image.",
                 ),
                 *_settings(),
@@ -113,7 +113,7 @@ def _settings() -> list[io.Input]:
         io.String.Input(
             "image_name",
             default="",
-            tooltip="The picture's name in the data set, such as dog.jpg; what is there of that "
+            tooltip="The picture's name in the dataset, such as dog.jpg; what is there of that "
             "name is replaced. Empty: the next number. %LoadImage.image% is Load Image's file.",
         ),
     ]

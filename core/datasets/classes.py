@@ -1,4 +1,4 @@
-"""The classes of a data set: their order, which makes their numbers, and what may join them."""
+"""The classes of a dataset: their order, which makes their numbers, and what may join them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def settle(
     wanted: Sequence[str], known: Sequence[str], pictures: Iterable[Picture], place: Path
 ) -> list[str]:
-    """The classes of a data set once these pictures are in it, in their order.
+    """The classes of a dataset once these pictures are in it, in their order.
 
-    wanted: what the user has fixed, empty for whatever comes. known: what the data set has. A class
+    wanted: what the user has fixed, empty for whatever comes. known: what the dataset has. A class
     keeps its place: new ones go behind the known ones, as they appear. Raises InputError for a
     label that is not among the wanted, and for wanted ones that have other places already.
     """
@@ -63,7 +63,7 @@ def settle(
 
 
 def read_class_file(folder: Path) -> list[str]:
-    """The classes in a data set's list, one a line; empty where there is no list."""
+    """The classes in a dataset's list, one a line; empty where there is no list."""
     path = folder / CLASSES_FILE
     if not path.is_file():
         return []

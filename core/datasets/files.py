@@ -1,4 +1,4 @@
-"""The files of a data set: written whole or not at all, by one program at a time."""
+"""The files of a dataset: written whole or not at all, by one program at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a data set, and what is in it.
+    """A picture of a dataset, and what is in it.
 
     stem: its name without a suffix, what every file about it begins with. file: the name of the
     picture's own file. size: (H, W). objects: with at least one pixel each. image: IMAGE [1, H, W,
@@ -54,7 +54,7 @@ class Picture:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only program that writes into a data set; the lock of one that dies is free at once.
+    """Be the only program that writes into a dataset; the lock of one that dies is free at once.
 
     Raises InputError where another one does not let go of it.
     """

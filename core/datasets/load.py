@@ -1,4 +1,4 @@
-"""Reading a result back from a data set."""
+"""Reading a result back from a dataset."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class IndexedMasks:
         return stems(folder / MASKS)
 
     def known_classes(self, folder: Path) -> list[str]:
-        """The classes of the data set, by their numbers."""
+        """The classes of the dataset, by their numbers."""
         return read_class_file(folder)
 
     def write(

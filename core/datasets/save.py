@@ -1,4 +1,4 @@
-"""Adding a result to a data set."""
+"""Adding a result to a dataset."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Writer(Protocol):
     """A format. All three are called while no other program writes into the folder."""
 
     def known_stems(self, folder: Path) -> set[str]:
-        """The names that pictures in the data set have, without suffixes."""
+        """The names that pictures in the dataset have, without suffixes."""
         ...
 
     def known_classes(self, folder: Path) -> list[str]:
-        """The classes of the data set in the order of their numbers, none where it has no order."""
+        """The classes of the dataset in the order of their numbers, none where it has no order."""
         ...
 
     def write(
@@ -36,13 +36,13 @@ class Writer(Protocol):
     ) -> list[Path]:
         """Add pictures, or replace those of the same names; the paths written, the main one first.
 
-        classes: all of the data set, in order. simplify: as for `outlines.outlines`.
+        classes: all of the dataset, in order. simplify: as for `outlines.outlines`.
         """
         ...
 
 
 class Format(str, Enum):
-    """What a data set is written as."""
+    """What a dataset is written as."""
 
     COCO = "COCO"
     YOLO = "YOLO segmentation"
@@ -64,7 +64,7 @@ _WRITERS: dict[Format, Writer] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where results go. folder: the data set's. prefix: what pictures without a name are called,
+    """Where results go. folder: the dataset's. prefix: what pictures without a name are called,
     before their number. name: the picture's own name, with or without a suffix, empty for none.
     """
 
@@ -93,13 +93,13 @@ def save(
     classes: str = "",
     simplify: float = 0.0,
 ) -> Saved:
-    """Add a result to the data set in a folder, which is made where there is none.
+    """Add a result to the dataset in a folder, which is made where there is none.
 
-    image: IMAGE [B, H, W, C] of the result, saved beside it; without one, the data set tells of
+    image: IMAGE [B, H, W, C] of the result, saved beside it; without one, the dataset tells of
     pictures that are somebody else's. A picture with a name replaces the one of that name; without
     one it gets the prefix and the next number. classes: see `classes.settle`. simplify: pixels, for
-    outlines. Programs may add to one data set at the same time; a file is there whole or not at
-    all. Raises InputError where the inputs do not fit each other, the data set is damaged or of
+    outlines. Programs may add to one dataset at the same time; a file is there whole or not at
+    all. Raises InputError where the inputs do not fit each other, the dataset is damaged or of
     other classes, or the folder cannot be written to.
     """
     wanted = parse_classes(classes)

@@ -35,7 +35,7 @@ class Yolo:
         return stems(folder / LABELS)
 
     def known_classes(self, folder: Path) -> list[str]:
-        """The classes of the data set, by their numbers."""
+        """The classes of the dataset, by their numbers."""
         return read_class_file(folder)
 
     def write(

@@ -30,6 +30,8 @@ LINKED = {
     "SegmentAnywhereFromSAM3Track": {"track_data"},
     "SegmentAnywhereCrop": {"image", "segments"},
     "SegmentAnywhereStitch": {"stitch", "image"},
+    "SegmentAnywhereSave": {"segments"},
+    "SegmentAnywhereLoad": set(),
 }
 
 
