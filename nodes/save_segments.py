@@ -61,6 +61,7 @@ class SaveSegments(io.ComfyNode):
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -40,8 +40,9 @@ class Entry:
     def whole(self, key: str, least: int = 0) -> int:
         """A whole number, not below `least`."""
         found = self.value.get(key)
-        is_whole = isinstance(found, int) and not isinstance(found, bool) and found >= least
-        return found if is_whole else self.refuse(key, f"a whole number from {least}")
+        if isinstance(found, int) and not isinstance(found, bool) and found >= least:
+            return found
+        return self.refuse(key, f"a whole number from {least}")
 
     def optional_whole(self, key: str, missing: int) -> int:
         """A whole number from 0, another one where there is none."""
