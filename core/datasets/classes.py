@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,11 +12,20 @@ from .files import Picture, write_whole
 
 CLASSES_FILE = "classes.txt"
 _UNNAMED = "object"
+# What is clicked has a number for a name (`core/prompts/inputs.py`).
+_NUMBERED = re.compile(rf"{_UNNAMED} \d+")
 
 
-def class_of(label: str) -> str:
-    """The class of a label: the label itself on one line, `object` for an empty one."""
-    return " ".join(label.split()) or _UNNAMED
+def class_of(label: str, wanted: Sequence[str] = ()) -> str:
+    """The class of an object: its label, on one line.
+
+    What has no name, as what was clicked, is of the one class that the user has fixed, else
+    `object`.
+    """
+    name = " ".join(label.split())
+    if name and not _NUMBERED.fullmatch(name):
+        return name
+    return wanted[0] if len(wanted) == 1 else _UNNAMED
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
@@ -42,7 +52,7 @@ def settle(
     keeps its place: new ones go behind the known ones, as they appear. Raises InputError for a
     label that is not among the wanted, and for wanted ones that have other places already.
     """
-    labels = dict.fromkeys(class_of(each.label) for picture in pictures for each in picture.objects)
+    labels = dict.fromkeys(each.label for picture in pictures for each in picture.objects)
     if not wanted:
         return list(dict.fromkeys([*known, *labels]))
     strange = [label for label in labels if label not in wanted]

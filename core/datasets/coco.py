@@ -25,7 +25,6 @@ from ..errors import InputError
 from ..results import rle
 from ..results.compact_mask import compact
 from ..results.segments import Instance
-from .classes import class_of
 from .fields import Entry, points, read_json
 from .files import IMAGES, Picture, split_suffix, write_picture, write_whole
 from .outlines import Raster, outlines
@@ -70,7 +69,7 @@ def write(
             number, next_image = next_image, next_image + 1
         _put_image(data, number, picture)
         for each in picture.objects:
-            entry = _annotation(each, number, class_ids[class_of(each.label)], simplify)
+            entry = _annotation(each, number, class_ids[each.label], simplify)
             data["annotations"].append({"id": next_annotation, **entry})
             next_annotation += 1
     text = json.dumps(data, ensure_ascii=False) + "\n"

@@ -26,7 +26,6 @@ from PIL import Image, ImageDraw
 
 from ..results.compact_mask import compact
 from ..results.segments import Instance
-from .classes import class_of
 from .fields import Entry, points, read_json
 from .files import Picture, stems, write_picture, write_whole
 from .outlines import Raster, outlines
@@ -80,7 +79,7 @@ def _file(picture: Picture, simplify: float) -> dict[str, Any]:
 
 def _shape(each: Instance, group: int, polygon: list[list[float]]) -> dict[str, Any]:
     return {
-        "label": class_of(each.label),
+        "label": each.label,
         "points": polygon,
         "group_id": group,
         "description": "",

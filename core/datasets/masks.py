@@ -17,7 +17,7 @@ from PIL import Image
 from ..errors import InputError
 from ..pictures.render import region_colours
 from ..results.compact_mask import INSIDE
-from .classes import class_of, read_class_file, write_class_file
+from .classes import read_class_file, write_class_file
 from .files import (
     IMAGES,
     Picture,
@@ -95,14 +95,14 @@ class IndexedMasks:
 
 
 def _name(number: int, label: str) -> str:
-    return f"{number:03}_{plain_name(class_of(label)) or 'object'}.png"
+    return f"{number:03}_{plain_name(label) or 'object'}.png"
 
 
 def _indexed(picture: Picture, classes: Sequence[str]) -> Image.Image:
     pixels = np.zeros(picture.size, np.uint8)
     for each in sorted(picture.objects, key=lambda each: -each.mask.pixel_count()):
         inside = each.mask.crop().numpy() >= INSIDE
-        pixels[each.mask.area][inside] = classes.index(class_of(each.label)) + 1
+        pixels[each.mask.area][inside] = classes.index(each.label) + 1
     image = Image.fromarray(pixels).convert("P")
     image.putpalette([0, 0, 0, *(part for colour in region_colours(255) for part in colour)])
     return image

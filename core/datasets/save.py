@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..results.segments import Instance, Segments, match_segments
 from ..tensors import common_batch, image_size
 from . import coco, labelme
-from .classes import parse_classes, settle
+from .classes import class_of, parse_classes, settle
 from .files import IMAGES, Picture, last_part, locked, plain_name, split_suffix, stems
 from .masks import IndexedMasks, ObjectMasks
 from .yolo import BOXES, SEGMENTATION
@@ -104,7 +104,7 @@ def save(
     """
     wanted = parse_classes(classes)
     matched = _matched(segments, image)
-    objects = _objects(matched)
+    objects = _objects(matched, wanted)
     writer = _WRITERS[format]
     try:
         with locked(place.folder):
@@ -136,12 +136,12 @@ def _matched(segments: Segments, image: Tensor | None) -> Segments:
     return match_segments(segments, batch, (height, width))
 
 
-def _objects(segments: Segments) -> list[list[Instance]]:
-    """The objects of each frame that have a pixel inside."""
+def _objects(segments: Segments, wanted: Sequence[str]) -> list[list[Instance]]:
+    """The objects of each frame that have a pixel inside, labelled with their class."""
     frames: list[list[Instance]] = [[] for _ in range(segments.batch)]
     for each in segments:
         if each.mask.pixel_count():
-            frames[each.frame].append(each)
+            frames[each.frame].append(replace(each, label=class_of(each.label, wanted)))
     return frames
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..results.segments import Instance
-from .classes import class_of, read_class_file, write_class_file
+from .classes import read_class_file, write_class_file
 from .files import IMAGES, Picture, stems, write_picture, write_whole
 from .outlines import Raster, joined, outlines
 
@@ -59,7 +59,7 @@ class Yolo:
             f"{min(number / side, 1.0):.{_DIGITS}f}"
             for number, side in zip(numbers, (width, height) * (len(numbers) // 2), strict=True)
         )
-        return " ".join((str(classes.index(class_of(each.label))), *shares))
+        return " ".join((str(classes.index(each.label)), *shares))
 
 
 def _box(each: Instance) -> list[float]:

@@ -132,6 +132,24 @@ def test_classes_fix_the_numbers_whatever_comes_first(tmp_path):
     assert [each["category_id"] for each in data["annotations"]] == [3, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("classes", "found"),
+    [("", ["object", "cat"]), ("flower, object, cat", ["flower", "object", "cat"])],
+)
+def test_what_was_clicked_is_an_object_without_a_number(tmp_path, classes, found):
+    clicked = result(("object 0", "disc"), ("object 12", "ring"), ("", "parts"), ("cat", "disc"))
+    _save(tmp_path, clicked, classes=classes)
+    data = _coco(tmp_path)
+    assert [each["name"] for each in data["categories"]] == found
+    first = found.index("object") + 1
+    assert [each["category_id"] for each in data["annotations"]] == [first] * 3 + [len(found)]
+
+
+def test_what_was_clicked_is_of_the_one_class_there_is(tmp_path):
+    _save(tmp_path, result(("object 0", "disc"), ("object 1", "ring")), classes="flower")
+    assert [each["name"] for each in _coco(tmp_path)["categories"]] == ["flower"]
+
+
 WRONG_CLASSES = {
     "a label that is not in it": ("cat", "dog.*accepted are the classes cat"),
     "another order than the dataset's": ("dog, cat", "has cat, in this"),
