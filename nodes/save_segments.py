@@ -101,8 +101,8 @@ def _settings() -> list[io.Input]:
             default="",
             multiline=True,
             tooltip="The classes in the order of their numbers, one a line or with commas; other "
-            "labels are refused. Empty: every label, in the order in which they appear. One class is "
-            "also that of objects without a name, such as clicked ones.",
+            "labels are refused. Empty: every label, in the order in which they appear. A single "
+            "class is also that of objects without a name, such as clicked ones.",
         ),
         io.Float.Input(
             "simplify",

@@ -128,11 +128,12 @@ def _put_image(data: dict[str, Any], number: int, picture: Picture) -> None:
 
 def _annotation(each: Instance, image: int, category: int, simplify: float) -> dict[str, Any]:
     left, top, right, bottom = each.mask.box()
+    # Corners of pixels, which are whole numbers.
     polygons = outlines(each.mask, Raster.CENTRES, simplify)
     return {
         "image_id": image,
         "category_id": category,
-        "segmentation": [polygon.round(2).flatten().tolist() for polygon in polygons],
+        "segmentation": [polygon.astype(int).flatten().tolist() for polygon in polygons],
         "area": each.mask.pixel_count(),
         "bbox": [left, top, right - left, bottom - top],
         "iscrowd": 0,

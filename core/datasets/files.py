@@ -41,8 +41,9 @@ class Picture:
     """A picture of a dataset, and what is in it.
 
     stem: its name without a suffix, what every file about it begins with. file: the name of the
-    picture's own file. size: (H, W). objects: with at least one pixel each, labelled with their class. image: IMAGE [1, H, W,
-    C] to be saved under that name, None where the file is somebody else's.
+    picture's own file. size: (H, W). objects: with at least one pixel each, labelled with their
+    class. image: IMAGE [1, H, W, C] to be saved under that name, None where the file is somebody
+    else's.
     """
 
     stem: str

@@ -93,7 +93,7 @@ def _arcs(ring: NDArray, holes: Sequence[NDArray], doubled: NDArray[np.uint8]) -
 def _polygon(arcs: Sequence[NDArray], raster: Raster, simplify: float) -> Polygon:
     near, far = raster.value
     corners = [_corners(arc) for arc in arcs]
-    exact = [arc // 2 + np.where(arc % 2, far, near) for arc in corners]
+    exact = [_distinct(arc // 2 + np.where(arc % 2, far, near)) for arc in corners]
     simple = [_simplified(arc, simplify) for arc in exact] if simplify else exact
     # What is smaller than that would be a line.
     kept = simple if sum(len(arc) - 1 for arc in simple) >= 3 else exact
@@ -105,6 +105,12 @@ def _corners(arc: NDArray) -> NDArray:
     steps = np.diff(arc, axis=0)
     turns = (steps[1:] != steps[:-1]).any(axis=1)
     return arc[np.concatenate(([True], turns, [True]))] if len(arc) > 2 else arc
+
+
+def _distinct(points: NDArray) -> NDArray:
+    """A chain without the points that are where the one before them is."""
+    moved = (points[1:] != points[:-1]).any(axis=1)
+    return points[np.concatenate(([True], moved))]
 
 
 def _simplified(points: NDArray, tolerance: float) -> NDArray:
