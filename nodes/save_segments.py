@@ -84,7 +84,8 @@ class SaveSegments(io.ComfyNode):
         image_name: str = "",
     ) -> io.NodeOutput:
         size = segments.size if image is None else (image.shape[1], image.shape[2])
-        place = Place(*folders.save_place(filename_prefix, size), image_name)
+        name = folders.plain_file_name(image_name)
+        place = Place(*folders.save_place(filename_prefix, size), name)
         saved = save(segments, image, place, Format(format), classes, simplify)
         shown = show(cls, _describe(saved, place), object_pictures(segments))
         files = [folders.output_file(path) for path in saved.paths]

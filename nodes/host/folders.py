@@ -94,6 +94,11 @@ def output_file(path: Path) -> dict[str, str]:
     return {"filename": place.name, "subfolder": subfolder, "type": "output"}
 
 
+def plain_file_name(name: str) -> str:
+    """A file's name as Load Image has it, without the folder it may name: `dog.png [output]`."""
+    return folder_paths.annotated_filepath(name.strip())[0].strip()
+
+
 def find_file(name: str) -> Path:
     """The file or folder that a workflow names, in ComfyUI's input, output or temp folder.
 

@@ -55,6 +55,11 @@ def test_every_widget_reaches_the_files(output, format):
         assert [each["name"] for each in data["categories"]] == ["dog", "cat"]
 
 
+def test_a_name_from_load_image_may_say_its_folder(output):
+    SaveSegments.execute(one_object(), noise(), image_name="sub/dog.jpg [output]")
+    assert (output / "dataset" / "images" / "dog.png").is_file()
+
+
 def test_placeholders_of_the_host_are_filled_in(output):
     SaveSegments.execute(one_object(), noise(), filename_prefix="%year%/%width%x%height%")
     (path,) = output.glob("*/images/*.png")
