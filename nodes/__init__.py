@@ -15,9 +15,11 @@ from .from_sam3_track import SegmentsFromSAM3Track
 from .from_segs import SEGSToSegments
 from .host import folders
 from .load_sam import LoadSAM
+from .load_segments import LoadSegments
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
 from .remote_segment import RemoteProviderSegment
+from .save_segments import SaveSegments
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
 from .stitch_segments import StitchSegments
@@ -44,6 +46,8 @@ NODES: list[type[io.ComfyNode]] = [
     SegmentsToSEGS,
     SEGSToSegments,
     MasksToSegments,
+    SaveSegments,
+    LoadSegments,
 ]
 
 
