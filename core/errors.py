@@ -1,7 +1,7 @@
 """The pack's own exceptions. Every message says what was found, what is accepted and what to do.
 
     SegmentAnywhereError    what the user is meant to read; a node's run ends with it
-    |-- InputError          an image, mask, prompt or setting: tensors, prompts, results, masks,
+    |-- InputError          an image, mask, prompt or setting: tensors, segs, prompts, results, masks,
     |                       pictures, tasks, engines/families, engines/detectors, the choices of
     |                       nodes, and providers before anything is sent
     |-- CheckpointError     weights and their folders: engines, nodes/host/models
