@@ -113,8 +113,9 @@ def from_segs(values: Sequence[Any], size: tuple[int, int] | None = None) -> Seg
     cropped_mask may be of numpy or torch, [h, w] or [T, h, w] for T frames, and of another size
     than its crop_region; where it is missing, the box is the mask. What lies outside the image is
     cut off, and what then is empty is left out. An object without id, or with one that its frame
-    has already, gets one by label and place, as `numbered` does. Raises InputError for what is no SEGS, for sizes that differ where none is
-    given, and for boxes, masks and confidences that cannot be read.
+    has already, gets one by label and place, as `numbered` does. Raises InputError for what is no
+    SEGS, for sizes that differ where none is given, and for boxes, masks and confidences that
+    cannot be read.
     """
     size = size or _common_size(values)
     instances: list[Instance] = []
