@@ -112,9 +112,10 @@ def from_segs(values: Sequence[Any], size: tuple[int, int] | None = None) -> Seg
     size: (H, W) of the images, to which masks are scaled; without it, the SEGS' own. A
     cropped_mask may be of numpy or torch, [h, w] or [T, h, w] for T frames, and of another size
     than its crop_region; where it is missing, the box is the mask. What lies outside the image is
-    cut off, and what then is empty is left out. An object without id gets one by label and place,
-    as `numbered` does. Raises InputError for what is no SEGS, for sizes that differ where none is
-    given, and for boxes, masks and confidences that cannot be read.
+    cut off, and what then is empty is left out. An object without id, or with one that its frame
+    has already, gets one by label and place, as `numbered` does. Raises InputError for what is no
+    SEGS, for sizes that differ where none is given, and for boxes, masks and confidences that
+    cannot be read.
     """
     size = size or _common_size(values)
     instances: list[Instance] = []
@@ -225,8 +226,19 @@ def _confidence(value: Any) -> float:
 
 
 def _with_ids(instances: Sequence[Instance]) -> list[Instance]:
-    """Ids for those that have none, after those that are known."""
+    """Ids for those that have none, after those that are known.
+
+    SEGS of several results may be joined: an id that its frame has already is none.
+    """
     start = max((one.id for one in instances), default=_NO_ID) + 1
-    nameless = numbered([one for one in instances if one.id == _NO_ID])
-    named = iter([replace(one, id=one.id + start) for one in nameless])
-    return [next(named) if one.id == _NO_ID else one for one in instances]
+    taken: set[tuple[int, int]] = set()
+    nameless: set[int] = set()
+    for row, one in enumerate(instances):
+        if one.id == _NO_ID or (one.frame, one.id) in taken:
+            nameless.add(row)
+        taken.add((one.frame, one.id))
+    named = iter(numbered([instances[row] for row in sorted(nameless)]))
+    return [
+        replace(one, id=next(named).id + start) if row in nameless else one
+        for row, one in enumerate(instances)
+    ]

@@ -231,6 +231,12 @@ def test_objects_of_others_are_numbered_by_label_and_place_after_ours():
     assert from_segs([(SIZE, rebuilt)]).ids.tolist() == [0, 2, 1]
 
 
+def test_two_results_joined_have_no_id_twice():
+    frames = to_segs(_segments(), [0, 1], Cropping())
+    joined = [(size, [*found, *found]) for size, found in frames]
+    assert from_segs(joined).ids.tolist() == [7, 6, 5, 8, 10, 9] * 2
+
+
 def test_what_is_empty_or_outside_is_left_out():
     found = [
         _theirs(np.zeros((20, 20), np.float32)),

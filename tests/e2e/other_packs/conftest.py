@@ -1,7 +1,8 @@
 """A ComfyUI with other people's packs beside ours, where they are installed.
 
 They are taken from the custom_nodes of the ComfyUI that is tested with; without the Impact Pack all
-of this is skipped, and what needs another one where that is missing.
+of this is skipped, and what needs another one where that is missing. The Impact Pack of 2024 starts
+with a module `impact_subpack/impact/subpack_nodes.py` of two empty dictionaries.
 """
 
 from __future__ import annotations
