@@ -57,37 +57,74 @@ def outlines(mask: CompactMask, raster: Raster, simplify: float = 0.0) -> list[P
 
 
 def joined(polygons: Sequence[Polygon]) -> Polygon:
-    """Polygons as one, the largest first, joined by seams of no width; there is at least one."""
+    """Polygons as one, the others joined to the largest by seams of no width; at least one."""
     first, *others = sorted(polygons, key=len, reverse=True)
-    path = first
+    seams = []
     for other in others:
-        at = _nearest(path, other[0])
-        turned = np.roll(other, -_nearest(other, path[at]), axis=0)
-        path = np.concatenate((path[: at + 1], turned, turned[:1], path[at:]))
-    return path
+        at = _nearest(first, other[0])
+        turned = np.roll(other, -_nearest(other, first[at]), axis=0)
+        seams.append((at, np.concatenate((turned, turned[:1], first[at : at + 1]))))
+    pieces, start = [], 0
+    for at, seam in sorted(seams, key=lambda seam: seam[0]):
+        pieces += [first[start : at + 1], seam]
+        start = at + 1
+    return np.concatenate([*pieces, first[start:]])
 
 
 def _arcs(ring: NDArray, holes: Sequence[NDArray], doubled: NDArray[np.uint8]) -> list[NDArray]:
-    """A ring of pixels with its holes, as pieces that end where a seam begins or ends.
+    """A ring of pixels with its holes as one closed way, in pieces that end at the seams."""
+    rings = [ring, *(np.roll(hole, -int(hole[:, 0].argmin()), axis=0) for hole in holes)]
+    seams = _seams(rings, doubled)
+    arcs: list[NDArray] = []
+    # What is still to be walked, the next last: pieces, and numbers of rings.
+    ahead: list[NDArray | int] = [0]
+    while ahead:
+        item = ahead.pop()
+        if isinstance(item, int):
+            ahead += reversed(_way_round(item, rings, seams[item]))
+        else:
+            arcs.append(item)
+    return arcs
 
-    The seam goes from a hole's leftmost pixel to the left, inside the object, as far as the next
-    ring. That one reaches further left, so that in this order it is in the path already.
+
+def _way_round(
+    number: int, rings: Sequence[NDArray], seams: Sequence[tuple[int, int]]
+) -> list[NDArray | int]:
+    """Once around a ring, and where a seam begins along it to that hole and back."""
+    closed = np.concatenate((rings[number], rings[number][:1]))
+    way: list[NDArray | int] = []
+    start = 0
+    for at, hole in sorted(seams):
+        seam = np.stack((closed[at], rings[hole][0]))
+        way += [closed[start : at + 1], seam, hole, seam[::-1]]
+        start = at
+    return [*way, closed[start:]]
+
+
+def _seams(rings: Sequence[NDArray], doubled: NDArray[np.uint8]) -> list[list[tuple[int, int]]]:
+    """Of each ring, the places where seams begin, with the numbers of the holes they lead to.
+
+    A hole's ring begins with its leftmost pixel. From there the seam goes to the left, inside the
+    object, as far as the next ring, which reaches further left: no way leads in a circle.
     """
-    path, ends = ring, np.zeros(len(ring), bool)
-    for hole in sorted(holes, key=lambda hole: hole[:, 0].min()):
-        turned = np.roll(hole, -int(hole[:, 0].argmin()), axis=0)
-        x, y = turned[0]
+    lengths = [len(ring) for ring in rings]
+    points, owners = np.concatenate(rings), np.repeat(np.arange(len(rings)), lengths)
+    firsts = np.cumsum([0, *lengths])
+    width = doubled.shape[1]
+    keys = points[:, 1].astype(np.int64) * width + points[:, 0]
+    leftmost = np.array([ring[:, 0].min() for ring in rings])
+    # Where rings share a pixel, the one that reaches furthest left comes first.
+    order = np.lexsort((leftmost[owners], keys))
+    ranked = keys[order]
+    seams: list[list[tuple[int, int]]] = [[] for _ in rings]
+    for number in range(1, len(rings)):
+        x, y = rings[number][0].tolist()
         outside = np.flatnonzero(doubled[y, :x] == 0)
-        left = outside[-1] + 1 if outside.size else 0
-        at = int(np.flatnonzero((path == (left, y)).all(axis=1))[0])
-        path = np.concatenate((path[: at + 1], turned, turned[:1], path[at:]))
-        marks = np.zeros(len(turned) + 1, bool)
-        marks[[0, -1]] = ends[at] = True
-        ends = np.concatenate((ends[: at + 1], marks, ends[at:]))
-    first = int(ends.argmax())
-    path = np.concatenate((np.roll(path, -first, axis=0), path[first : first + 1]))
-    cuts = [0, *np.flatnonzero(np.roll(ends, -first)[1:]) + 1, len(path) - 1]
-    return [path[start : stop + 1] for start, stop in zip(cuts, cuts[1:], strict=False)]
+        left = int(outside[-1]) + 1 if outside.size else 0
+        point = int(order[np.searchsorted(ranked, y * width + left)])
+        owner = int(owners[point])
+        seams[owner].append((point - int(firsts[owner]), number))
+    return seams
 
 
 def _polygon(arcs: Sequence[NDArray], raster: Raster, simplify: float) -> Polygon:

@@ -1,4 +1,4 @@
-"""Datasets over several runs of a real ComfyUI: saved, read back, made from the command line."""
+"""Datasets over several runs of a real ComfyUI: saved, read back, made by the command line."""
 
 from __future__ import annotations
 
