@@ -61,3 +61,9 @@ def test_options_are_kept_where_they_are_explained(english, text, missing):
 )
 def test_what_is_left_in_english(english, text, language, expected):
     assert left_in_english(english, text, language) is expected
+
+
+def test_options_may_be_english():
+    text = "objects of one image：同一张图像中的对象。"
+    assert left_in_english("Objects.", text, "zh")
+    assert not left_in_english("Objects.", text, "zh", ["objects of one image"])

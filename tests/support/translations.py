@@ -12,13 +12,14 @@ _ENGLISH = frozenset(
     " you".split()
 )
 # Texts that are no words, and names that are the same everywhere.
-_NAMES = frozenset({"{ }", "iou", "json"})
+_NAMES = frozenset({"{ }", "iou", "json", "segs"})
 # Short texts that are the same words in a language as in English.
 SHARED = {
     "de": "frame, info, label, labels, name a, name b, prompt".split(", "),
-    "fr": "direction, frame, image, images, points, segments, segments a, segments b, style".split(
-        ", "
-    ),
+    "fr": (
+        "classes, direction, format, frame, image, images, points, segments, segments a,"
+        " segments b, style"
+    ).split(", "),
 }
 _PLACEHOLDER, _NUMBER = r"\{\d\}", r"\d+(?:\.\d+)*"
 _ORDINAL = re.compile(rf"{_NUMBER}(?:st|nd|rd|th)?")
@@ -47,12 +48,15 @@ def _counted(text: str) -> Counter[str]:
     return Counter(re.findall(rf"{_PLACEHOLDER}|{_NUMBER}", text))
 
 
-def left_in_english(english: str, text: str, language: str) -> bool:
-    """Whether `text` is the English one, or has words that are English only."""
+def left_in_english(english: str, text: str, language: str, options: Iterable[str] = ()) -> bool:
+    """Whether `text` is the English one, or has words, but for options, that are English only."""
     plain = _plain(text)
     if plain in _NAMES or plain in SHARED.get(language, ()):
         return False
-    return plain == _plain(english) or not _ENGLISH.isdisjoint(_LATIN.findall(plain))
+    for option in options:
+        text = text.replace(option, "")
+    words = _LATIN.findall(text.casefold())
+    return plain == _plain(english) or not _ENGLISH.isdisjoint(words)
 
 
 def _plain(text: str) -> str:
