@@ -20,6 +20,7 @@ from ..base import Detections, Embedding, MaskDetail, WordModel
 from ..families import DETECTOR_FAMILIES, family_named, family_of_type
 from ..files.checkpoints import read_config, read_folder_weights
 from ..image_model import ImageModel, Statistics
+from ..lineage import weights
 
 if TYPE_CHECKING:
     from transformers import CLIPSegModel, Owlv2Model
@@ -51,22 +52,21 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
             "another detector in Text Segment."
         )
     detector: type[FolderDetector] = family.builder().DETECTOR
-    return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
+    return detector(_read_folder(path, family.title, detector.model_classes[model_type]), dtype)
 
 
-def _read_folder(path: Path, model_class: str) -> DetectorFolder:
-    import transformers
-
+def _read_folder(path: Path, title: str, model_class: str) -> DetectorFolder:
+    transformers = weights.classes(title, model_class, "4.57")
     _refuse_incomplete(path)
     # Read here and not by transformers, which would leave the file mapped.
-    weights = read_folder_weights(path)
+    state = read_folder_weights(path)
     # No code of the folder runs.
     strict = {"local_files_only": True, "trust_remote_code": False}
     try:
         model, report = getattr(transformers, model_class).from_pretrained(
             None,
             config=transformers.AutoConfig.from_pretrained(path, **strict),
-            state_dict=weights,
+            state_dict=state,
             dtype=torch.float32,
             output_loading_info=True,
         )
