@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from . import ROOT
+
 _SHOWN = ("numpy", "torch", "transformers", "huggingface-hub")
 
 
