@@ -10,6 +10,7 @@ import { noteDefinition } from "./comfy_limits.js";
 import { PLACES } from "./comfy_places.js";
 import { followPresets, notePresets } from "./comfy_presets.js";
 import { keepNames } from "./comfy_saved_values.js";
+import { widen } from "./comfy_sizes.js";
 import { parsePoints } from "./points.js";
 import { say, TEXTS } from "./texts.js";
 
@@ -96,6 +97,7 @@ app.registerExtension({
 
   /** @param {ComfyNode} node */
   nodeCreated(node) {
+    widen(node);
     followPresets(node);
     const place = PLACES[node.comfyClass ?? ""];
     if (!place) return;
