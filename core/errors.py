@@ -6,6 +6,7 @@
     |                       of nodes, and providers before anything is sent
     |-- CheckpointError     weights and their folders: engines, nodes/host/models
     |-- EngineError         a model at work: engines, tasks/segmenter, tasks/matting
+    |-- MissingLibrary      opencv, providers/runs: something that pip installs
     |-- EmbeddingGone       tasks/live_preview; the preview's route answers 409
     |-- DownloadError       engines/files/downloads
     `-- ProviderError       providers/contract: keys and profiles, and what failed in a whole run
@@ -36,6 +37,10 @@ class CheckpointError(SegmentAnywhereError):
 
 class EngineError(SegmentAnywhereError):
     """A model that cannot run here, or produced no usable numbers."""
+
+
+class MissingLibrary(SegmentAnywhereError):
+    """A library that is not installed, or does not start."""
 
 
 class EmbeddingGone(SegmentAnywhereError):

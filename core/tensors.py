@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import opencv
 from .errors import InputError
 
 # LoadImage sends this for a picture without an alpha channel.
@@ -98,8 +99,11 @@ class FrameArea:
 
 
 def uses_opencv(tensor: Tensor) -> bool:
-    """Whether OpenCV does the work on a tensor; on a GPU the same is done with PyTorch alone."""
-    return tensor.is_cpu
+    """Whether OpenCV does the work on a tensor.
+
+    On a GPU, and where there is no OpenCV, the same is done with PyTorch alone.
+    """
+    return tensor.is_cpu and opencv.is_there()
 
 
 def row_bands(plane: Tensor, channels: int = 1, multiple: int = 1) -> Iterator[slice]:
@@ -110,7 +114,7 @@ def row_bands(plane: Tensor, channels: int = 1, multiple: int = 1) -> Iterator[s
     has fewer rows than that unless the tensor has.
     """
     height, width = plane.shape
-    step = max(1, _BAND_NUMBERS // (width * channels)) if uses_opencv(plane) else height
+    step = max(1, _BAND_NUMBERS // (width * channels)) if plane.is_cpu else height
     step = -(-step // multiple) * multiple
     stops = [*range(step, height - multiple + 1, step), height]
     for start, stop in zip([0, *stops], stops, strict=False):

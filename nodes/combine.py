@@ -1,4 +1,4 @@
-"""Combine Masks: union, intersection, difference of two masks or two sets of objects."""
+"""Combine Segments: union, intersection, difference of two masks or two sets of objects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ class Combine(ShownNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="SegmentAnywhereCombine",
-            display_name="Combine Masks",
+            display_name="Combine Segments",
             category=CATEGORY,
             description="Combines two masks or the objects of two segment nodes. Soft edges stay "
             "soft, a single mask serves a whole batch, and objects keep labels and scores.",
-            search_aliases=["combine masks", "mask union", "subtract mask", "intersect", "xor"],
+            search_aliases=[
+                *("combine segments", "combine masks", "merge masks", "mask composite", "union"),
+                *("mask union", "subtract mask", "intersect", "xor"),
+            ],
             inputs=[
                 io.Combo.Input(
                     "operation",

@@ -23,7 +23,11 @@ class LoadSAM(io.ComfyNode):
             category=CATEGORY,
             description="Chooses the model that the segment nodes use. All nodes that choose the "
             "same file share one copy in memory.",
-            search_aliases=["sam", "sam2", "segment anything", "load segment model", "grabcut"],
+            search_aliases=[
+                *("sam", "sam2", "sam 2.1", "sam3", "sam 3.1", "hq-sam", "sam_hq", "edgetam"),
+                *("segment anything", "segment anything 2", "segment anything 3", "grabcut"),
+                *("load segment model", "sam loader", "sam model loader"),
+            ],
             inputs=[
                 io.Combo.Input(
                     "model",

@@ -33,7 +33,10 @@ class PointSegment(ShownNode):
             category=CATEGORY,
             description="Segments what points, boxes or a rough mask show. An image is encoded "
             "once; every further point costs a fraction of that.",
-            search_aliases=["point segment", "click", "sam", "box", "segment", "mask", "cutout"],
+            search_aliases=[
+                *("point segment", "click", "points editor", "box", "bounding box", "segment"),
+                *("sam", "sam2", "sam3", "segment anything", "interactive", "mask", "cutout"),
+            ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
                 io.Image.Input("image", tooltip="One image or a batch; prompts apply to each."),

@@ -49,7 +49,12 @@ class RemoteProviderSegment(ShownNode):
             category=CATEGORY,
             description="Segments with a remote provider or your own server. Images are sent to "
             "it; what was paid for is kept on this machine and not sent again.",
-            search_aliases=["remote", "api", "segment", "fal", "segmind", "sam", "mask", "cloud"],
+            search_aliases=[
+                *("remote", "api", "cloud", "segment", "mask", "sam", "sam2", "sam3", "evf-sam"),
+                *("fal", "fal.ai", "segmind", "moark", "gitee", "gitee ai", "birefnet"),
+                *("ai refinery", "airefinery", "accenture", "imagineo", "imagineoai"),
+                *("roboflow", "hugging face", "huggingface", "openai", "custom server"),
+            ],
             inputs=[
                 io.Image.Input(
                     "image", tooltip="One image or a batch; each image is a call, and each phrase."

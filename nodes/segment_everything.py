@@ -25,7 +25,10 @@ class SegmentEverything(ShownNode):
             category=CATEGORY,
             description="Finds all regions of an image without a prompt: a grid of clicks on one "
             "encoded image. Draw Segments makes a label map of them.",
-            search_aliases=["segment everything", "automatic mask", "amg", "sam grid", "label map"],
+            search_aliases=[
+                *("segment everything", "automatic mask", "auto mask", "mask generator", "amg"),
+                *("sam grid", "segment anything", "label map"),
+            ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
                 io.Image.Input("image", tooltip="One image or a batch."),

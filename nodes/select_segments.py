@@ -31,7 +31,10 @@ class SelectSegments(ShownNode):
             category=CATEGORY,
             description="Keeps the objects with certain labels, scores or sizes, sorts them, and "
             "gives them together, one by one, as boxes and as JSON. Every image stays.",
-            search_aliases=["select segments", "filter masks", "pick mask", "sort", "instances"],
+            search_aliases=[
+                *("select segments", "filter masks", "filter segments", "pick mask", "sort"),
+                *("instances", "instance masks", "largest", "by label"),
+            ],
             inputs=[
                 SegmentsSocket.Input("segments", tooltip="From a segment node."),
                 io.String.Input(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-CATEGORY = "segment anywhere"
+# As ComfyUI files what other people make: what it works on, then the name as they write it.
+CATEGORY = "image/Segment Anywhere"
 
 # A SegmentModel (nodes/host/models.py): `.patcher` for ComfyUI, `.engine` once it is loaded.
 SegmentModelSocket = io.Custom("SEGMENT_MODEL")

@@ -32,7 +32,11 @@ class TextSegment(ShownNode):
             category=CATEGORY,
             description="Segments every object that the prompt names, each with its phrase as "
             "label. An image is encoded once, whatever the number of phrases.",
-            search_aliases=["text segment", "grounding dino", "clipseg", "owlv2", "prompt to mask"],
+            search_aliases=[
+                *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
+                *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
+                *("sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
+            ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),
                 io.Image.Input(

@@ -47,8 +47,15 @@ class TrackSegments(ShownNode):
             description="Follows objects through a clip: mark an object once, on any frame, and "
             "get its mask on every frame. A click on a later frame corrects it.",
             search_aliases=[
-                *("track segments", "video segmentation", "sam 2 video", "follow object"),
-                *("propagate", "rotoscope", "mask tracking"),
+                *(
+                    "track segments",
+                    "track objects",
+                    "video segmentation",
+                    "sam2 video",
+                    "sam 2 video",
+                ),
+                *("sam3 video", "edgetam", "follow object", "propagate", "rotoscope"),
+                *("mask tracking", "video object segmentation", "vos", "optical flow"),
             ],
             inputs=[
                 SegmentModelSocket.Input(

@@ -76,6 +76,20 @@ def test_only_host_imports_comfyui(path):
         assert name.split(".")[0] not in {"comfy", "folder_paths", "server"}
 
 
+def test_opencv_comes_through_one_file():
+    """Which says what to install where it is missing."""
+    paths = [path for folder in ("core", "nodes", "headless") for path in _modules(folder)]
+    importing = [path for path in paths if "cv2" in _imports(path)]
+    assert importing == [ROOT / "core" / "opencv.py"]
+
+
+def test_what_is_installed_is_left_alone():
+    """A version would replace what other packs run on, and so would any of OpenCV's packages."""
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[\w-]+(; python_version .*)?", line)
+        assert not line.startswith("opencv")
+
+
 def test_the_dependencies_are_listed_twice_alike():
     wanted = [
         line

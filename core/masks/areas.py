@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import opencv
+from ..opencv import cv2
+
 Area = tuple[slice, slice]
 
 # Side of the cells, in pixels, by which it is found out what lies apart.
@@ -59,18 +62,23 @@ def _extent(most: Tensor, offset: int, margin: float) -> slice:
 
 def _cells_with_margin(mask: Tensor, margin: float) -> np.ndarray:
     """Which cells hold anything or are within the margin of such a cell: uint8, 0 or 1."""
-    import cv2
-
     rows = torch.stack([band.amax(dim=0) for band in mask.split(_CELL)])
-    cells = F.max_pool2d(rows[None], (1, _CELL), ceil_mode=True)[0] > 0
-    side = 2 * math.ceil(margin / _CELL) + 1
-    return cv2.dilate(cells.cpu().numpy().view(np.uint8), np.ones((side, side), np.uint8))
+    cells = F.max_pool2d(rows[None], (1, _CELL), ceil_mode=True) > 0
+    reach = math.ceil(margin / _CELL)
+    grown = F.max_pool2d(cells.float(), 2 * reach + 1, stride=1, padding=reach)
+    return grown[0].cpu().numpy().astype(np.uint8)
 
 
 def _rectangles(cells: np.ndarray) -> list[Area]:
-    """Rectangles that cover all cells that are 1 and do not touch each other."""
-    import cv2
+    """Rectangles that cover all cells that are 1 and do not touch each other.
 
+    Without OpenCV one that covers them all.
+    """
+    if not opencv.is_there():
+        rows, columns = cells.nonzero()
+        if not len(rows):
+            return []
+        return [(slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))]
     while True:
         contours, _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         covered = np.zeros_like(cells)

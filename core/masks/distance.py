@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..opencv import cv2
 from ..tensors import row_bands, uses_opencv
 from .filters import box_blur, gaussian_blur
 
@@ -117,8 +118,6 @@ def _rim(mask: Tensor, level: float) -> Tensor:
     if not uses_opencv(mask):
         inside = mask >= level
         return inside & ~_eroded(inside)
-    import cv2
-
     inside = (mask.numpy() >= np.float32(level)).view(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     core = cv2.erode(inside, cross, borderType=cv2.BORDER_CONSTANT, borderValue=1)
@@ -138,8 +137,6 @@ def _distance_opencv(rim: Tensor) -> Tensor:
 
     rim: [H, W] bool. Returns [H, W] float32.
     """
-    import cv2
-
     # Without a zero OpenCV's answer is undefined.
     if not rim.any():
         return torch.full(rim.shape, math.inf)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..opencv import cv2
 from ..tensors import uses_opencv
 
 
@@ -21,8 +22,6 @@ def gaussian_blur(plane: Tensor, sigma: float) -> Tensor:
     kernel = torch.erf(ends / (math.sqrt(2.0) * sigma)).diff()
     kernel = (kernel / kernel.sum()).float()
     if uses_opencv(plane):
-        import cv2
-
         weights = kernel.numpy()
         blurred = cv2.sepFilter2D(
             plane.contiguous().numpy(), -1, weights, weights, borderType=cv2.BORDER_REPLICATE
@@ -42,8 +41,6 @@ def box_blur(plane: Tensor, radius: int) -> Tensor:
     """
     side = 2 * radius + 1
     if uses_opencv(plane):
-        import cv2
-
         source = plane.contiguous().numpy()
         blurred = cv2.blur(source, (side, side), borderType=cv2.BORDER_REPLICATE)
         return torch.from_numpy(blurred)
@@ -62,8 +59,6 @@ def shrink(planes: Tensor, factor: int) -> Tensor:
     whole = planes[: height * factor, : width * factor]
     below, beside = int(planes.shape[0] % factor > 0), int(planes.shape[1] % factor > 0)
     if uses_opencv(planes):
-        import cv2
-
         small = cv2.resize(whole.numpy(), (width, height), interpolation=cv2.INTER_AREA)
         small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         return torch.from_numpy(small.reshape(height + below, width + beside, -1))
@@ -82,8 +77,6 @@ def stretch(planes: Tensor, factor: int, rows: slice, width: int) -> Tensor:
     first, last = max(0, rows.start // factor - 1), -(-rows.stop // factor) + 1
     blocks = planes[:, first:last]
     if uses_opencv(planes):
-        import cv2
-
         channels, height, across = blocks.shape
         large = torch.empty(channels, height * factor, across * factor)
         for plane, enlarged in zip(blocks.numpy(), large.numpy(), strict=True):

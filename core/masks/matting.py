@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..opencv import cv2
 from ..tensors import FrameArea, row_bands
 from .filters import box_blur, shrink, stretch
 
@@ -183,8 +184,6 @@ def _spread(planes: Tensor) -> Tensor:
 
 def _pull(planes: np.ndarray) -> np.ndarray:
     """[H, W, 4], colours times weight and weight -> [H, W, 3], colours everywhere."""
-    import cv2
-
     colours, weight = cv2.cvtColor(planes, cv2.COLOR_BGRA2BGR), cv2.extractChannel(planes, 3)
     if max(weight.shape) == 1:
         return colours / np.maximum(weight, 1e-12)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..opencv import cv2
 from ..results.boxes import nms
 from ..results.compact_mask import CompactMask, compact
 
@@ -33,8 +34,6 @@ def fill_holes(mask: Tensor, largest: int) -> Tensor:
     mask: [H, W] float32, 0..1. A hole is enclosed (pixels that touch at a corner close it) and does
     not reach the image's border. Returns a new mask that is nowhere less than the old one.
     """
-    import cv2
-
     contours, parents = _contours(_selected(mask, 1.0 - _TRACE))
     holes = [
         contour
@@ -73,8 +72,6 @@ def remove_islands(mask: Tensor, smallest: int) -> Tensor:
 
 def _island(selected: np.ndarray, contour: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
     """The rectangle of a part with that outer contour, and its pixels within: [h, w] bool."""
-    import cv2
-
     x, y, width, height = cv2.boundingRect(contour)
     area = slice(y, y + height), slice(x, x + width)
     island = selected[area].copy()
@@ -95,24 +92,18 @@ def _selected(mask: Tensor, level: float) -> np.ndarray:
 
 def _contours(shape: np.ndarray) -> tuple[Sequence[np.ndarray], list[int]]:
     """The contours of the parts and of their holes, and of each hole the part it is in, else -1."""
-    import cv2
-
     contours, hierarchy = cv2.findContours(shape, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return contours, hierarchy[0, :, _PARENT].tolist() if contours else []
 
 
 def _covered(contour: np.ndarray) -> int:
     """Pixels within an outer contour and on it, by Pick's theorem."""
-    import cv2
-
     steps = len(contour) if len(contour) > 1 else 0
     return round(cv2.contourArea(contour) + steps / 2) + 1
 
 
 def _enclosed(contour: np.ndarray) -> int:
     """Pixels within a hole's contour, which runs over the selected pixels around it."""
-    import cv2
-
     return round(cv2.contourArea(contour) - len(contour) / 2) + 1
 
 
@@ -166,8 +157,6 @@ def label_parts(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The connected parts of a mask [H, W]: each pixel's part, 0 outside of all, [H, W]; and the
     pixels of each, [N + 1], those outside first. connectivity: 8 where corners connect, else 4."""
-    import cv2
-
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=connectivity
     )
@@ -177,7 +166,5 @@ def label_parts(
 def number_parts(mask: NDArray[np.bool_], connectivity: int = 8) -> tuple[int, NDArray[np.int32]]:
     """As `label_parts`, which costs more, without the areas: the number of parts, what is outside
     of all being one, and each pixel's part, 0 outside, [H, W]."""
-    import cv2
-
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=connectivity)
     return count, labels.astype(np.int32, copy=False)

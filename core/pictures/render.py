@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..opencv import cv2
 from ..results.compact_mask import INSIDE, CompactMask
 from ..results.segments import Instance, Segments
 from ..tensors import rgb_frame
@@ -163,8 +164,6 @@ def _outline(mask: CompactMask, width: int) -> tuple[tuple[slice, slice], NDArra
 
     The lines are 255 on 0, antialiased; what the image's border cuts off has no line there.
     """
-    import cv2
-
     (height, across), (rows, columns) = mask.size, mask.area
     top, left = max(0, rows.start - width), max(0, columns.start - width)
     bottom, right = min(height, rows.stop + width), min(across, columns.stop + width)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..opencv import cv2
 from ..results.rle import decode
 from .wire import Answer, CallFailed, Drawn, Failure, FailureKind, Url, picture_format, shorten
 
@@ -140,8 +141,6 @@ def _is_ring(values: Any) -> bool:
 
 
 def _fill_polygons(outlines: list[NDArray[np.float64]], size: tuple[int, int]) -> NDArray[np.uint8]:
-    import cv2
-
     places = np.concatenate(outlines)
     is_share = bool((places >= 0).all() and (places <= 1).all() and (places % 1).any())
     scale = (size[1], size[0]) if is_share else (1, 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..opencv import cv2
 from ..prompts.prompts import Box, ObjectPrompt, Point
 from ..tensors import rgb_frame
 from .contract import ImageLimits
@@ -29,8 +30,6 @@ def frame_pixels(image: Tensor, index: int = 0) -> NDArray[np.uint8]:
 
     Raises InputError as that does.
     """
-    import cv2
-
     frame = image[index]
     if not (frame.is_cpu and frame.shape[-1] == 3 and frame.dtype is torch.float32):
         frame = rgb_frame(image, index)
@@ -125,8 +124,6 @@ def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _png(image: Image.Image) -> Picture:
     """Without loss, by OpenCV: as small as Pillow's level 1, in a third of its time."""
-    import cv2
-
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     options += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
     options += [_PNG_FILTER, _PNG_FILTER_UP]

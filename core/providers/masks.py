@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..opencv import cv2
 from ..results.compact_mask import INSIDE
 from ..tensors import resize_mask
 from .images import frame_pixels
@@ -259,8 +260,6 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _luma(image: Image.Image, is_lossy: bool) -> NDArray[np.uint8]:
-    import cv2
-
     grey = _grey(image)
     pixels = np.asarray(grey)
     if is_lossy:
@@ -275,8 +274,6 @@ def _luma(image: Image.Image, is_lossy: bool) -> NDArray[np.uint8]:
 
 def _grey(image: Image.Image) -> Image.Image:
     """Brightness in eight bits; what has more of them is spread over the range that it uses."""
-    import cv2
-
     if not image.mode.startswith("I"):
         return image.convert("L")
     wide = np.asarray(image)
@@ -285,8 +282,6 @@ def _grey(image: Image.Image) -> Image.Image:
 
 def _difference(image: Image.Image, frame: Tensor) -> NDArray[np.uint8]:
     """Where a picture differs from the frame; turned round where it differs by plain ground."""
-    import cv2
-
     shown = np.asarray(image.convert("RGB"))
     height, width = shown.shape[:2]
     sent = frame_pixels(frame[None])
@@ -311,8 +306,6 @@ def _is_frame(changed: NDArray[np.uint8]) -> bool:
 
 def _is_plain(pixels: NDArray[np.uint8], where: NDArray[np.uint8]) -> bool:
     """Nearly all pixels of [H, W, 3] have one colour, among those that are not 0 in [H, W]."""
-    import cv2
-
     count = cv2.countNonZero(where)
     counts = [cv2.calcHist([pixels], [each], where, [256], [0, 256]) for each in range(3)]
     medians = [int(np.searchsorted(np.cumsum(each), count / 2)) for each in counts]

@@ -15,6 +15,9 @@ from functools import partial
 
 from torch import Tensor
 
+from .. import opencv
+from ..errors import MissingLibrary
+from ..libraries import install_sentence
 from ..results.segments import Instance, Segments, numbered
 from ..tensors import image_size
 from .batch import BatchRequest, check_request
@@ -111,9 +114,9 @@ def _wake(host: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 
 def _check_packages() -> None:
+    opencv.require("Remote providers")
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ProviderError(
-            f"Remote providers need {' and '.join(missing)}. Run `pip install "
-            f"{' '.join(missing)}` with the Python that runs ComfyUI, and restart it."
+        raise MissingLibrary(
+            f"Remote providers need {' and '.join(missing)}. {install_sentence(*missing)}"
         )

@@ -194,7 +194,9 @@ def _is_hard(crop: NDArray[np.uint8]) -> bool:
 
 def _extent(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """The tight box, xyxy, of what is not 0; all 0 where everything is."""
-    import cv2
-
-    left, top, width, height = cv2.boundingRect(pixels)
-    return (left, top, left + width, top + height) if width else (0, 0, 0, 0)
+    rows = np.flatnonzero(pixels.max(axis=1, initial=0))
+    if not rows.size:
+        return (0, 0, 0, 0)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(pixels[top:bottom].max(axis=0))
+    return int(columns[0]), top, int(columns[-1]) + 1, bottom

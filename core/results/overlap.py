@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import opencv
+from ..opencv import cv2
 from .compact_mask import INSIDE, CompactMask
 
 # How far two contours may lie apart and still agree, as a share of the image's diagonal: DAVIS
@@ -165,6 +167,6 @@ def _near(contour: NDArray[np.int64], other: NDArray[np.int64], stride: int, rea
 
 
 def _ones(packed: NDArray[np.uint8]) -> int:
-    import cv2
-
+    if not opencv.is_there():
+        return int(np.count_nonzero(np.unpackbits(packed)))
     return int(cv2.norm(packed, cv2.NORM_HAMMING)) if packed.size else 0

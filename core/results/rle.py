@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import opencv
 from ..errors import InputError
+from ..opencv import cv2
 
 # No mask of any use needs more text or runs than this, which take up to twenty times as much memory
 # while they are read; a decompression bomb would.
@@ -58,13 +60,13 @@ def encode(mask: NDArray) -> str:
 
 
 def _fill(runs: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:
-    import cv2
     from pycocotools import mask as coco
 
     height, width = size
     packed = coco.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
+    mask = coco.decode(packed)
     # Column by column in memory; OpenCV turns that five times as fast as NumPy.
-    return cv2.transpose(coco.decode(packed).T)
+    return cv2.transpose(mask.T) if opencv.is_there() else np.ascontiguousarray(mask)
 
 
 def _readings(counts: str | bytes | Sequence[int]) -> Iterator[NDArray[np.int64]]:

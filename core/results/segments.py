@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..opencv import cv2
 from ..tensors import resize_mask, uses_opencv
 from ..threads import in_threads
 from .compact_mask import CompactMask, compact
@@ -216,8 +217,6 @@ def compact_soft(mask: Tensor) -> CompactMask:
     """Store a mask [H, W] float, 0..1, on any device, compactly, in steps of 1 / 255."""
     if not uses_opencv(mask):
         return compact((mask * 255.0).round_().to(torch.uint8))
-    import cv2
-
     # The same, rounded half to even too, in one pass.
     return compact(torch.from_numpy(cv2.convertScaleAbs(mask.contiguous().numpy(), alpha=255.0)))
 

@@ -1,4 +1,4 @@
-"""Mask Refine and Combine Masks in ComfyUI."""
+"""Mask Refine and Combine Segments in ComfyUI."""
 
 from __future__ import annotations
 

@@ -66,13 +66,20 @@ def test_the_pack_has_exactly_these_nodes(info):
 @pytest.mark.parametrize("node_id", NODE_IDS)
 def test_a_node_can_be_found_and_is_explained(info, node_id):
     found = info[node_id]
-    assert found["category"] == "segment anywhere"
+    assert found["category"] == "image/Segment Anywhere"
     assert found["description"]
     assert len(found["search_aliases"]) >= 3
     assert not found["api_node"]
     inputs = {**found["input"]["required"], **found["input"].get("optional", {})}
     assert [name for name, spec in inputs.items() if not spec[1].get("tooltip")] == []
     assert all(found["output_tooltips"])
+
+
+def test_no_other_node_has_the_name_of_one_of_ours(info):
+    ours = {info[node_id]["display_name"] for node_id in NODE_IDS}
+    others = {found["display_name"] for node_id, found in info.items() if node_id not in NODE_IDS}
+    assert len(ours) == len(NODE_IDS)
+    assert ours & others == set()
 
 
 def test_load_sam(info, comfy):

@@ -94,7 +94,7 @@ def test_a_run_reports_its_progress_and_text(api, photo):
 
 
 def _combined(image: str, operation: str) -> Graph:
-    """Combine Masks ("3"), which leaves a line of text below its node."""
+    """Combine Segments ("3"), which leaves a line of text below its node."""
     masks = {"mask_a": ["image", 1], "mask_b": ["image", 1]}
     return {
         "image": node("LoadImage", image=image),

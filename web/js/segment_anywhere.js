@@ -11,6 +11,7 @@ import { fillPlaceholders } from "./comfy_placeholders.js";
 import { PLACES } from "./comfy_places.js";
 import { followPresets, notePresets } from "./comfy_presets.js";
 import { keepNames } from "./comfy_saved_values.js";
+import { widen } from "./comfy_sizes.js";
 import { parsePoints } from "./points.js";
 import { say, TEXTS } from "./texts.js";
 
@@ -97,6 +98,7 @@ app.registerExtension({
 
   /** @param {ComfyNode} node */
   nodeCreated(node) {
+    widen(node);
     followPresets(node);
     fillPlaceholders(node, filled);
     const place = PLACES[node.comfyClass ?? ""];

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...opencv import cv2
 from ..base import Detections, Embedding, MaskDetail
 from ..image_model import FRAME_BYTES
 from .base import ClipDetector, DetectorFolder
@@ -69,8 +70,6 @@ class ClipsegDetector(ClipDetector):
 
     def _parts(self, heat: Tensor, threshold: float, size: tuple[int, int]) -> Detections:
         """The connected parts of one phrase's logits [h, w], in an image of (H, W)."""
-        import cv2
-
         above = heat - torch.tensor(threshold).logit(eps=1e-4)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
             (above >= 0).numpy().astype(np.uint8), connectivity=8

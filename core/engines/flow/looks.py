@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...masks.parts import number_parts
+from ...opencv import cv2
 from ..grabcut.marks import fit, resize_area
 from .shapes import BoolMap, FloatMap
 
@@ -35,8 +36,6 @@ class Look:
 
 def cells_of(rgb: NDArray[np.uint8]) -> Cells:
     """The colour cells of an image [h, w, 3] uint8."""
-    import cv2
-
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.uint16)
     # a and b beyond 64 on either side of grey are rare.
     hues = np.clip(lab[..., 1:], 64, 191) - 64
@@ -70,8 +69,6 @@ def similarity(look: Look, cells: Cells, mask: BoolMap) -> float:
 def odds_of(looks: Sequence[Look], cells: Cells) -> FloatMap:
     """How much commoner the colours around each pixel are in the object than elsewhere, by the most
     favourable of its key frames: [h, w] float32, a natural logarithm, 0 for colours of neither."""
-    import cv2
-
     maps = [cv2.blur(look.odds[cells], (_WINDOW, _WINDOW)) for look in looks]
     if not maps:
         return np.zeros(cells.shape, np.float32)
@@ -89,8 +86,6 @@ def likeliest_place(
     areas: the least and the most pixels that the object had; a region beyond them counts less.
     near: (x, y) where it was last seen; a region farther away counts less, down to half.
     """
-    import cv2
-
     size = fit(cells.shape, _SEARCH_SIDE)
     best, place = 0.0, None
     for look in looks:

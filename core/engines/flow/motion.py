@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...opencv import cv2
 from .shapes import BoolMap, FloatMap
 
 # Small frames are enlarged to about this longest side: DIS compares patches of 8 pixels at half the
@@ -49,8 +50,6 @@ def measure(reference: GrayImage, frame: GrayImage) -> Motion:
     "Dense Point Trajectories by GPU-accelerated Large Displacement Optical Flow" (ECCV 2010): what
     is hidden in one of the frames has no counterpart.
     """
-    import cv2
-
     # The fast presets stop at a quarter of the size and are off by up to a third of a pixel, which
     # adds up over the frames.
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -67,8 +66,6 @@ def _factor(size: tuple[int, int]) -> int:
 
 def _enlarge(image: GrayImage) -> GrayImage:
     """An image for DIS: enlarged, and continued at its right and bottom where it is too small."""
-    import cv2
-
     factor = _factor(image.shape)
     if factor > 1:
         size = (image.shape[1] * factor, image.shape[0] * factor)
@@ -90,8 +87,6 @@ def _agree(flow: FloatMap, other: FloatMap) -> BoolMap:
 
     The difference may grow with the motion: a hundredth of its square, and half a pixel squared.
     """
-    import cv2
-
     ends = _places(flow.shape[:2]) + flow
     returned = cv2.remap(other, ends[..., 0], ends[..., 1], cv2.INTER_LINEAR)
     off = np.square(flow + returned).sum(axis=2)
@@ -113,8 +108,6 @@ def carry(field: FloatMap, motion: Motion) -> tuple[FloatMap, float]:
     stands in. A shape that the border cuts off is taken to go on outside. Returns the field in the
     frame and the share, 0..1, of the object's pixels whose motion is known.
     """
-    import cv2
-
     inside = field > 0
     followed = inside & motion.known_ahead
     share = float(followed.sum()) / max(1, int(inside.sum()))
@@ -135,8 +128,6 @@ def fit_motion(before: FloatMap, after: FloatMap) -> NDArray[np.float64]:
     before, after: [n, 2] float32, (x, y) of the same points. Points that move otherwise, up to half
     of them, have no say (RANSAC). Of too few points for that, the shift alone, by their median.
     """
-    import cv2
-
     step = max(1, len(before) // _FITTED)
     before, after = np.ascontiguousarray(before[::step]), np.ascontiguousarray(after[::step])
     found = None

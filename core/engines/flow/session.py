@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...opencv import cv2
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, ClipFrame, Embedding
 from ..grabcut.marks import resize_area
@@ -289,8 +290,6 @@ def _regrown(field: FloatMap, familiar: BoolMap, whole: int) -> FloatMap:
     and lies near is added. whole: its area in the key frame where it is smallest, in pixels, which
     must not be exceeded by much.
     """
-    import cv2
-
     seen = field > 0
     if not seen.any() or seen.sum() > _PARTIAL * whole:
         return field

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...opencv import cv2
 from ...prompts.prompts import Box, Point
 
 BoolMap = NDArray[np.bool_]
@@ -25,8 +26,6 @@ def field_of(mask: BoolMap) -> FloatMap:
 
     [h, w] float32, above 0 where the mask is and nowhere else. The image's border is no outline.
     """
-    import cv2
-
     if mask.all() or not mask.any():
         return np.full(mask.shape, REACH if mask.any() else -REACH, np.float32)
     inner, outer = (
@@ -59,8 +58,6 @@ def inner_points(mask: BoolMap) -> tuple[Point, ...]:
 
     Each lies outside the largest discs around those before it: they spread over the shape.
     """
-    import cv2
-
     padded = np.pad(mask.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1].copy()
     deepest = float(depth.max())

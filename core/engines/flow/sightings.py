@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...opencv import cv2
 from ..base import Candidates
 from ..grabcut.marks import fit
 from .looks import Cells, Look, cells_of, similarity
@@ -36,8 +37,6 @@ class Picture:
 
 def shrink(index: int, pixels: Tensor) -> Picture:
     """The picture of a frame [H, W, 3] float32, 0..1, on any device: no side above 640 pixels."""
-    import cv2
-
     whole = np.ascontiguousarray(pixels.detach().cpu().numpy())
     size = fit((whole.shape[0], whole.shape[1]), _WORK_SIDE)
     if size != whole.shape[:2]:

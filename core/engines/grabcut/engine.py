@@ -7,7 +7,6 @@ only a band along the outline is open: a graph cut costs by its open pixels.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,8 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import EngineError
+from ... import opencv
 from ...masks.parts import label_parts, number_parts
+from ...opencv import cv2
 from ...prompts.prompts import ObjectPrompt
 from ..base import Candidates, Embedding, Prepared, TrackCache, TrackSession
 from ..families import BUILT_IN, BUILT_IN_CHOICE
@@ -81,19 +81,13 @@ class GrabCutEngine:
     module = None
 
     def __init__(self) -> None:
-        if importlib.util.find_spec("cv2") is None:
-            raise EngineError(
-                f"{BUILT_IN_CHOICE} needs OpenCV. Run `pip install opencv-python-headless` with "
-                "the Python that runs ComfyUI, restart it, or choose another model in Load SAM."
-            )
+        opencv.require(BUILT_IN_CHOICE, "Or choose another model in Load SAM.")
 
     def encode(self, frame: Tensor) -> Embedding:
         """Keep a copy of a frame, [H, W, 3] float32, 0..1, no longer than 640 pixels a side.
 
         The one feature is [h, w, 3] uint8 RGB on the CPU, averaged over areas.
         """
-        import cv2
-
         height, width = frame.shape[:2]
         pixels = np.ascontiguousarray(frame.detach().cpu().numpy())
         size = fit((height, width), _WORK_SIDE)
@@ -221,8 +215,6 @@ def _has_several_clicks(marks: Marks) -> bool:
 
 def _trimap(marks: Marks) -> RgbImage:
     """[h, w] uint8 of GrabCut's four labels; only the band within reach of the outline is open."""
-    import cv2
-
     depth = cv2.distanceTransform(marks.rough.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     away = cv2.distanceTransform(
         (~marks.rough).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
@@ -237,8 +229,6 @@ def _trimap(marks: Marks) -> RgbImage:
 
 def _update(trimap: RgbImage, mask: BoolMap) -> RgbImage:
     """The trimap with its open pixels split by a mask."""
-    import cv2
-
     is_open = (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_PR_BGD)
     return np.where(is_open, np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD), trimap).astype(np.uint8)
 
@@ -251,8 +241,6 @@ def _cut(
     learn: bool,
 ) -> BoolMap:
     """Run GrabCut from a trimap: [h, w] bool. The colour models are learnt anew or taken over."""
-    import cv2
-
     front = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     # GrabCut needs samples of both sides to learn from.
     if front.all() or not front.any():
@@ -286,8 +274,6 @@ def _to_logits(
     Where the kept image is smaller than the original, a click's neighbours are set too, for the
     enlargement mixes them.
     """
-    import cv2
-
     # Soft enough for round outlines after enlarging, not so much that thin parts vanish.
     sigma = min(1.0, 0.004 * max(mask.shape))
     soft = mask.astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...opencv import cv2
 from ...prompts.prompts import Box, ObjectPrompt, Point
 from .regions import BoolMap, ColorField, FloatMap, Pixel, geodesic, propose, seed_map
 
@@ -63,8 +64,6 @@ def fit(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 def resize_area(array: NDArray, size: tuple[int, int]) -> FloatMap:
     """[h, w] of any number type -> size, float32, averaged over areas where it shrinks."""
-    import cv2
-
     shrinks = size[0] < array.shape[0] or size[1] < array.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(array.astype(np.float32), (size[1], size[0]), interpolation=method)
@@ -150,8 +149,6 @@ def read_prompt(
 
 def shrink_rgb(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
     """[H, W, 3] uint8 -> [h, w, 3] uint8, averaged over areas."""
-    import cv2
-
     resized = cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return resized.astype(np.uint8, copy=False)
 
@@ -165,8 +162,6 @@ def _spread_denial(
     one, certainly outside if it costs less than half. Without a positive click the innermost part
     of the likely region stands in.
     """
-    import cv2
-
     work = denied.shape
     if not denied.any():
         return denied, denied

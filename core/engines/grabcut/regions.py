@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...masks.parts import label_parts, number_parts
+from ...opencv import cv2
 
 BoolMap = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
@@ -57,16 +58,12 @@ class ColorField:
     @cached_property
     def lab(self) -> FloatMap:
         """[h, w, 3] float32, CIE Lab: L 0..100, a and b about -127..127."""
-        import cv2
-
         lab = cv2.cvtColor(self.rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
         return lab.astype(np.float32, copy=False)
 
     @cached_property
     def smooth(self) -> FloatMap:
         """Lab without fine texture, edges kept."""
-        import cv2
-
         return cv2.bilateralFilter(self.lab, 5, 12.0, 2.0).astype(np.float32, copy=False)
 
     @cached_property
@@ -120,8 +117,6 @@ def _sweep(distance: FloatMap, steps: tuple[FloatMap, ...]) -> None:
 
 def seed_map(shape: tuple[int, int], clicks: Sequence[Pixel], radius: int = 0) -> BoolMap:
     """[h, w] bool, discs of a radius in pixels around the clicks (only the pixel for 0)."""
-    import cv2
-
     seeds = np.zeros(shape, np.uint8)
     for click in clicks:
         cv2.circle(seeds, click, radius, 1, -1)
@@ -164,8 +159,6 @@ def outline_contrast(lab: FloatMap, mask: BoolMap) -> FloatMap:
     lab: [h, w, 3]. mask: [h, w]. Returns [n] float32; n is 0 where the mask has no outline inside
     the image.
     """
-    import cv2
-
     window = _bounds(mask, 8)
     lab, mask = lab[window], mask[window]
     inside = mask.astype(np.float32)
@@ -183,8 +176,6 @@ def objectness(lab: FloatMap, mask: BoolMap) -> float:
     A strong outline that is closed (the weakest fifth counts too), little of it cut off by the
     image's edge, a compact shape, no mixture of colours, neither a speck nor most of the picture.
     """
-    import cv2
-
     area = float(mask.mean())
     contrast = outline_contrast(lab, mask)
     if len(contrast) == 0:
@@ -241,8 +232,6 @@ def _recolor(field: ColorField, region: BoolMap, nearness: FloatMap, around: Boo
 
     nearness: [h, w], what is added to the log ratio of the two. around: pixels that stay inside.
     """
-    import cv2
-
     for _ in range(3):
         ratio = np.clip(_log_ratio(field.bins, region), -4.0, 4.0) + nearness
         likely = cv2.GaussianBlur(ratio.astype(np.float32), (0, 0), 1.2) > 0
@@ -252,8 +241,6 @@ def _recolor(field: ColorField, region: BoolMap, nearness: FloatMap, around: Boo
 
 def _distance_to(region: BoolMap) -> FloatMap:
     """Pixels from each pixel to the nearest one of a region: [h, w] float32."""
-    import cv2
-
     outside = (~region).astype(np.uint8)
     away = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return away.astype(np.float32, copy=False)
@@ -274,8 +261,6 @@ def _log_ratio(bins: NDArray[np.intp], region: BoolMap) -> FloatMap:
 
 def _variants(region: BoolMap, marks: BoolMap, barred: BoolMap) -> Iterator[BoolMap]:
     """The clicked part of a region, with thin bridges cut at several widths, specks filled."""
-    import cv2
-
     clicked = keep_components((region | marks) & ~barred, marks)
     for radius in _OPENINGS:
         side = 2 * radius + 1

@@ -8,21 +8,29 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
+from ...libraries import install_sentence
 
 
 def classes(family: str, model_class: str, release: str) -> Any:
     """transformers, which has the model classes; CheckpointError where it is too old for them.
 
-    family: the model's name for the message. release: the first one with `model_class`.
+    family: the model's name for the message. release: the first one with `model_class`, of those
+    that the tests run on.
     """
     import transformers
 
-    if not hasattr(transformers, model_class):
+    found = transformers.__version__
+    if not hasattr(transformers, model_class) or _numbers(found) < _numbers(release):
+        # No further than the model needs: other packs of the user may not know the next one yet.
         raise CheckpointError(
-            f"{family} needs transformers {release} or newer; found {transformers.__version__}. "
-            "Update it (pip install -U transformers) and restart ComfyUI."
+            f"{family} needs transformers {release} or newer; found {found}. "
+            f"{install_sentence(f'transformers~={release}')}"
         )
     return transformers
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".")[:2])
 
 
 def adopt_weights(model: nn.Module, state: Mapping[str, Tensor], family: str) -> None:

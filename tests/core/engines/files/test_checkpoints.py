@@ -348,11 +348,17 @@ def test_folders_that_are_no_models(config, message, tmp_path):
         load_engine(tmp_path, torch.float32)
 
 
-def test_an_old_transformers_says_what_to_update(monkeypatch):
+@pytest.mark.parametrize("has_classes", [True, False])
+def test_an_old_transformers_says_what_to_update(has_classes, monkeypatch):
+    """Also one that has the model, but which the tests do not run on."""
     old = types.ModuleType("transformers")
     old.__version__ = "4.50.3"
+    if has_classes:
+        old.Sam2Model = object
     monkeypatch.setitem(sys.modules, "transformers", old)
-    with pytest.raises(CheckpointError, match=r"needs transformers 4.57.*4\.50\.3.*pip install -U"):
+    with pytest.raises(
+        CheckpointError, match=r"needs transformers 4.57.*4\.50\.3.*pip install .transformers~=4.57"
+    ):
         load_engine(OFFICIAL, torch.float32)
 
 

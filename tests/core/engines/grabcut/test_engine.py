@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from segment_anywhere.core.engines.families import check_prompts, family_named
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
-from segment_anywhere.core.errors import EngineError
+from segment_anywhere.core.errors import MissingLibrary
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 
 from tests.support.paths import FIXTURES
 from tests.support.scenes import draw_scene, interior_point
+from tests.support.without_opencv import without_opencv
 
 ENGINE = GrabCutEngine()
 CUP = (250.0, 150.0)
@@ -311,9 +312,8 @@ def test_all_kinds_of_prompt_are_declared():
     assert ENGINE.module is None and ENGINE.activation_bytes() == 0
 
 
-def test_without_opencv_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match="pip install opencv-python-headless"):
+def test_without_opencv_it_says_so_before_it_sees_an_image():
+    with without_opencv(), pytest.raises(MissingLibrary, match=r"grabcut.*choose another model"):
         GrabCutEngine()
 
 
