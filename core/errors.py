@@ -1,11 +1,11 @@
 """The pack's own exceptions. Every message says what was found, what is accepted and what to do.
 
     SegmentAnywhereError    what the user is meant to read; a node's run ends with it
-    |-- InputError          an image, mask, prompt or setting: tensors, prompts, results, masks,
-    |                       pictures, tasks, engines/families, engines/detectors, the choices of
-    |                       nodes, and providers before anything is sent
+    |-- InputError          an image, mask, prompt or setting: tensors, segs, prompts, results,
+    |                       masks, pictures, tasks, engines/families, engines/detectors, the choices
+    |                       of nodes, and providers before anything is sent
     |-- CheckpointError     weights and their folders: engines, nodes/host/models
-    |-- EngineError         a model at work: engines, tasks/segmenter
+    |-- EngineError         a model at work: engines, tasks/segmenter, tasks/matting
     |-- MissingLibrary      opencv, providers/runs: something that pip installs
     |-- EmbeddingGone       tasks/live_preview; the preview's route answers 409
     |-- DownloadError       engines/files/downloads

@@ -13,6 +13,9 @@ from .errors import WorkflowError
 IMAGE_CLASS = "LoadImage"
 IMAGE_TITLE = "Image"
 IMAGE_INPUT = "image"
+# What saves datasets, and what it is told of the picture's name.
+SAVE_CLASS = "SegmentAnywhereSave"
+NAME_INPUT = "image_name"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .decode import read_json
@@ -18,6 +18,8 @@ from .graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node
 from .images import Job
 
 RECORD_KIND = "segment-anywhere run"
+# Under which a node names the files of a dataset, among what it shows.
+DATASET = "dataset"
 _DEFAULT_PREFIX = "ComfyUI"
 # What a name may have in the file systems of all three platforms.
 _NAME_BYTES = 255
@@ -33,12 +35,25 @@ class FileData:
 
 
 @dataclass(frozen=True)
+class PlacedFile:
+    """A file that has a place of its own below the results' folder, as those of a dataset have.
+
+    `place` is relative, with "/"; `data` is None where the file is there already. Several runs may
+    write the same one.
+    """
+
+    place: str
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
 class NodeResult:
-    """What one output node of the graph made: files, frame by frame, and texts."""
+    """What one output node of the graph made: files, frame by frame, texts, and placed files."""
 
     node_id: str
     files: Sequence[FileData] = ()
     texts: Sequence[str] = ()
+    placed: Sequence[PlacedFile] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,10 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
         for result in results
         for tail, data in _tails(result)
     }
-    if not files:
+    placed = {each.place: each.data for result in results for each in result.placed}
+    files |= {plan.folder / place: data for place, data in placed.items() if data is not None}
+    there = [plan.folder / place for place, data in placed.items() if data is None]
+    if not files and not there:
         raise WorkflowError("The workflow ran, but no output node made an image or a text.")
     record = _record_path(plan.folder, job.stem)
     _refuse_foreign(plan, job, [*files, record], record)
@@ -189,22 +207,24 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
         # Without its record a half-replaced set of results counts as not done.
         record.unlink(missing_ok=True)
         for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, data)
-        write_whole(record, _record_text(job, digest, files))
+        names = [path.relative_to(plan.folder).as_posix() for path in (*files, *there)]
+        write_whole(record, _record_text(job, digest, names))
     except OSError as error:
         raise WorkflowError(
             f"--out {plan.folder}: cannot be written ({error.strerror}: {error.filename}). "
             "Choose another folder."
         ) from error
-    return list(files)
+    return [*files, *there]
 
 
-def _record_text(job: Job, digest: str, files: Iterable[Path]) -> bytes:
+def _record_text(job: Job, digest: str, names: Sequence[str]) -> bytes:
     record = {
         "kind": RECORD_KIND,
         "signature": digest,
         "image": str(job.image) if job.image else None,
-        "outputs": [path.name for path in files],
+        "outputs": names,
     }
     return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -235,6 +255,22 @@ def _numbered(items: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 def _with_newline(text: str) -> bytes:
     return (text if text.endswith("\n") else f"{text}\n").encode()
+
+
+def place_of(entry: Mapping[str, Any]) -> str:
+    """Return where a file that a node has saved lies, below the folder of results.
+
+    Args:
+        entry: its `filename` and `subfolder`, as ComfyUI names them.
+
+    Raises:
+        WorkflowError: the place is outside of it.
+    """
+    name, folder = str(entry["filename"]), str(entry.get("subfolder", "")).replace("\\", "/")
+    place = PurePosixPath(folder, name)
+    if place.is_absolute() or ".." in place.parts or re.search(r"[\\:\0]", str(place)):
+        raise WorkflowError(f"A node saved {place}, which is outside of the folder of results.")
+    return place.as_posix()
 
 
 def write_whole(path: Path, data: bytes) -> None:

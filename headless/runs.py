@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from .assign import apply_assignments
 from .errors import WorkflowError
-from .graph import IMAGE_INPUT, Graph, Node, find_image_node
+from .graph import IMAGE_INPUT, NAME_INPUT, SAVE_CLASS, Graph, Node, find_image_node
 from .images import Job, plan_jobs
 from .results import NodeResult, Plan, is_done, output_names, save, signature, slug
 
@@ -129,12 +129,15 @@ class Outcome:
         return isinstance(self.error, WorkflowError) and self.error.stops_run
 
 
-def open_runner(server: str | None = None, models: Path | None = None) -> Runner:
+def open_runner(
+    server: str | None = None, models: Path | None = None, out: Path | None = None
+) -> Runner:
     """Return the runner for a ComfyUI server, or without one for this process.
 
     Args:
         server: address of a ComfyUI, http or https.
         models: folder of the model files, for this process.
+        out: folder that nodes save datasets in, for this process; None for a temporary one.
 
     Raises:
         WorkflowError: the address is of another kind.
@@ -146,7 +149,7 @@ def open_runner(server: str | None = None, models: Path | None = None) -> Runner
         return ServerRunner(server)
     from .local.runner import EmbeddedRunner
 
-    return EmbeddedRunner(models)
+    return EmbeddedRunner(models, out=out)
 
 
 def prepare(request: Request, runner: Runner) -> Task:
@@ -187,10 +190,21 @@ def run_job(task: Task, job: Job, runner: Runner, *, force: bool = False) -> Out
         digest = signature(task.graph, task.plan.names, job.image)
         if not force and is_done(task.plan.folder, job.stem, digest):
             return Outcome(job)
-        results = runner.run(task.graph, task.image_node, job.image)
+        graph = _with_name(task.graph, job)
+        results = runner.run(graph, task.image_node, job.image)
         return Outcome(job, save(task.plan, job, results, digest))
     except (WorkflowError, OSError) as error:
         return Outcome(job, error=error)
+
+
+def _with_name(graph: Graph, job: Job) -> Graph:
+    """The graph in which nodes that save datasets call the picture by its name, as others do."""
+    if job.image is None:
+        return graph
+    for node in graph.nodes.values():
+        if node.class_type == SAVE_CLASS and not node.inputs.get(NAME_INPUT):
+            graph = graph.with_input(node.id, NAME_INPUT, f"{job.stem}{job.image.suffix}")
+    return graph
 
 
 def run_jobs(task: Task, runner: Runner, *, force: bool = False) -> Iterator[Outcome]:

@@ -10,16 +10,21 @@ from .compare_segments import CompareSegments
 from .crop_segments import CropSegments
 from .cut_out import CutOut
 from .draw_segments import DrawSegments
+from .from_masks import MasksToSegments
 from .from_sam3_track import SegmentsFromSAM3Track
+from .from_segs import SEGSToSegments
 from .host import folders
 from .load_sam import LoadSAM
+from .load_segments import LoadSegments
 from .mask_refine import MaskRefine
 from .point_segment import PointSegment
 from .remote_segment import RemoteProviderSegment
+from .save_segments import SaveSegments
 from .segment_everything import SegmentEverything
 from .select_segments import SelectSegments
 from .stitch_segments import StitchSegments
 from .text_segment import TextSegment
+from .to_segs import SegmentsToSEGS
 from .track_segments import TrackSegments
 
 NODES: list[type[io.ComfyNode]] = [
@@ -38,6 +43,11 @@ NODES: list[type[io.ComfyNode]] = [
     SegmentsFromSAM3Track,
     CropSegments,
     StitchSegments,
+    SegmentsToSEGS,
+    SEGSToSegments,
+    MasksToSegments,
+    SaveSegments,
+    LoadSegments,
 ]
 
 

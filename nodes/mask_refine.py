@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -10,9 +11,18 @@ from torch import Tensor
 
 from ..core.masks.inputs import NO_MASK, MaskInputs, image_frames, match_image
 from ..core.masks.presets import AS_SET
-from ..core.masks.refine import Edge, Refinement, refined_frames, refined_instances
+from ..core.masks.refine import (
+    Aligner,
+    Edge,
+    Refinement,
+    check_image,
+    refined_frames,
+    refined_instances,
+)
 from ..core.results.segments import Segments, mask_segments
-from .host import progress
+from . import model_choices
+from .host import models, progress, ui
+from .model_choices import AUTO, MATTING_MODELS, and_list
 from .preset_input import preset_input
 from .results import ShownNode, describe, mask_result
 from .sockets import CATEGORY, SegmentsSocket
@@ -35,7 +45,7 @@ class MaskRefine(ShownNode):
             "every step leaves the mask alone.",
             search_aliases=[
                 *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
-                *("fill holes", "matting", "invert mask", "smooth mask"),
+                *("fill holes", "matting", "invert mask", "smooth mask", "vitmatte", "hair"),
             ],
             inputs=[*_sockets(), *_widgets(), preset_input()],
             outputs=[
@@ -51,6 +61,15 @@ class MaskRefine(ShownNode):
         )
 
     @classmethod
+    def validate_inputs(cls, matting_model: str | None = AUTO) -> bool | str:
+        return model_choices.check(matting_model, MATTING_MODELS)
+
+    @classmethod
+    def fingerprint_inputs(cls, matting_model: str | None = AUTO, **others: Any) -> tuple:
+        # The host compares the other inputs itself, but hands over all of them.
+        return (ui.has_viewer(), *model_choices.fingerprint(matting_model or AUTO, MATTING_MODELS))
+
+    @classmethod
     def execute(
         cls,
         fill_holes: int,
@@ -64,6 +83,8 @@ class MaskRefine(ShownNode):
         mask: Tensor | None = None,
         segments: Segments | None = None,
         image: Tensor | None = None,
+        matting_model: str = AUTO,
+        band: float = 0.0,
         preset: str = AS_SET,
     ) -> io.NodeOutput:
         settings = Refinement(
@@ -72,12 +93,16 @@ class MaskRefine(ShownNode):
         inputs = MaskInputs(mask, segments)
         batch, size = match_image(inputs, image)
         inputs = replace(inputs, segments=inputs.matched_segments(batch, size))
+        # Before a model is fetched.
+        check_image(settings, image)
+        matting = _matting(matting_model, band, cls) if settings.edge is Edge.MATTING else None
         guide = None if image is None else image_frames(image, batch)
         refined = torch.empty((batch, *size), device=inputs.device)
         masks = inputs.matched_frames(batch, size)
-        for _ in progress.counted(refined_frames(masks, refined, settings, guide), batch):
+        frames = refined_frames(masks, refined, settings, guide, matting)
+        for _ in progress.counted(frames, batch):
             pass
-        objects = _refined_objects(inputs.segments, refined, settings, guide)
+        objects = _refined_objects(inputs.segments, refined, settings, guide, matting)
         selected = len(objects) > 0 or inputs.select_anything()
         text = _describe(inputs.segments, objects) if selected else NO_MASK
         return mask_result(cls, refined, objects, text)
@@ -99,7 +124,7 @@ def _sockets() -> list[io.Input]:
         io.Image.Input(
             "image",
             optional=True,
-            tooltip="What the mask belongs to, for guided edges. A mask of another size is "
+            tooltip="What the mask belongs to, for edges that follow it. A mask of another size is "
             "resized to it.",
         ),
     ]
@@ -148,8 +173,9 @@ def _widgets() -> list[io.Input]:
             "edge",
             options=Edge,
             default=Edge.NONE,
-            tooltip="guided lets the contour follow the edges in the image, for hair and fur. "
-            "Needs image.",
+            tooltip="guided lets the contour follow the edges in the image, at once and without a "
+            "model. matting lets a model find hair and fur in the band around the contour. Both "
+            "need image.",
         ),
         io.Float.Input(
             "threshold",
@@ -163,16 +189,45 @@ def _widgets() -> list[io.Input]:
         io.Boolean.Input(
             "invert", default=False, tooltip="Comes last: selects what was not selected."
         ),
+        io.Combo.Input(
+            "matting_model",
+            options=model_choices.options(MATTING_MODELS),
+            default=AUTO,
+            optional=True,
+            tooltip="For edge = matting. auto: the largest on this machine, or else downloaded: "
+            f"{model_choices.downloads(MATTING_MODELS)}. Folders with config.json and "
+            f"model.safetensors come from models/{and_list(MATTING_MODELS.folders)}.",
+        ),
+        io.Float.Input(
+            "band",
+            optional=True,
+            max=_LONGEST,
+            tooltip="For edge = matting: the width in pixels of what is uncertain, half of it on "
+            "either side of the contour. Make it more than twice as wide as hairs are long. 0 "
+            "takes it from the mask: its soft pixels, and a 48th of the image's longer side.",
+            **pixels,
+        ),
     ]
 
 
+def _matting(choice: str, band: float, cls: type[io.ComfyNode]) -> Aligner:
+    """The chosen model at work on bands of that width; it is fetched if need be."""
+    path = model_choices.fetch_matting(choice, cls)
+    return models.matting_model(path).ready().edges(band, progress.stop_if_interrupted)
+
+
 def _refined_objects(
-    segments: Segments | None, mask: Tensor, settings: Refinement, guide: Tensor | None
+    segments: Segments | None,
+    mask: Tensor,
+    settings: Refinement,
+    guide: Tensor | None,
+    matting: Aligner | None,
 ) -> Segments:
     """Refined segments, without those of which nothing is left; else the mask as one object."""
     if segments is None:
         return mask_segments(mask, "mask")
-    refined = progress.counted(refined_instances(segments, settings, guide), len(segments))
+    instances = refined_instances(segments, settings, guide, matting)
+    refined = progress.counted(instances, len(segments))
     filled = [instance for instance in refined if instance.mask]
     return Segments.from_instances(filled, segments.size, segments.batch)
 

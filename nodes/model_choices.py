@@ -7,14 +7,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from comfy_api.latest import io
 
 from ..core.engines.families import BUILT_IN_CHOICE, Family
-from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
+from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
 from ..core.engines.files.downloads import download
 from ..core.errors import InputError
+from ..core.tasks.matting import usual_matting
 from ..core.tasks.words import usual_detector
 from .host import folders, progress
 
@@ -44,6 +46,9 @@ class ModelList:
 SAM_MODELS = ModelList("model", BUILT_IN_CHOICE, folders.SAM_FOLDERS, CATALOGUE, takes_files=True)
 DETECTOR_MODELS = ModelList(
     "detector", AUTO, folders.DETECTOR_FOLDERS, DETECTORS, takes_files=False
+)
+MATTING_MODELS = ModelList(
+    "matting_model", AUTO, folders.MATTING_FOLDERS, MATTING, takes_files=False
 )
 
 
@@ -96,6 +101,10 @@ def check(choice: str | None, listing: ModelList = SAM_MODELS) -> bool | str:
     return True
 
 
+@overload
+def fetch(source: Path | Entry, cls: type[io.ComfyNode]) -> Path: ...
+@overload
+def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None: ...
 def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     """The path of a model, downloaded if need be; None for a choice that needs no file."""
     if not isinstance(source, Entry):
@@ -112,6 +121,14 @@ def fetch_detector(choice: str, family: Family, cls: type[io.ComfyNode]) -> Path
     if choice == AUTO:
         return fetch(usual_detector(family, local_models(DETECTOR_MODELS)), cls)
     return fetch(resolve(choice, DETECTOR_MODELS), cls)
+
+
+def fetch_matting(choice: str, cls: type[io.ComfyNode]) -> Path:
+    """The folder of what finds the edges of masks, downloaded if need be."""
+    source = resolve(choice, MATTING_MODELS) or usual_matting(
+        list(local_models(MATTING_MODELS).values())
+    )
+    return fetch(source, cls)
 
 
 def fingerprint(choice: str, listing: ModelList = SAM_MODELS) -> tuple:

@@ -30,11 +30,13 @@ def prompt_sockets() -> list[io.Input]:
             force_input=True,
             tooltip="Points off the object, as KJNodes' Points Editor sends them.",
         ),
-        io.BoundingBox.Input(
+        io.MultiType.Input(
             "bboxes",
+            # ComfyUI's own, KJNodes' and Florence2's, and the Impact Pack's.
+            [io.BoundingBox, io.BBOX, io.SEGS],
             optional=True,
-            force_input=True,
-            tooltip="Boxes around objects: one, a list for all images, or one per image.",
+            tooltip="Boxes around objects: one, a list for all images, or one per image. Boxes of "
+            "other packs (BBOX: x1, y1, x2, y2) and of SEGS fit too.",
         ),
     ]
 

@@ -104,7 +104,9 @@ def test_the_dependencies_are_listed_twice_alike():
 def test_the_models_table_is_the_catalogues():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = models_table()
-    assert table.count("\n") == len(catalogue.CATALOGUE + catalogue.DETECTORS) + 3
+    assert (
+        table.count("\n") == len(catalogue.CATALOGUE + catalogue.DETECTORS + catalogue.MATTING) + 3
+    )
     assert with_table(readme, table) == readme, "run `python -m tools.models_table`"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
+from segment_anywhere.core.engines.matting.vitmatte import load_matting
 from segment_anywhere.core.masks.presets import PRESETS
 from segment_anywhere.core.masks.refine import Edge, Refinement, refine
 from segment_anywhere.core.pictures.agreement import draw_agreement
@@ -32,11 +33,13 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.combine import Operation, combine_masks
 from segment_anywhere.core.results.segments import Segments, mask_segments, union_masks
 from segment_anywhere.core.tasks.key_frames import read_subjects
+from segment_anywhere.core.tasks.matting import Matter
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from segment_anywhere.core.tasks.tracking import follow
 from torch import Tensor
 
 from tests.support.portraits import Portrait, portrait
+from tests.support.strands import draw_strands
 
 from . import ROOT
 from .demo_clip import pan_over
@@ -57,6 +60,9 @@ CARELESS = Refinement(expand=4.0, smooth=30.0)
 DETAIL = (slice(64, 134), slice(352, 442))
 # And of the drawn portrait: loose hair beside the head.
 HAIR = (slice(90, 250), slice(110, 350))
+# Drawn hair, how long it is, and the part that is shown.
+HAIR_SEED, HAIR_SIZE, HAIR_LENGTH, HAIR_BAND = 5, (1080, 1920), 26.0, 80.0
+HAIR_DETAIL = (slice(270, 450), slice(1130, 1340))
 STEPS = (
     ("threshold", {"threshold": 0.5}),
     ("fill_holes", {"fill_holes": -1}),
@@ -191,6 +197,26 @@ def flawed(mask: Tensor) -> Tensor:
     return torch.where(torch.hypot(x - 130.0, y - 110.0) < 5, 1.0, holed)
 
 
+def matting_sheet() -> Image.Image:
+    """Drawn hair and a mask that has none of it: what each edge makes of that, and its cut-out.
+
+    The model is the one that the tests train on such hair.
+    """
+    hair = draw_strands(HAIR_SEED, HAIR_SIZE, HAIR_LENGTH)
+    image, mask = torch.from_numpy(hair.image)[None], torch.from_numpy(hair.mask)[None]
+    model = load_matting(ROOT / "tests" / "fixtures" / "vitmatte_tiny", torch.float32)
+    matting = Matter(model).edges(HAIR_BAND)
+    masks = [refine(mask, Refinement(edge=edge), image, matting) for edge in Edge]
+    drawn = torch.from_numpy(np.dstack([hair.foreground, hair.alpha]))
+    cuts = [drawn, *(cut(image, each) for each in masks)]
+    names = ["as it was drawn", *(f"edge {edge.value}" for edge in Edge)]
+    rows = (
+        zip(["the image", *names[1:]], [image[0], *(each[0] for each in masks)], strict=True),
+        zip(names, [on_ground(each, 0.97) for each in cuts], strict=True),
+    )
+    return sheet([[(name, picture(each[HAIR_DETAIL])) for name, each in row] for row in rows])
+
+
 def edges_sheet(image: Tensor, mask: Tensor) -> Image.Image:
     """The edge of a cut-out on white and on black: as it is, with clean edges, refined before."""
     cuts = (
@@ -307,6 +333,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
     steps_sheet(image, mask).save(refined / "steps.png", optimize=True)
     presets_sheet(portrait(512, 5)).save(refined / "presets.png", optimize=True)
+    matting_sheet().save(refined / "matting.jpg", quality=90)
     edges_sheet(image, mask).save(cut_outs / "edges.png", optimize=True)
     combine_sheet().save(DOCS / "combine.png", optimize=True)
     draw_sheet(image).save(DOCS / "draw_segments.jpg", quality=88)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from segment_anywhere.core.engines.families import BUILT_IN, family_named
-from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, Entry
+from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
 
 from . import ROOT
 
@@ -17,7 +17,7 @@ _HEAD = "| Family | Model | Prompts | Licence | Download |\n|---|---|---|---|---
 def models_table() -> str:
     """The table in Markdown: the built-in engine, then the catalogue in its order."""
     rows = [_row("GrabCut", "built in", _prompts(BUILT_IN.name), "Apache-2.0", "none")]
-    for entry in (*CATALOGUE, *DETECTORS):
+    for entry in (*CATALOGUE, *DETECTORS, *MATTING):
         size = entry.size_text
         source = f"{size}, by hand: [gated]({_page(entry)})" if entry.gated else size
         prompts = _prompts(entry.family)
@@ -39,7 +39,8 @@ def _prompts(name: str) -> str:
         "mask": able.masks,
         "words": able.words,
     }
-    return ", ".join(kind for kind, is_taken in kinds.items() if is_taken)
+    taken = ", ".join(kind for kind, is_taken in kinds.items() if is_taken)
+    return taken or "none: edges of masks"
 
 
 def _page(entry: Entry) -> str:

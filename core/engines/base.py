@@ -86,7 +86,7 @@ class MaskDetail(Enum):
     EXACT = 2
 
 
-class Encoder(Protocol):
+class LocalModel(Protocol):
     """What all local models share. They hold no images and no results between calls."""
 
     @property
@@ -98,6 +98,14 @@ class Encoder(Protocol):
     def module(self) -> nn.Module | None:
         """The weights, None for an engine without any. The host moves it between devices."""
         ...
+
+    def activation_bytes(self) -> int:
+        """An estimate of the memory that one image, or one tile of it, takes beside the weights."""
+        ...
+
+
+class Encoder(LocalModel, Protocol):
+    """A model that embeds images."""
 
     def encode(self, frame: Tensor) -> Embedding:
         """Embed one frame ([H, W, 3] float32, 0..1, any device) on the model's device."""
@@ -112,8 +120,18 @@ class Encoder(Protocol):
         """Embed frames of one size together, as `encode` does each, up to rounding."""
         ...
 
-    def activation_bytes(self) -> int:
-        """An estimate of the memory that encoding one frame takes beside the weights."""
+
+class Matting(LocalModel, Protocol):
+    """A model that says how much of each pixel in an uncertain band belongs to an object."""
+
+    @property
+    def multiple(self) -> int:
+        """Of which the sides of its tiles are, in pixels."""
+        ...
+
+    def alphas(self, tiles: Sequence[Tensor]) -> Tensor:
+        """The alphas of tiles of one size, [h, w, 4] each (red, green, blue and the trimap: 0, 0.5,
+        1; float32, 0..1, any device): [N, h, w] float32, 0..1, on the model's device."""
         ...
 
 

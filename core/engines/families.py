@@ -37,12 +37,13 @@ class Family:
     folder: the model folder of ComfyUI that its files belong in, "" for a family without any; other
     packs keep them there as well, so that nothing has to be moved. module: the one of this package
     with the functions `from_official(state, dtype)` and `from_transformers(config, state, dtype)`;
-    a detector's has its class, `DETECTOR`. is_official: whether a state dict's keys are those of
-    the family's official checkpoints. model_types: what transformers calls it in config.json.
-    grid_side: clicks along each side of an image that are worth their time when all regions are
-    asked for. unused: finds the names of weights that a checkpoint has and the model has not.
-    usual_detector: the family of the detector that finds words for it, where it does not
-    understand them itself. redraws_rough_masks: whether it draws better outlines than a heat map's.
+    a detector's has its class, `DETECTOR`, and a matting model's `load_matting(path, dtype)`.
+    is_official: whether a state dict's keys are those of the family's official checkpoints.
+    model_types: what transformers calls it in config.json. grid_side: clicks along each side of an
+    image that are worth their time when all regions are asked for. unused: finds the names of
+    weights that a checkpoint has and the model has not. usual_detector: the family of the detector
+    that finds words for it, where it does not understand them itself. redraws_rough_masks: whether
+    it draws better outlines than a heat map's.
     """
 
     name: str
@@ -153,10 +154,23 @@ DETECTOR_FAMILIES = (
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""
 
+MATTING_FAMILIES = (
+    Family(
+        "vitmatte",
+        "ViTMatte",
+        Capabilities(points=False, boxes=False, masks=False),
+        folder="vitmatte",
+        module="matting.vitmatte",
+        model_types=("vitmatte",),
+    ),
+)
+"""Models that find the edges of masks that are there."""
+
 
 def family_named(name: str) -> Family:
-    """The family of this name, a detector's too."""
-    return next(each for each in (*FAMILIES, *DETECTOR_FAMILIES) if each.name == name)
+    """The family of this name, a detector's or a matting model's too."""
+    families = (*FAMILIES, *DETECTOR_FAMILIES, *MATTING_FAMILIES)
+    return next(each for each in families if each.name == name)
 
 
 def model_folders(families: Sequence[Family]) -> tuple[str, ...]:

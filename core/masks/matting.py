@@ -29,6 +29,20 @@ _SURE = 0.1
 _PLANES = 4
 
 
+class GuidedEdges:
+    """Aligns masks with their image by the guided filter; an `Aligner`, see refine."""
+
+    in_threads = True
+
+    def margin(self, size: tuple[int, int]) -> float:
+        """The filter looks as far beyond what it may change."""
+        return 2.0 * window_radius(size)
+
+    def align(self, mask: Tensor, guide: FrameArea, size: tuple[int, int]) -> Tensor:
+        """`follow_edges` with the window of an image of `size`, (H, W)."""
+        return follow_edges(mask, guide, window_radius(size))
+
+
 def window_radius(size: tuple[int, int]) -> int:
     """How far from the contour `follow_edges` may move it, in pixels, in an image of (H, W)."""
     return max(_SMALLEST_WINDOW, round(max(size) * _WINDOW_SHARE))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,11 +16,13 @@ from ..results.compact_mask import CompactMask
 from ..results.segments import Instance, Segments, compact_soft
 from ..tensors import FrameArea, row_bands
 from ..threads import in_threads
-from .areas import separate_areas, surroundings
+from .areas import Area, separate_areas, surroundings
 from .distance import edge_width_map, is_soft, move_contour, move_levels
 from .filters import gaussian_blur
-from .matting import follow_edges, window_radius
+from .matting import GuidedEdges
 from .parts import fill_holes, remove_islands
+
+Result = TypeVar("Result")
 
 
 class Edge(str, Enum):
@@ -27,6 +30,29 @@ class Edge(str, Enum):
 
     NONE = "none"
     GUIDED = "guided"
+    MATTING = "matting"
+
+
+class Aligner(Protocol):
+    """A way to align the contour of a mask with its image, for the last stage."""
+
+    @property
+    def in_threads(self) -> bool:
+        """Whether several masks may be aligned at a time."""
+        ...
+
+    def margin(self, size: tuple[int, int]) -> float:
+        """How far outside of what is selected it selects or looks, in pixels, in an image of
+        (H, W)."""
+        ...
+
+    def align(self, mask: Tensor, guide: FrameArea, size: tuple[int, int]) -> Tensor:
+        """The aligned mask, [H, W] float32, 0..1, which may be the one that was given.
+
+        mask: [H, W] float32, 0..1, only read; a part of an image of `size`, (H, W). guide: the same
+        rectangle of the image.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +63,7 @@ class Refinement:
     fill_holes: holes of up to so many pixels are selected; -1 all. remove_islands: parts of fewer
     pixels are deselected. expand: pixels by which the contour moves outwards, negative inwards.
     smooth: details of up to about so many pixels are rounded off. feather: width in pixels of the
-    ramp across the contour. edge: guided makes the contour follow the image. invert: 1 - mask.
+    ramp across the contour. edge: how the contour is made to follow the image. invert: 1 - mask.
     """
 
     threshold: float = 0.0
@@ -55,102 +81,156 @@ class Refinement:
         return self == Refinement()
 
 
-def refine(mask: Tensor, settings: Refinement, image: Tensor | None = None) -> Tensor:
+def refine(
+    mask: Tensor,
+    settings: Refinement,
+    image: Tensor | None = None,
+    matting: Aligner | None = None,
+) -> Tensor:
     """Refine a batch of masks, several at a time.
 
-    mask: [B, H, W] float32, 0..1. image: IMAGE [B, H, W, C], for edge = guided alone.
-    Returns [B, H, W] float32, 0..1, on the mask's device. Raises InputError where edge = guided
-    lacks its image.
+    mask: [B, H, W] float32, 0..1. image: IMAGE [B, H, W, C], for an edge other than none. matting:
+    a model at work, for edge = matting alone. Returns [B, H, W] float32, 0..1, on the mask's
+    device. Raises InputError where the edge lacks its image, and as the aligner does.
     """
     out = torch.empty_like(mask, memory_format=torch.contiguous_format)
-    for _ in refined_frames(mask.__getitem__, out, settings, image):
+    for _ in refined_frames(mask.__getitem__, out, settings, image, matting):
         pass
     return out
 
 
 def refined_frames(
-    mask: Callable[[int], Tensor], out: Tensor, settings: Refinement, image: Tensor | None = None
+    mask: Callable[[int], Tensor],
+    out: Tensor,
+    settings: Refinement,
+    image: Tensor | None = None,
+    matting: Aligner | None = None,
 ) -> Iterator[Tensor]:
     """The masks of `refine`, [H, W] each, in their order, as they are done.
 
     mask: gives the mask of a frame, [H, W] float32, 0..1, which is only read. out: [B, H, W]
     float32; the masks are written into it, and are views of it.
     """
-    _check_image(settings, image)
+    guide = _guide(settings, image, matting)
 
     def refined(index: int) -> Tensor:
-        return _refine_frame(mask(index), out[index], settings, image, index)
+        return _refine_frame(mask(index), out[index], settings, guide, index)
 
-    return in_threads(refined, len(out))
+    return _each(refined, len(out), guide)
 
 
 def refined_instances(
-    segments: Segments, settings: Refinement, image: Tensor | None = None
+    segments: Segments,
+    settings: Refinement,
+    image: Tensor | None = None,
+    matting: Aligner | None = None,
 ) -> Iterator[Instance]:
     """Every object of a result refined on its own, with its label, score and frame kept.
 
-    An object of which nothing is left is passed on with an empty mask. image: as in `refine`. An
-    object costs what its own rectangle costs, unless it is inverted: that fills the image.
+    An object of which nothing is left is passed on with an empty mask. image, matting: as in
+    `refine`. An object costs what its own rectangle costs, unless it is inverted: that fills the
+    image.
     """
-    _check_image(settings, image)
+    guide = _guide(settings, image, matting)
     instances = list(segments)
 
     def refined(index: int) -> Instance:
         each = instances[index]
         if settings.is_neutral:
             return each
-        return replace(each, mask=_refine_object(each.mask, settings, image, each.frame))
+        return replace(each, mask=_refine_object(each.mask, settings, guide, each.frame))
 
-    return in_threads(refined, len(instances))
+    return _each(refined, len(instances), guide)
+
+
+@dataclass(frozen=True)
+class _Guide:
+    """What the last stage goes by: a part of a frame, and how it is aligned with it."""
+
+    part: FrameArea
+    aligner: Aligner
+
+    def of_frame(self, index: int) -> _Guide:
+        """The same part of another frame."""
+        return replace(self, part=replace(self.part, index=index))
+
+    def within(self, area: Area) -> _Guide:
+        """A rectangle of the part."""
+        return replace(self, part=FrameArea(self.part.part, self.part.index, area))
+
+
+def _guide(settings: Refinement, image: Tensor | None, matting: Aligner | None) -> _Guide | None:
+    """What the last stage goes by, with the image as a whole; None where it does nothing."""
+    check_image(settings, image)
+    aligners = {Edge.NONE: None, Edge.GUIDED: GuidedEdges(), Edge.MATTING: matting}
+    aligner = aligners[settings.edge]
+    if image is None or settings.edge is Edge.NONE:
+        return None
+    if aligner is None:
+        raise ValueError("edge = matting needs a model")
+    whole = slice(0, image.shape[1]), slice(0, image.shape[2])
+    return _Guide(FrameArea(image, 0, whole), aligner)
+
+
+def check_image(settings: Refinement, image: Tensor | None) -> None:
+    """Raise InputError where the edge lacks the image to go by."""
+    if settings.edge is not Edge.NONE and image is None:
+        raise InputError(
+            f"image: nothing is connected, and edge is {settings.edge.value}; accepted is the "
+            "image that the mask belongs to. Connect it, or set edge to none."
+        )
+
+
+def _each(work: Callable[[int], Result], count: int, guide: _Guide | None) -> Iterator[Result]:
+    """The results of work(0), work(1), ..., several at a time where the aligner allows it."""
+    if guide is None or guide.aligner.in_threads:
+        return in_threads(work, count)
+    return map(work, range(count))
 
 
 def _refine_object(
-    mask: CompactMask, settings: Refinement, image: Tensor | None, index: int
+    mask: CompactMask, settings: Refinement, guide: _Guide | None, index: int
 ) -> CompactMask:
     """As `_refine_frame` for an object's mask, within its surroundings where they are enough."""
     size = mask.size
     around = slice(0, size[0]), slice(0, size[1])
     if not settings.invert:
-        around = surroundings(mask.area, _margin(settings, size), size)
+        around = surroundings(mask.area, _margin(settings, guide, size), size)
     (top, bottom), (left, right) = ((axis.start, axis.stop) for axis in around)
     part = mask.placed(-left, -top, (bottom - top, right - left)).pixels() / 255.0
-    guide = None if image is None else FrameArea(image, index, around)
-    refined = _refine_part(part, torch.empty_like(part), settings, guide, size)
+    inner = None if guide is None else guide.of_frame(index).within(around)
+    refined = _refine_part(part, torch.empty_like(part), settings, inner, size)
     return compact_soft(refined).placed(left, top, size)
 
 
 def _refine_frame(
-    mask: Tensor, out: Tensor, settings: Refinement, image: Tensor | None, index: int
+    mask: Tensor, out: Tensor, settings: Refinement, guide: _Guide | None, index: int
 ) -> Tensor:
-    """Apply all stages to one mask, [H, W], and write the result into out.
-
-    image, index: the IMAGE batch and the frame that the mask belongs to, read for edge = guided
-    alone.
-    """
+    """Apply all stages to the mask of the frame of that index, [H, W], and write the result into
+    out."""
     if settings.is_neutral:
         return out.copy_(mask)
-    whole = slice(0, mask.shape[0]), slice(0, mask.shape[1])
-    guide = None if image is None else FrameArea(image, index, whole)
-    return _refine_part(mask, out, settings, guide, (mask.shape[0], mask.shape[1]))
+    whole = None if guide is None else guide.of_frame(index)
+    return _refine_part(mask, out, settings, whole, (mask.shape[0], mask.shape[1]))
 
 
 def _refine_part(
-    mask: Tensor, out: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+    mask: Tensor, out: Tensor, settings: Refinement, guide: _Guide | None, size: tuple[int, int]
 ) -> Tensor:
     """Refine the part of a frame of that size outside of which nothing is or becomes selected.
 
-    guide: the same part of the image. Only the rectangles around what is selected are worked on:
-    all else is 0 and stays so.
+    guide: for the same part. Only the rectangles around what is selected are worked on: all else is
+    0 and stays so.
     """
     out.zero_()
-    for area in separate_areas(mask, _margin(settings, size)):
-        inner = None if guide is None else FrameArea(guide.part, guide.index, area)
+    for area in separate_areas(mask, _margin(settings, guide, size)):
+        inner = None if guide is None else guide.within(area)
         out[area] = _apply_stages(mask[area], settings, inner, size)
     return torch.sub(out.new_ones(()), out, out=out) if settings.invert else out
 
 
 def _apply_stages(
-    mask: Tensor, settings: Refinement, guide: FrameArea | None, size: tuple[int, int]
+    mask: Tensor, settings: Refinement, guide: _Guide | None, size: tuple[int, int]
 ) -> Tensor:
     """All stages but the last; mask and guide are a part of a frame of that size."""
     if settings.threshold > 0:
@@ -167,9 +247,7 @@ def _apply_stages(
         mask = smooth(mask, settings.smooth, soft)
     if settings.feather > 1:
         mask = move(mask, 0.0, settings.feather)
-    if settings.edge is Edge.GUIDED and guide is not None:
-        mask = follow_edges(mask, guide, window_radius(size))
-    return mask
+    return mask if guide is None else guide.aligner.align(mask, guide.part, size)
 
 
 def smooth(mask: Tensor, size: float, soft: bool) -> Tensor:
@@ -188,15 +266,7 @@ def smooth(mask: Tensor, size: float, soft: bool) -> Tensor:
     return blurred
 
 
-def _margin(settings: Refinement, size: tuple[int, int]) -> float:
+def _margin(settings: Refinement, guide: _Guide | None, size: tuple[int, int]) -> float:
     """How far outside of what is selected any stage may select, in pixels."""
     margin = 1.0 + max(0.0, settings.expand) + 2.0 * settings.smooth + settings.feather
-    return margin + 2 * window_radius(size) if settings.edge is Edge.GUIDED else margin
-
-
-def _check_image(settings: Refinement, image: Tensor | None) -> None:
-    if settings.edge is Edge.GUIDED and image is None:
-        raise InputError(
-            "image: nothing is connected, and edge is guided; accepted is the image that the mask "
-            "belongs to. Connect it, or set edge to none."
-        )
+    return margin if guide is None else margin + guide.aligner.margin(size)

@@ -32,6 +32,35 @@ def rescale(prompts: Prompts, source: tuple[float, float] | None, size: tuple[in
     )
 
 
+def from_fractions(prompts: Prompts, size: tuple[int, int], name: str) -> Prompts:
+    """Scale prompts in fractions, 0..1 of the image's sides, to an image of size (H, W).
+
+    Raises InputError for what lies outside the image; boxes are cut off at its edge.
+    """
+    for index, point in enumerate(prompts.points):
+        if not (0 <= point.x <= 1 and 0 <= point.y <= 1):
+            raise InputError(
+                f"{name}: point {index} at ({point.x:g}, {point.y:g}) lies outside the image; "
+                'accepted with "unit": "fraction" are numbers from 0 to 1. Move it, or leave the '
+                "unit out where these are pixels."
+            )
+    boxes = fit(Prompts(boxes=prompts.boxes), (1.0, 1.0), name).boxes
+    return rescale(Prompts(prompts.points, boxes), (1.0, 1.0), size)
+
+
+def check_unit(prompts: Prompts, name: str) -> None:
+    """Raise InputError for prompts that may be pixels or fractions: all numbers are within 0..1,
+    and not all are whole."""
+    values = [value for point in prompts.points for value in (point.x, point.y)]
+    values += [side for box in prompts.boxes for side in (box.x1, box.y1, box.x2, box.y2)]
+    if all(0 <= value <= 1 for value in values) and not all(map(float.is_integer, values)):
+        raise InputError(
+            f"{name}: found only numbers within 0..1, which may be fractions of the image or "
+            'pixels. Accepted: {"unit": "fraction", "points": [[0.5, 0.5]]} for fractions, '
+            '{"unit": "pixel", "points": [[0.5, 0.5]]} for pixels.'
+        )
+
+
 def below(value: float, limit: float) -> float:
     """Rounding must not carry a point over the image's edge."""
     return min(value, math.nextafter(limit, 0.0))

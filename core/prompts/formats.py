@@ -1,4 +1,4 @@
-"""Reads prompts from text and from sockets: the `points` JSON, KJNodes' strings, bounding boxes.
+"""Reads prompts from text and from sockets: the `points` JSON, KJNodes' strings, boxes, SEGS.
 
 The formats are listed in `parse_points`, `parse_coords` and `parse_boxes`.
 `tests/vectors/points.json` is the table of examples that this parser and the editor's share.
@@ -14,10 +14,13 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 
 from ..errors import InputError
-from .fitting import below, fit, rescale
+from ..segs import is_segs
+from .fitting import below, check_unit, fit, from_fractions, rescale
 from .prompts import Box, Point, Prompts
+from .segs_boxes import segs_boxes
 
 _VERSION = 1
+_UNITS = ("pixel", "fraction")
 # The largest whole number that the editor, which knows floats only, can tell from the next.
 _LAST_NUMBER = 2**53 - 1
 _POINT_FORMATS = (
@@ -26,7 +29,8 @@ _POINT_FORMATS = (
     "boxes as {x, y, width, height}"
 )
 _BOX_FORMATS = (
-    "Accepted: {x, y, width, height}, (x1, y1, x2, y2), a list of boxes, or one list per image"
+    "Accepted: {x, y, width, height}, (x1, y1, x2, y2), a list of boxes, one list per image, or "
+    "SEGS"
 )
 
 
@@ -37,17 +41,20 @@ def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prom
     of its points; [x, y]; [[x, y], ...]; one list of [x, y] per object; KJNodes' {"positive": [],
     "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points. A
     point or box written with names may have a "frame": see `check_frames`.
-    Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled. Boxes
-    are cut off at the image's edge. Raises InputError, naming the entry, for text that is not JSON,
-    another shape, a label other than 0 or 1, a frame that is no whole number from 0, a point
-    outside the image or a box of which nothing is inside.
+    Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled, or
+    `unit` is "fraction", 0..1 of the image's sides. Boxes are cut off at the image's edge. Raises
+    InputError, naming the entry, for text that is not JSON, another shape, a label other than 0 or
+    1, a frame that is no whole number from 0, a point outside the image, a box of which nothing is
+    inside, and for numbers without size and unit that `check_unit` cannot tell from fractions.
     """
     value = _load_json(text, name)
     if value in (None, "", [], {}):
         return Prompts()
     if isinstance(value, dict) and not _is_box(value) and "x" not in value:
         return _parse_object(value, size, name)
-    return fit(_parse_list(value, name), size, name)
+    prompts = _parse_list(value, name)
+    check_unit(prompts, name)
+    return fit(prompts, size, name)
 
 
 def parse_coords(
@@ -86,12 +93,13 @@ def parse_coords(
 def parse_boxes(
     value: Any, batch: int, size: tuple[int, int], name: str = "bboxes"
 ) -> list[Prompts]:
-    """Read a BOUNDING_BOX (or BBOX) socket for a batch of images of size (H, W), per frame.
+    """Read a BOUNDING_BOX, BBOX or SEGS socket for a batch of images of size (H, W), per frame.
 
-    Accepts {x, y, width, height}, a list of those, one such list per frame, and (x1, y1, x2, y2) in
-    place of the dicts. A box's text label names its instance. Boxes are cut off at the image's
-    edge, which detectors overstep. Raises InputError for other shapes, a number of lists that fits
-    neither 1 nor the batch, or a box of which nothing is inside the image.
+    Accepts {x, y, width, height}, a list of those, one such list per frame, (x1, y1, x2, y2) in
+    place of the dicts, and SEGS, whose boxes are scaled from the size that it names. A box's text
+    label names its instance. Boxes are cut off at the image's edge, which detectors overstep.
+    Raises InputError for other shapes, a number of lists that fits neither 1 nor the batch, or a
+    box of which nothing is inside the image.
     """
     lists = parse_box_lists(value, batch, size, name)
     return lists * batch if len(lists) == 1 else lists
@@ -103,6 +111,8 @@ def parse_box_lists(
     """The same as they are given: one for all frames, or one for each."""
     if value is None:
         return [Prompts()]
+    if is_segs(value):
+        return [segs_boxes(value, size, name)]
     value = value.tolist() if hasattr(value, "tolist") else value
     frames = _boxes_per_frame(value, batch, name)
     return [
@@ -183,6 +193,13 @@ def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
         tuple(_framed_box(box, f"{name}.boxes[{i}]", 0) for i, box in enumerate(boxes)),
     )
     source = _source_size(value.get("size"), name)
+    unit = value.get("unit")
+    if unit not in (None, *_UNITS):
+        _fail(f"{name}.unit", unit, 'the unit is "pixel" or "fraction"')
+    if unit == "fraction":
+        return from_fractions(prompts, size, name)
+    if unit is None and source is None:
+        check_unit(prompts, name)
     return rescale(fit(prompts, source or size, name), source, size)
 
 

@@ -23,7 +23,8 @@ from ..errors import WorkflowError
 PACK_ROOT = Path(os.path.abspath(__file__)).parents[2]
 CACHE_HOME = Path("~/.cache/segment-anywhere")
 MODELS = "models"
-FOLDERS = ("input", "output", "temp")
+OUTPUT = "output"
+FOLDERS = ("input", OUTPUT, "temp")
 STUBBED = ("torchvision", "av")
 
 
@@ -31,12 +32,14 @@ STUBBED = ("torchvision", "av")
 class HostDirs:
     """The folders of one run; none has to exist.
 
-    `home` has what is there already, `work` what the run makes.
+    `home` has what is there already, `work` what the run makes; `out` is where nodes save, None for
+    a folder in `work`.
     """
 
     models: Path
     home: Path
     work: Path
+    out: Path | None = None
 
     @property
     def user(self) -> Path:
@@ -51,7 +54,8 @@ class HostDirs:
     @property
     def by_type(self) -> dict[str, Path]:
         """Input, output and temp folder of the nodes, under the names that ComfyUI uses."""
-        return {name: self.work / name for name in FOLDERS}
+        folders = {name: self.work / name for name in FOLDERS}
+        return folders if self.out is None else {**folders, OUTPUT: self.out}
 
 
 def find_home(pack_root: Path = PACK_ROOT) -> Path:
@@ -69,17 +73,21 @@ def find_home(pack_root: Path = PACK_ROOT) -> Path:
     return CACHE_HOME.expanduser()
 
 
-def host_dirs(models: Path | None, work: Path, pack_root: Path = PACK_ROOT) -> HostDirs:
+def host_dirs(
+    models: Path | None, work: Path, pack_root: Path = PACK_ROOT, out: Path | None = None
+) -> HostDirs:
     """Return the folders for one run.
 
     Args:
         models: the user's choice, or None for `models` in the home folder.
         work: a folder for temporary files.
         pack_root: where the node pack is.
+        out: where nodes save, None for a folder in `work`.
     """
     home = Path(os.path.abspath(find_home(pack_root)))
     chosen = models.expanduser() if models else home / MODELS
-    return HostDirs(Path(os.path.abspath(chosen)), home, work)
+    place = None if out is None else Path(os.path.abspath(out))
+    return HostDirs(Path(os.path.abspath(chosen)), home, work, place)
 
 
 def start_host(dirs: HostDirs) -> None:

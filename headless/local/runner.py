@@ -14,10 +14,10 @@ from typing import Any
 from ..errors import WorkflowError
 from ..graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node, describe
 from ..pictures import Pictures
-from ..results import FileData, NodeResult
+from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of
 from .core_nodes import CORE_NODES, LoadImage
 from .executor import Executor
-from .pack import PACK_ROOT, HostDirs, finish_calls, host_dirs, load_pack, start_host
+from .pack import OUTPUT, PACK_ROOT, HostDirs, finish_calls, host_dirs, load_pack, start_host
 
 
 class EmbeddedRunner:
@@ -26,11 +26,14 @@ class EmbeddedRunner:
     Args:
         models: folder of the model files; None for the ComfyUI's or the user's cache.
         pack_root: the node pack; imported when a graph first needs one of its nodes.
+        out: the nodes' output folder; None for a temporary one.
     """
 
-    def __init__(self, models: Path | None = None, pack_root: Path = PACK_ROOT) -> None:
+    def __init__(
+        self, models: Path | None = None, pack_root: Path = PACK_ROOT, out: Path | None = None
+    ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
-        self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root)
+        self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root, out)
         self._pictures = Pictures(self._dirs.pictures)
         self._core = {**CORE_NODES, IMAGE_CLASS: LoadImage.reading(self._pictures)}
         self._pack_root = pack_root
@@ -38,8 +41,10 @@ class EmbeddedRunner:
         self._executor = Executor(self._class_of)
 
     def __enter__(self) -> EmbeddedRunner:
-        for folder in self._dirs.by_type.values():
-            folder.mkdir()
+        for kind, folder in self._dirs.by_type.items():
+            # The user's own is made when there is something for it.
+            if kind != OUTPUT or self._dirs.out is None:
+                folder.mkdir()
         try:
             start_host(self._dirs)
         except BaseException:
@@ -122,7 +127,14 @@ class EmbeddedRunner:
             graph = graph.with_input(image_node, IMAGE_INPUT, path)
         targets = [node.id for node in self.output_nodes(graph)]
         shown = self._executor.run(graph, targets)
-        return [NodeResult(each, _files(shown[each]), _texts(shown[each])) for each in targets]
+        return [self._result(each, shown[each]) for each in targets]
+
+    def _result(self, node_id: str, shown: Mapping[str, Sequence[Any]]) -> NodeResult:
+        dataset = [entry for entry in shown.get(DATASET, ()) if isinstance(entry, Mapping)]
+        if dataset and self._dirs.out is not None:
+            # What such a node says, and what it shows in a browser, are no results.
+            return NodeResult(node_id, placed=[PlacedFile(place_of(entry)) for entry in dataset])
+        return NodeResult(node_id, _files(shown), _texts(shown))
 
     def _class_of(self, node: Node) -> type:
         cls = self._find(node.class_type)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import WorkflowError
 from ..graph import IMAGE_INPUT, Graph, Node, describe
-from ..results import FileData, NodeResult, slug
+from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of, slug
 from .client import HttpAnswer, HttpClient, Unreachable
 
 UPLOAD_FOLDER = "segment-anywhere"
@@ -223,22 +223,26 @@ class ServerRunner:
         return any(prompt_id in item[:2] for item in items)
 
     def _fetch(self, node_id: str, output: Mapping[str, Any]) -> NodeResult:
-        entries = [
-            entry
-            for values in output.values()
-            if isinstance(values, list)
-            for entry in values
-            if isinstance(entry, dict) and "filename" in entry
+        placed = [
+            PlacedFile(place_of(entry), self._view(entry))
+            for entry in _file_entries(output.get(DATASET))
         ]
+        if placed:
+            # What such a node says, and what it shows in a browser, are no results.
+            return NodeResult(node_id, placed=placed)
+        entries = [entry for values in output.values() for entry in _file_entries(values)]
         texts = output.get("text") or ()
         texts = [texts] if isinstance(texts, str) else [str(text) for text in texts]
-        return NodeResult(node_id, [self._view(entry) for entry in entries], texts)
+        files = [
+            FileData(self._view(entry), _safe_suffix(entry["filename"]) or ".bin")
+            for entry in entries
+        ]
+        return NodeResult(node_id, files, texts)
 
-    def _view(self, entry: Mapping[str, Any]) -> FileData:
+    def _view(self, entry: Mapping[str, Any]) -> bytes:
         query = {key: str(entry.get(key, "")) for key in ("filename", "subfolder", "type")}
         with self._explained(f"fetching {query['filename']}"):
-            data = self._client.get("/view", **query)
-        return FileData(data, _safe_suffix(query["filename"]) or ".bin")
+            return self._client.get("/view", **query)
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -264,6 +268,11 @@ class ServerRunner:
         with suppress(WorkflowError, HttpAnswer):
             quick.post_json("/queue", {"delete": [prompt_id]})
             quick.post_json("/interrupt", {"prompt_id": prompt_id})
+
+
+def _file_entries(values: object) -> list[dict[str, Any]]:
+    found = values if isinstance(values, list) else []
+    return [each for each in found if isinstance(each, dict) and "filename" in each]
 
 
 def _safe_suffix(name: str) -> str:

@@ -8,18 +8,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import comfy.model_management
 import comfy.model_patcher
 import torch
 from torch import Tensor, nn
 
-from ...core.engines.base import Encoder
+from ...core.engines.base import LocalModel
 from ...core.engines.detectors.base import load_detector
 from ...core.engines.families import BUILT_IN, Family
 from ...core.engines.files.checkpoints import find_family, weights_state
 from ...core.engines.lineage.prompted import PromptedEngine
+from ...core.engines.matting.vitmatte import load_matting
 from ...core.engines.precision import Precision, encoder_dtype
 from ...core.engines.sam3.engine import Sam3Engine
 from ...core.engines.sam3.tokens import load_tokenizer
@@ -27,10 +28,21 @@ from ...core.engines.sam3.words import ConceptDetector
 from ...core.errors import CheckpointError
 from ...core.tasks.live_preview import Previewer
 from ...core.tasks.loading import load_segmenter
-from ...core.tasks.segmenter import Embedder, Finder, Part, Segmenter, WordEmbedder
+from ...core.tasks.matting import Matter
+from ...core.tasks.segmenter import Finder, Need, Part, Segmenter, WordEmbedder
+
+
+class _Working(Protocol):
+    """A model at work."""
+
+    @property
+    def engine(self) -> LocalModel: ...
+
+    need: Need
+
 
 Handle = TypeVar("Handle", bound="ModelHandle")
-Worker = TypeVar("Worker", bound=Embedder)
+Worker = TypeVar("Worker", bound=_Working)
 
 
 class _Holder(nn.Module):
@@ -41,8 +53,8 @@ class _Holder(nn.Module):
         self.model = model
 
 
-# Images that an encoder takes together. By then launching its kernels costs little beside them, and
-# an interrupt has to wait for all.
+# Images, or tiles of one, that an encoder takes together. By then launching its kernels costs
+# little beside them, and an interrupt has to wait for all.
 _MOST_AT_ONCE = 8
 
 _WeightsAndBytes = tuple[comfy.model_patcher.ModelPatcher, Callable[[int], int]]
@@ -56,7 +68,7 @@ class _Weights:
     known image nothing else is loaded, and nothing evicted for it.
     """
 
-    def __init__(self, engine: Encoder, module: nn.Module):
+    def __init__(self, engine: LocalModel, module: nn.Module):
         self.whole = _patcher(module)
         whole = (self.whole, partial(_encoding_bytes, engine))
         self._parts: dict[Part, _WeightsAndBytes] = {part: whole for part in Part}
@@ -83,7 +95,7 @@ class _Weights:
         return min(max(int(free // memory(1)), 1), _MOST_AT_ONCE)
 
 
-def _encoding_bytes(engine: Encoder, count: int) -> int:
+def _encoding_bytes(engine: LocalModel, count: int) -> int:
     return count * engine.activation_bytes()
 
 
@@ -97,12 +109,12 @@ class ModelHandle(Generic[Worker]):
         self.key = key
         self._path = path
         self._precision = precision
-        self._embedder: Worker | None = None
+        self._worker: Worker | None = None
         self._weights: _Weights | None = None
 
     @property
-    def engine(self) -> Encoder | None:
-        return self._embedder.engine if self._embedder else None
+    def engine(self) -> LocalModel | None:
+        return self._worker.engine if self._worker else None
 
     @property
     def patcher(self) -> comfy.model_patcher.ModelPatcher | None:
@@ -111,12 +123,12 @@ class ModelHandle(Generic[Worker]):
 
     def ready(self) -> Worker:
         """The model, which moves to its device when it works; its file is read the first time."""
-        if self._embedder is None:
-            self._embedder = self._load()
-            engine = self._embedder.engine
+        if self._worker is None:
+            self._worker = self._load()
+            engine = self._worker.engine
             if engine.module is not None:
-                self._weights = self._embedder.need = _Weights(engine, engine.module)
-        return self._embedder
+                self._weights = self._worker.need = _Weights(engine, engine.module)
+        return self._worker
 
     def _load(self) -> Worker:
         raise NotImplementedError
@@ -133,6 +145,15 @@ class DetectorModel(ModelHandle[WordEmbedder]):
         if self._path is None:
             raise ValueError("a detector is a folder, and none is built in")
         return WordEmbedder(load_detector(self._path, self._dtype))
+
+
+class MattingModel(ModelHandle[Matter]):
+    """A model that finds the edges of masks."""
+
+    def _load(self) -> Matter:
+        if self._path is None:
+            raise ValueError("a matting model is a folder, and none is built in")
+        return Matter(load_matting(self._path, self._dtype))
 
 
 class DetectorStore:
@@ -225,6 +246,8 @@ _models: weakref.WeakValueDictionary[str, ModelHandle] = weakref.WeakValueDictio
 # The store, as long as any SegmentModel lives.
 _detector_stores: weakref.WeakValueDictionary[type, DetectorStore] = weakref.WeakValueDictionary()
 
+_last_matting: MattingModel | None = None
+
 
 def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
     """The handle of a weights file or folder, or of the built-in engine where path is None.
@@ -232,6 +255,14 @@ def segment_model(path: Path | None, precision: Precision) -> SegmentModel:
     All loader nodes that ask for the same file at the same precision get the same handle.
     """
     return _shared(SegmentModel, path, precision)
+
+
+def matting_model(path: Path) -> MattingModel:
+    """The handle of a matting model's folder. The one asked for last is kept: no output of a node
+    holds it, and a graph that runs again should find it loaded."""
+    global _last_matting
+    _last_matting = _shared(MattingModel, path, Precision.AUTO)
+    return _last_matting
 
 
 def _shared(kind: type[Handle], path: Path | None, precision: Precision) -> Handle:

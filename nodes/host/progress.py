@@ -15,6 +15,11 @@ from ...core.providers.runs import Hooks
 Item = TypeVar("Item")
 
 
+def stop_if_interrupted() -> None:
+    """Raise the host's own exception where the user has interrupted the run."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def stepper(total: int) -> Callable[[], None]:
     """A callback to call after each of `total` units of work; stops when the user interrupts."""
     bar = comfy.utils.ProgressBar(total)

@@ -71,6 +71,7 @@ def comfy(
         write_layouts("edgetam", models / "sam2", "edgetam")
         write_sam3_layouts(models / "sam3")
         shutil.copytree(FIXTURES / "clipseg_tiny", models / "clipseg" / "tiny")
+        shutil.copytree(FIXTURES / "vitmatte_tiny", models / "vitmatte" / "tiny")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2" / "sam2_tiny")
         write_neighbour(base / "custom_nodes")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tests.support.paths import ROOT
+from tests.support.strands import draw_strands
 
 from .graphs import cut_out, draw, node, point_segment
 
@@ -79,6 +80,20 @@ def test_segments_go_through(api, photo):
     assert run.text("refine") == "2 objects"
     assert api.masks(run, "refined image").shape == (1, 400, 600)
     assert api.images(run, "cutout")[0].mode == "RGBA"
+
+
+def test_hair_by_a_matting_model(api, comfy):
+    """A picture whose transparency is the mask; `auto` finds the model that is there."""
+    hair = draw_strands(7, (240, 320), 12.0)
+    pixels = np.dstack([hair.image, 1 - hair.mask])
+    name = api.upload("hair.png", Image.fromarray((pixels * 255).round().astype(np.uint8)))
+    graph = {"image": node("LoadImage", image=name)}
+    matting = {"edge": "matting", "matting_model": "auto", "band": 40.0}
+    graph |= _refine({"mask": ["image", 1], "image": ["image", 0]}, **matting)
+    log_start = comfy.log_size()
+    (mask,) = api.masks(api.succeed(graph), "refined image")
+    assert "Traceback" not in comfy.log(log_start)
+    assert np.abs(mask - hair.alpha).sum() < 0.6 * np.abs(hair.mask - hair.alpha).sum()
 
 
 def test_the_mask_of_load_image(api):

@@ -22,14 +22,19 @@ NODE_IDS = [
     "SegmentAnywhereCutOut",
     "SegmentAnywhereDraw",
     "SegmentAnywhereEverything",
+    "SegmentAnywhereFromMasks",
     "SegmentAnywhereFromSAM3Track",
+    "SegmentAnywhereFromSEGS",
+    "SegmentAnywhereLoad",
     "SegmentAnywhereLoadSAM",
     "SegmentAnywhereMaskRefine",
     "SegmentAnywherePoint",
     "SegmentAnywhereRemote",
+    "SegmentAnywhereSave",
     "SegmentAnywhereSelect",
     "SegmentAnywhereStitch",
     "SegmentAnywhereText",
+    "SegmentAnywhereToSEGS",
     "SegmentAnywhereTrack",
 ]
 # How a PNG and a JPEG file begin.
@@ -105,10 +110,10 @@ def test_point_segment(info):
     assert optional == {
         "positive_coords": "STRING",
         "negative_coords": "STRING",
-        "bboxes": "BOUNDING_BOX",
+        "bboxes": "BOUNDING_BOX,BBOX,SEGS",
         "mask": "MASK",
     }
-    sockets = [name for name, spec in found["input"]["optional"].items() if spec[0] != "MASK"]
+    sockets = [name for name, spec in found["input"]["optional"].items() if spec[0] == "STRING"]
     assert all(found["input"]["optional"][name][1]["forceInput"] for name in sockets)
     assert found["input"]["required"]["mask_choice"][1]["options"] == [
         "best",

@@ -42,6 +42,15 @@ test("the last pixel survives rounding", () => {
   assert.ok(point.x < 200 && point.y < 100);
 });
 
+test("the last fraction is the last pixel", () => {
+  for (const side of [1, 200, 256, 427, 4096]) {
+    const text = '{"unit": "fraction", "points": [[1, 1]], "boxes": [{"x": 0, "y": 0, "width": 1, "height": 1}]}';
+    const { points, boxes } = parsePoints(text, [side, side]);
+    assert.ok(points[0].x < side && points[0].x > side - 1e-9 && points[0].y === points[0].x);
+    assert.deepEqual([boxes[0].x1, boxes[0].y1, boxes[0].x2, boxes[0].y2], [0, 0, side, side]);
+  }
+});
+
 test("no depth of nesting is an error of its own", () => {
   for (const depth of [900, 5_000, 100_000]) {
     for (const [opening, closing] of [["[", "]"], ['{"points": ', "}"], ['{"x": ', "}"]]) {

@@ -75,7 +75,6 @@ _CORE_NODES: dict[str, dict[str, Any]] = {
     },
 }
 _EMPTY = {
-    "i18n": {},
     "jobs": {
         "jobs": [],
         "pagination": {"offset": 0, "limit": 0, "total": 0, "has_more": False},
@@ -146,6 +145,7 @@ class StubComfy:
             router.add_get(prefix + "/object_info", self._object_info)
             router.add_get(prefix + "/extensions", self._extensions)
             router.add_get(prefix + "/view", self._view)
+            router.add_get(prefix + "/i18n", self._texts)
             router.add_post(prefix + "/prompt", self._prompt)
             router.add_post(prefix + preview.PATH, self._preview)
             router.add_get(prefix + "/{name:" + "|".join(_EMPTY) + "}", self._empty)
@@ -179,6 +179,14 @@ class StubComfy:
     async def _extensions(self, request: web.Request) -> web.Response:
         scripts = sorted(WEB.rglob("*.js"))
         return web.json_response([f"{PACK}/{path.relative_to(WEB).as_posix()}" for path in scripts])
+
+    async def _texts(self, request: web.Request) -> web.Response:
+        """The pack's texts in every language, laid out as ComfyUI does."""
+        texts = {}
+        for folder in (ROOT / "locales").iterdir():
+            files = {path.stem: json.loads(path.read_bytes()) for path in folder.glob("*.json")}
+            texts[folder.name] = files.pop("main", {}) | files
+        return web.json_response(texts)
 
     async def _empty(self, request: web.Request) -> web.Response:
         return web.json_response(_EMPTY[request.match_info["name"]])

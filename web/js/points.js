@@ -12,6 +12,7 @@
 const VERSION = 1;
 /** Two decimals are far below what a mask can tell apart. */
 const DECIMALS = 100;
+const UNITS = ["pixel", "fraction"];
 const BOX_KEYS = ["x", "y", "width", "height"];
 
 /** A text that cannot be used; the message names the entry. */
@@ -32,7 +33,9 @@ export function parsePoints(text, size) {
   const value = loadJson(text);
   if (value === null || value === "" || isEmpty(value)) return noPrompts();
   if (isObject(value) && !isBox(value) && !("x" in value)) return parseObject(value, size);
-  return fit(parseList(value), size);
+  const prompts = parseList(value);
+  checkUnit(prompts);
+  return fit(prompts, size);
 }
 
 /**
@@ -113,6 +116,10 @@ function parseObject(value, size) {
   if (!Array.isArray(boxes)) fail(`${name}.boxes`, boxes, "a list is expected");
   const prompts = { points, boxes: boxes.map((box, i) => readBox(box, `${name}.boxes[${i}]`)) };
   const source = sourceSize(value.size, name);
+  const unit = value.unit ?? null;
+  if (unit !== null && !UNITS.includes(unit)) fail(`${name}.unit`, unit, 'the unit is "pixel" or "fraction"');
+  if (unit === "fraction") return fromFractions(prompts, size);
+  if (unit === null && !source) checkUnit(prompts);
   return rescale(fit(prompts, source ?? size), source, size);
 }
 
@@ -232,7 +239,7 @@ function rescale(prompts, source, size) {
   if (!source) return prompts;
   const [sx, sy] = [size[0] / source[0], size[1] / source[1]];
   return {
-    points: prompts.points.map((point) => ({ ...point, x: point.x * sx, y: point.y * sy })),
+    points: prompts.points.map((point) => ({ ...point, x: below(point.x * sx, size[0]), y: below(point.y * sy, size[1]) })),
     boxes: prompts.boxes.map((box) => ({
       ...box,
       x1: box.x1 * sx,
@@ -241,6 +248,38 @@ function rescale(prompts, source, size) {
       y2: Math.min(box.y2 * sy, size[1]),
     })),
   };
+}
+
+/** A value that rounding must not carry over the image's edge.
+ * @param {number} value @param {number} limit */
+function below(value, limit) {
+  return Math.min(value, limit * (1 - Number.EPSILON / 2));
+}
+
+/** Scales prompts in fractions, 0..1 of the image's sides; refuses what lies outside the image.
+ * @param {Prompts} prompts @param {Size} size @returns {Prompts} */
+function fromFractions(prompts, size) {
+  for (const [index, { x, y }] of prompts.points.entries()) {
+    if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1)) {
+      const accepted = 'accepted with "unit": "fraction" are numbers from 0 to 1';
+      throw new PointsError(`points: point ${index} at (${x}, ${y}) lies outside the image; ${accepted}`);
+    }
+  }
+  const { boxes } = fit({ points: [], boxes: prompts.boxes }, [1, 1]);
+  return rescale({ points: prompts.points, boxes }, [1, 1], size);
+}
+
+/** Refuses prompts that may be pixels or fractions: all numbers are within 0..1, not all whole.
+ * @param {Prompts} prompts */
+function checkUnit({ points, boxes }) {
+  const values = [...points.flatMap(({ x, y }) => [x, y]), ...boxes.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])];
+  if (values.every((value) => value >= 0 && value <= 1) && !values.every(Number.isInteger)) {
+    throw new PointsError(
+      "points: found only numbers within 0..1, which may be fractions of the image or pixels. " +
+        'Accepted: {"unit": "fraction", "points": [[0.5, 0.5]]} for fractions, ' +
+        '{"unit": "pixel", "points": [[0.5, 0.5]]} for pixels.',
+    );
+  }
 }
 
 /** Refuses points outside an image and cuts boxes off at its edge.

@@ -7,6 +7,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
 import { noteDefinition } from "./comfy_limits.js";
+import { fillPlaceholders } from "./comfy_placeholders.js";
 import { PLACES } from "./comfy_places.js";
 import { followPresets, notePresets } from "./comfy_presets.js";
 import { keepNames } from "./comfy_saved_values.js";
@@ -99,6 +100,7 @@ app.registerExtension({
   nodeCreated(node) {
     widen(node);
     followPresets(node);
+    fillPlaceholders(node, filled);
     const place = PLACES[node.comfyClass ?? ""];
     if (!place) return;
     if (place.chooser) keepNames(node);
@@ -124,6 +126,12 @@ app.registerExtension({
     ];
   },
 });
+
+/** A text with the frontend's placeholders filled in. @param {string} text @returns {string} */
+function filled(text) {
+  // @ts-ignore: where the frontend has it for others; importing it makes it warn in the console.
+  return window.comfyAPI?.utils?.applyTextReplacements?.(app.graph, text) ?? text;
+}
 
 /** @param {Partial<typeof current>} change */
 function applySetting(change) {

@@ -198,6 +198,7 @@ export interface ComfyWidget {
   serialize?: boolean;
   options: Record<string, any>;
   callback?: (...values: any[]) => any;
+  serializeValue?: () => unknown;
   element?: HTMLElement;
 }
 

@@ -18,9 +18,9 @@ from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
 from ..families import DETECTOR_FAMILIES, family_named, family_of_type
-from ..files.checkpoints import read_config, read_folder_weights
+from ..files.checkpoints import read_config
+from ..files.folders import STRICT, build_model, read_image_settings, unreadable
 from ..image_model import ImageModel, Statistics
-from ..lineage import weights
 
 if TYPE_CHECKING:
     from transformers import CLIPSegModel, Owlv2Model
@@ -52,38 +52,19 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
             "another detector in Text Segment."
         )
     detector: type[FolderDetector] = family.builder().DETECTOR
-    return detector(_read_folder(path, family.title, detector.model_classes[model_type]), dtype)
+    return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
 
 
-def _read_folder(path: Path, title: str, model_class: str) -> DetectorFolder:
-    transformers = weights.classes(title, model_class, "4.57")
+def _read_folder(path: Path, model_class: str) -> DetectorFolder:
+    import transformers
+
     _refuse_incomplete(path)
-    # Read here and not by transformers, which would leave the file mapped.
-    state = read_folder_weights(path)
-    # No code of the folder runs.
-    strict = {"local_files_only": True, "trust_remote_code": False}
+    model = build_model(path, model_class)
     try:
-        model, report = getattr(transformers, model_class).from_pretrained(
-            None,
-            config=transformers.AutoConfig.from_pretrained(path, **strict),
-            state_dict=state,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **strict)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
     except Exception as error:
-        # transformers checks folders with errors of its own, of many kinds.
-        raise CheckpointError(
-            f"{path}: cannot be loaded ({error}). Download the whole repository again."
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{path}: {len(missing)} weights are missing, the first is {missing[0]}. "
-            "Download the whole repository again."
-        )
-    settings = path / "preprocessor_config.json"
-    return DetectorFolder(model, tokenizer, read_config(settings) if settings.is_file() else {})
+        raise unreadable(path, error) from error
+    return DetectorFolder(model, tokenizer, read_image_settings(path))
 
 
 def _refuse_incomplete(path: Path) -> None:

@@ -361,3 +361,33 @@ DETECTORS = (
     CLIPSEG,
 )
 """What Text Segment can download."""
+
+# Of ViTMatte base no hash is published that a download could be checked by.
+MATTING = (
+    Entry(
+        family="vitmatte",
+        title="ViTMatte",
+        variant="small",
+        repository="hustvl/vitmatte-small-composition-1k",
+        revision="6a58ad7646403c1df626fbd746900aec7361ea1d",
+        licence="Apache-2.0",
+        files=(
+            RemoteFile(
+                "model.safetensors",
+                103_294_572,
+                "bda9289db1bb6762d978b42d1c62ae3f34daf7497171a347a1d09657efd788cb",
+            ),
+            RemoteFile(
+                "preprocessor_config.json",
+                284,
+                "0db558038b96a3f5c97e46d4ec8966fcc479e9aa58a391bca60b5094a5f7fee0",
+            ),
+            RemoteFile(
+                "config.json",
+                837,
+                "ae1006f5a83227048b563b2e60709d4203e432b2276949ebef41a8cfeeeaf45f",
+            ),
+        ),
+    ),
+)
+"""Models that find the edges of masks."""

@@ -100,6 +100,11 @@ def weights_state(path: Path) -> tuple:
     return tuple((file.name, *_size_and_time(file)) for file in files)
 
 
+def folder_bytes(path: Path) -> int:
+    """The size of all files of a folder together."""
+    return sum(state[1] for state in weights_state(path) if len(state) > 1)
+
+
 def _size_and_time(file: Path) -> tuple[int, ...]:
     try:
         stat = file.stat()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DownloadError
 from ..families import BUILT_IN_CHOICE
-from .catalogue import Entry, RemoteFile
+from .catalogue import MATTING, Entry, RemoteFile
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -239,16 +239,23 @@ class _Download:
             raise self._error("what arrived is not the published file (size or SHA-256)")
 
     def _error(self, reason: str) -> DownloadError:
-        other = f'"{BUILT_IN_CHOICE}" in Load SAM to go on without any download'
         others = ""
         if self.entry.is_folder:
-            other = "another detector in Text Segment"
             names = ", ".join(file.name for file in self.entry.files)
             others = f" (the whole folder: {names})"
         return DownloadError(
             f"{self.entry.name} could not be downloaded: {reason}. Fetch {self.url} by hand and "
-            f"save it as {self.target}{others}, or choose {other}."
+            f"save it as {self.target}{others}, or choose {_alternative(self.entry)}."
         )
+
+
+def _alternative(entry: Entry) -> str:
+    """What to choose for a model that cannot be had."""
+    if entry in MATTING:
+        return '"guided" as edge in Mask Refine, which needs no download'
+    if entry.is_folder:
+        return "another detector in Text Segment"
+    return f'"{BUILT_IN_CHOICE}" in Load SAM to go on without any download'
 
 
 def file_sha256(path: Path) -> str:

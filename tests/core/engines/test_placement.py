@@ -13,14 +13,17 @@ import torch
 from segment_anywhere.core.engines.base import Detections
 from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.families import family_named
+from segment_anywhere.core.engines.matting.vitmatte import VitMatte
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from segment_anywhere.core.masks.refine import Edge, Refinement, refine
 from segment_anywhere.core.prompts.inputs import PromptInputs, read_sockets
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.live_preview import Previewer
+from segment_anywhere.core.tasks.matting import Matter
 from segment_anywhere.core.tasks.segmenter import (
     Finder,
     MaskChoice,
@@ -34,6 +37,7 @@ from torch import Tensor
 
 from tests.support.clip_reference import ClipReference, clip_frames, follow
 from tests.support.engines import MODELS, engine_of
+from tests.support.matting_models import small_vitmatte
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import Reference
@@ -240,4 +244,21 @@ def test_masks_of_words(name, refine, folders):
     placed(segmenter.engine)
     with copies():
         found = draw(FRAME[None].to(DEVICE))
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "place"), PLACES, ids=_name)
+def test_edges_of_masks(dtype, place):
+    def matted(place: torch.device) -> Tensor:
+        edges = Matter(model).edges(12.0)
+        return refine(MASK[None].to(place), Refinement(edge=Edge.MATTING), image.to(place), edges)
+
+    model, image = VitMatte(small_vitmatte(), {}, dtype), FRAME[None]
+    expected = matted(HOST)
+    assert not torch.equal(expected[0], MASK)
+    placed(model)
+    with copies() as seen:
+        found = matted(place).to(HOST)
+    assert seen.events
+    # On a device distances are worked out by PyTorch alone; they are the same.
     torch.testing.assert_close(found, expected, atol=0, rtol=0)

@@ -50,14 +50,16 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         assert "Accepted" in str(error) or "outside" in str(error)
 
 
-KEYS = "x y width height label object frame points boxes size positive negative version".split()
+KEYS = (
+    "x y width height label object frame points boxes size unit positive negative version".split()
+)
 _json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 300)
     | st.integers()
     | st.floats()
-    | st.sampled_from(["x", "y"]),
+    | st.sampled_from(["x", "y", "pixel", "fraction"]),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
@@ -132,6 +134,23 @@ def test_a_full_size_box_and_the_last_pixel_survive_any_scaling(width, height, t
     assert prompts.boxes[0].x2 == pytest.approx(to)
     assert prompts.boxes[0].y2 <= to
     assert prompts.points[0].x < to
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000))
+def test_the_last_fraction_is_the_last_pixel(width, height):
+    text = '{"unit": "fraction", "points": [[1, 1], [0, 0]]}'
+    last, first = parse_points(text, (height, width)).points
+    assert (first.x, first.y) == (0, 0)
+    assert width - 1e-9 < last.x < width and height - 1e-9 < last.y < height
+
+
+def test_fractions_without_a_unit_are_refused_with_both_ways_to_write_them():
+    with pytest.raises(InputError) as caught:
+        parse_points("[[0.5, 0.5]]", SIZE)
+    for unit, x in (("fraction", 100), ("pixel", 0.5)):
+        written = f'{{"unit": "{unit}", "points": [[0.5, 0.5]]}}'
+        assert written in str(caught.value)
+        assert parse_points(written, SIZE).points[0].x == x
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from segment_anywhere.core.engines.families import family_named
-from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS
+from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.file)
@@ -29,3 +29,12 @@ def test_a_detectors_folder_is_complete(entry):
     assert family_named(entry.family).capabilities.words and entry.folder
     assert all(len(file.sha256) == 64 and file.size > 0 for file in entry.files)
     assert len(entry.revision) == 40
+
+
+@pytest.mark.parametrize("entry", MATTING, ids=lambda entry: entry.file)
+def test_a_matting_models_folder_is_complete(entry):
+    names = [file.name for file in entry.files]
+    assert names == ["model.safetensors", "preprocessor_config.json", "config.json"]
+    assert family_named(entry.family).module and entry.folder == "vitmatte"
+    assert all(len(file.sha256) == 64 and file.size > 0 for file in entry.files)
+    assert len(entry.revision) == 40 and entry.licence

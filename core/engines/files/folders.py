@@ -1,0 +1,63 @@
+"""Models of transformers' own classes, built from folders in its layout.
+
+Nothing of a folder that is there is asked of the network, and no code of it runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import CheckpointError
+from .checkpoints import read_config, read_folder_weights
+
+STRICT = {"local_files_only": True, "trust_remote_code": False}
+"""For everything that transformers reads of a folder itself."""
+
+
+def build_model(path: Path, model_class: str) -> Any:
+    """A model of a class of transformers with a folder's weights, in float32.
+
+    Raises CheckpointError where the folder's configuration or weights are missing, unreadable or do
+    not belong together.
+    """
+    import transformers
+
+    # Read here and not by transformers, which would leave the file mapped.
+    weights = read_folder_weights(path)
+    try:
+        model, report = getattr(transformers, model_class).from_pretrained(
+            None,
+            config=transformers.AutoConfig.from_pretrained(path, **STRICT),
+            state_dict=weights,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise unreadable(path, error) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{path}: {len(missing)} weights are missing, the first is {missing[0]}. "
+            "Download the whole repository again."
+        )
+    return model
+
+
+def read_image_settings(path: Path) -> dict[str, Any]:
+    """A folder's preprocessor_config.json, empty where it has none.
+
+    Raises CheckpointError where it is unreadable.
+    """
+    settings = path / "preprocessor_config.json"
+    return read_config(settings) if settings.is_file() else {}
+
+
+def unreadable(path: Path, error: Exception) -> CheckpointError:
+    """What to raise for an error of transformers, which checks folders with many kinds of its
+    own."""
+    return CheckpointError(
+        f"{path}: cannot be loaded ({error}). Download the whole repository again."
+    )
