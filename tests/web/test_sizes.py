@@ -28,7 +28,7 @@ _TEXT_WIDTH = """(text) => {
 }"""
 
 
-@pytest.mark.usefixtures("stub")
+@pytest.mark.one_renderer
 def test_load_sam_shows_whole_names_and_keeps_a_saved_size(tab: ComfyPage):
     width, height = tab.page.evaluate(_FRESH)
     assert width >= tab.page.evaluate(_TEXT_WIDTH, LONGEST) + 60

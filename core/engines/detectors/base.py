@@ -21,7 +21,6 @@ from ..families import DETECTOR_FAMILIES, family_named, family_of_type
 from ..files.checkpoints import read_config
 from ..files.folders import STRICT, build_model, read_image_settings, unreadable
 from ..image_model import ImageModel, Statistics
-from ..lineage import weights
 
 if TYPE_CHECKING:
     from transformers import CLIPSegModel, Owlv2Model
@@ -53,11 +52,12 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
             "another detector in Text Segment."
         )
     detector: type[FolderDetector] = family.builder().DETECTOR
-    return detector(_read_folder(path, family.title, detector.model_classes[model_type]), dtype)
+    return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
 
 
-def _read_folder(path: Path, title: str, model_class: str) -> DetectorFolder:
-    transformers = weights.classes(title, model_class, "4.57")
+def _read_folder(path: Path, model_class: str) -> DetectorFolder:
+    import transformers
+
     _refuse_incomplete(path)
     model = build_model(path, model_class)
     try:
