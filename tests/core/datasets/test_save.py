@@ -253,7 +253,11 @@ def test_two_programs_at_once_lose_nothing(tmp_path):
         assert each.stdout.readline() == "ready\n"
     # Both begin when both have got ready.
     for each in running:
-        each.communicate("go\n", timeout=120)
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    for each in running:
+        each.communicate(timeout=120)
         assert each.returncode == 0
     data = _coco(tmp_path)
     assert [each["id"] for each in data["images"]] == list(range(1, 25))
