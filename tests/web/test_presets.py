@@ -35,6 +35,10 @@ _PLACE = f"""([name, share]) => {{
 _LOAD = "async (saved) => { await app.loadGraphData(saved); }"
 
 
+# What no preset changes.
+UNTOUCHED = {"matting_model": "auto", "band": 0}
+
+
 class Hand:
     """Works on the widgets of the node, as the renderer shows them."""
 
@@ -49,7 +53,7 @@ class Hand:
         """Wait until the node has a preset's values, but for some, and its name or another."""
         settings = PRESETS.get(preset, Refinement())
         wanted = {name: getattr(settings, name) for name in WIDGETS}
-        self.tab.wait(lambda: self.values, {**wanted, "preset": preset, **changed})
+        self.tab.wait(lambda: self.values, {**wanted, **UNTOUCHED, "preset": preset, **changed})
 
     def choose(self, preset: str) -> None:
         if self.tab.look.vue:

@@ -16,7 +16,9 @@ from segment_anywhere.nodes.host import folders
 from segment_anywhere.nodes.load_sam import LoadSAM
 from segment_anywhere.nodes.mask_refine import MaskRefine
 from segment_anywhere.nodes.point_segment import PointSegment
+from segment_anywhere.nodes.save_segments import SaveSegments
 from segment_anywhere.nodes.text_segment import TextSegment
+from segment_anywhere.nodes.to_segs import SegmentsToSEGS
 from server import PromptServer
 
 from tests.support.nodes import SIZE, one_object
@@ -71,6 +73,9 @@ def test_nothing_is_drawn_where_nobody_looks(browser, monkeypatch, sockets):
     assert not browser.exists()
 
 
+WITHOUT_PICTURES = {LoadSAM, SaveSegments, SegmentsToSEGS}
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_the_editor_and_the_overlay_agree_on_colours(browser, found):
     """Object 1 is not found or found: object 2 keeps its colour in both."""
@@ -90,7 +95,7 @@ def test_the_editor_and_the_overlay_agree_on_colours(browser, found):
     assert (drawn[0, 20, 30] * 255).round().tolist() == editors.tolist() == list(PALETTE[2])
 
 
-@pytest.mark.parametrize("node", [each for each in NODES if each is not LoadSAM])
+@pytest.mark.parametrize("node", [each for each in NODES if each not in WITHOUT_PICTURES])
 def test_what_nobody_looked_at_is_no_result_for_a_browser(node, browser, monkeypatch):
     """ComfyUI would show a browser what a script's run has left in the cache, without pictures."""
     inputs = {"detector": "auto"} if node is TextSegment else {}
