@@ -14,6 +14,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from ..results.compact_mask import INSIDE, CompactMask
 
 Polygon = NDArray[np.float64]
@@ -38,8 +39,6 @@ def outlines(mask: CompactMask, raster: Raster, simplify: float = 0.0) -> list[P
     pixels the outline may leave the true one (Douglas and Peucker, 1973); 0 keeps every corner, and
     filling the polygons gives exactly the mask. An empty mask has none.
     """
-    import cv2
-
     inside = (mask.crop().numpy() >= INSIDE).view(np.uint8)
     # At twice the size the two sides of a pixel are two pixels, and a single one has an outline.
     doubled = inside.repeat(2, axis=0).repeat(2, axis=1)
