@@ -18,6 +18,7 @@ from ...errors import CheckpointError
 from ..files.checkpoints import read_config
 from ..files.folders import build_model, read_image_settings
 from ..image_model import Statistics
+from ..lineage import weights
 
 if TYPE_CHECKING:
     from transformers import VitMatteForImageMatting
@@ -28,6 +29,7 @@ to all of a tile, so that four times the pixels would take sixteen times the mem
 _MODEL_TYPE = "vitmatte"
 _BACKBONE = "vitdet"
 _MULTIPLE = 32
+_MODEL_CLASS = "VitMatteForImageMatting"
 # What the decoder holds at the image's size at once, in copies of the last layer's features.
 _LAST_COPIES = 4
 
@@ -39,7 +41,8 @@ def load_matting(path: Path, dtype: torch.dtype) -> VitMatte:
     """
     config = read_config(path / "config.json")
     _check_config(path, config)
-    return VitMatte(build_model(path, "VitMatteForImageMatting"), read_image_settings(path), dtype)
+    weights.classes("ViTMatte", _MODEL_CLASS, "4.57")
+    return VitMatte(build_model(path, _MODEL_CLASS), read_image_settings(path), dtype)
 
 
 def _check_config(path: Path, config: Mapping[str, Any]) -> None:
