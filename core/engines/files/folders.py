@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import CheckpointError
+from ..lineage import weights
 from .checkpoints import read_config, read_folder_weights
 
 STRICT = {"local_files_only": True, "trust_remote_code": False}
@@ -21,17 +22,16 @@ def build_model(path: Path, model_class: str) -> Any:
     """A model of a class of transformers with a folder's weights, in float32.
 
     Raises CheckpointError where the folder's configuration or weights are missing, unreadable or do
-    not belong together.
+    not belong together, or where transformers is too old for them.
     """
-    import transformers
-
+    transformers = weights.classes(path.name, model_class, "4.57")
     # Read here and not by transformers, which would leave the file mapped.
-    weights = read_folder_weights(path)
+    state = read_folder_weights(path)
     try:
         model, report = getattr(transformers, model_class).from_pretrained(
             None,
             config=transformers.AutoConfig.from_pretrained(path, **STRICT),
-            state_dict=weights,
+            state_dict=state,
             dtype=torch.float32,
             output_loading_info=True,
         )
