@@ -9,6 +9,7 @@ from itertools import product
 from torch import Tensor
 
 from ..prompts.prompts import Box, ObjectPrompt, Point
+from ..results.compact_mask import CompactMask
 
 # Shared by neighbouring parts, as a part of the image's short side where it is halved: 512 of 1500
 # pixels, as in the official generator.
@@ -61,6 +62,12 @@ def make_tiles(size: tuple[int, int], tiles: int) -> list[Crop]:
     of them.
     """
     return [_whole(size), *(_divided(size, tiles, 1) if tiles > 1 else [])]
+
+
+def box_around(mask: CompactMask) -> Box:
+    """The tight box of a mask, as a prompt."""
+    x1, y1, x2, y2 = mask.box()
+    return Box(float(x1), float(y1), float(x2), float(y2))
 
 
 def crop_around(box: Box, size: tuple[int, int]) -> Crop:
