@@ -31,7 +31,7 @@ def draw_large_scene(seed: int, size: int, shape_size: int, count: int) -> Scene
     side = 2 * shape_size
     for index, cell in enumerate(rng.permutation(_CELLS**2)[:count].tolist()):
         centre = (np.array(divmod(cell, _CELLS)) + rng.uniform(0.2, 0.8, 2)) * size / _CELLS
-        top, left = (int(each) - shape_size for each in centre)
+        top, left = np.clip(centre.astype(int) - shape_size, 0, size - side).tolist()
         kind, color = _KINDS[int(rng.integers(len(_KINDS)))], ("red", "blue", "yellow")[index % 3]
         angle = float(rng.uniform(0.0, 2.0 * np.pi))
         shape = Shape(kind, CANVAS / 2, CANVAS / 2, CANVAS / 4, angle)

