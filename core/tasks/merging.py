@@ -19,7 +19,7 @@ from ..results.compact_mask import CompactMask
 from ..results.segments import compact_soft, union_frame
 from .tiling import Crop
 
-# Of a box, covered by others that show the same.
+# Of a box: so much of it, and it shows the same.
 _MOST = 0.5
 
 
@@ -54,39 +54,36 @@ class Sighting:
 def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
     """Each object of one phrase in an image once, best first.
 
-    Of an object that several parts show whole, a tile's sighting stays: it was seen larger. A piece
-    goes where another part shows what it is of; pieces that no part shows whole become one.
+    An object goes that others cover for the most part, which other parts show: of what several
+    tiles show whole, the largest box stays, and what the whole image shows gives way to tiles,
+    which see it larger; where small things are one spot to it, they have them one by one. Pieces
+    that edges have cut give way to what any part shows whole; those left over become one.
     whole: the crop that is the whole image.
     """
-    entire = [each for each in found if not each.is_cut]
-    kept = _without_doubles(entire)
-    pieces = [each for each in found if each.is_cut and not _is_shown(each, entire)]
-    merged = kept + [_joined(group, whole) for group in _groups(pieces)]
-    return sorted(merged, key=lambda each: each.score, reverse=True)
+    boxes, parts = _boxes(found), _part_numbers(found)
+    is_entire = torch.tensor([not each.is_cut for each in found], dtype=torch.bool)
+    is_tile = torch.tensor([each.crop.layer > 0 for each in found], dtype=torch.bool)
+    is_kept = torch.zeros(len(found), dtype=torch.bool)
+    tiles = (is_entire & is_tile).nonzero()[:, 0].tolist()
+    sizes = areas(boxes).tolist()
+    for row in sorted(tiles, key=lambda row: (-sizes[row], -found[row].score)):
+        is_kept[row] = not _is_covered(boxes[row], boxes[is_kept & (parts != parts[row])])
+    pieces = [
+        found[row]
+        for row in (~is_entire).nonzero()[:, 0].tolist()
+        if not _is_covered(boxes[row], boxes[is_entire & (parts != parts[row])])
+    ]
+    joined = [_joined(group, whole) for group in _groups(pieces)]
+    shown = torch.cat([boxes[is_kept], _boxes(joined)])
+    for row in (is_entire & ~is_tile).nonzero()[:, 0].tolist():
+        is_kept[row] = not _is_covered(boxes[row], shown)
+    kept = [found[row] for row in is_kept.nonzero()[:, 0].tolist()]
+    return sorted([*kept, *joined], key=lambda each: each.score, reverse=True)
 
 
-def _without_doubles(found: Sequence[Sighting]) -> list[Sighting]:
-    """Of those that show the same, the best of a tile, else the whole image's.
-
-    What others lie in for the most part, and are together most of, shows the same as they: where
-    small things are one spot to the whole image, the tiles have them one by one.
-    """
-    order = sorted(found, key=lambda each: (each.crop.layer == 0, -each.score))
-    boxes, parts = _boxes(order), _part_numbers(order)
-    is_kept = torch.zeros(len(order), dtype=torch.bool)
-    for row, box in enumerate(boxes):
-        others = boxes[is_kept & (parts != parts[row])]
-        shared = intersections(box, others)
-        shared = shared[shared >= _MOST * areas(others)]
-        is_kept[row] = not len(shared) or bool(shared.sum() < _MOST * areas(box))
-    return [each for each, keep in zip(order, is_kept.tolist(), strict=True) if keep]
-
-
-def _is_shown(piece: Sighting, entire: Sequence[Sighting]) -> bool:
-    """Whether another part shows whole what a piece lies in for the most part."""
-    others = _boxes([other for other in entire if other.crop != piece.crop])
-    (box,) = _boxes([piece])
-    return bool((intersections(box, others) >= _MOST * areas(box)).any())
+def _is_covered(box: Tensor, others: Tensor) -> bool:
+    """Whether others [N, 4] cover a box [4] for the most part."""
+    return bool(intersections(box, others).sum() >= _MOST * areas(box))
 
 
 def _groups(pieces: Sequence[Sighting]) -> list[list[Sighting]]:
@@ -133,7 +130,8 @@ def _joined(group: Sequence[Sighting], whole: Crop) -> Sighting:
 def _part_numbers(sightings: Sequence[Sighting]) -> Tensor:
     """A number for the part that each was seen in: [N] int64."""
     numbers: dict[Crop, int] = {}
-    return torch.tensor([numbers.setdefault(each.crop, len(numbers)) for each in sightings])
+    rows = [numbers.setdefault(each.crop, len(numbers)) for each in sightings]
+    return torch.tensor(rows, dtype=torch.int64)
 
 
 def _boxes(sightings: Sequence[Sighting]) -> Tensor:

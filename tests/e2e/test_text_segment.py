@@ -201,7 +201,7 @@ def test_small_things_in_tiles(api, comfy):
     large = draw_large_scene(5, SIZE * 3, 48, 3)
     name = Api(comfy.url).upload("large.png", _picture(large))
     graph, named = _shipped("tiles", name, "red, blue, yellow")
-    graph[named["Text Segment"]]["inputs"]["threshold"] = 0.5
+    graph[named["Text Segment"]]["inputs"]["threshold"] = 0.8
     log_start = comfy.log_size()
     run = api.succeed(graph)
     assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.8

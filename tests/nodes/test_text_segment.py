@@ -338,7 +338,7 @@ def test_tiles_and_zoom_find_small_shapes_and_say_what_they_encode(model, caplog
     scene = draw_large_scene(5, 480, 48, 3)
     with caplog.at_level(logging.INFO):
         output = segment_words(
-            load(model), _image(scene), "red, blue, yellow", threshold=0.5, tiles=3, zoom=True
+            load(model), _image(scene), "red, blue, yellow", threshold=0.8, tiles=3, zoom=True
         )
     mask, segments, _, count = output.args
     assert _iou(mask[0], scene.masks.any(axis=0)) > 0.8

@@ -93,6 +93,26 @@ def test_a_spot_of_the_whole_image_gives_way_to_what_the_tiles_show():
     assert _boxes(merge_sightings([spot, one, two], WHOLE)) == _boxes([one, two])
 
 
+def test_a_faint_spot_gives_way_to_the_box_around_it():
+    """A heat map shows less of a thing where it sees it small."""
+    spot, box = _sighting((20, 20, 34, 34), WHOLE, 0.9), _sighting((10, 10, 50, 50), LEFT)
+    other = _sighting((382, 20, 392, 30), RIGHT), _sighting((375, 12, 405, 42), LEFT, 0.4)
+    assert _boxes(merge_sightings([spot, box], WHOLE)) == _boxes([box])
+    assert _boxes(merge_sightings(other, WHOLE)) == _boxes([other[1]])
+
+
+def test_a_spot_gives_way_to_a_piece_that_has_no_better():
+    piece = _sighting((LEFT.right - 42, 50, LEFT.right, 92), LEFT)
+    spot = _sighting((LEFT.right - 30, 62, LEFT.right - 16, 76), WHOLE, 0.9)
+    assert merge_sightings([spot, piece], WHOLE) == [piece]
+
+
+def test_a_child_before_an_adult_stays_where_one_part_shows_both():
+    adult, child = (380, 100, 420, 200), (385, 150, 400, 200)
+    found = [_sighting(box, crop) for crop in (LEFT, RIGHT, WHOLE) for box in (adult, child)]
+    assert _boxes(merge_sightings(found, WHOLE)) == [adult, child]
+
+
 def test_small_objects_before_a_large_one_stay_beside_it():
     small, large = _sighting((100, 100, 140, 140), LEFT), _sighting((20, 20, 780, 580), WHOLE)
     assert len(merge_sightings([large, small], WHOLE)) == 2
