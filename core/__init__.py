@@ -35,6 +35,7 @@ from .prompts.prompts import Box, ObjectPrompt, Point, Prompts, group_by_object
 from .results.compare import Comparison, compare
 from .results.segments import Instance, Segments, bounding_boxes, union_masks
 from .results.select import Selection, SortBy, select
+from .tasks.closely import Closeness, segment_closely
 from .tasks.everything import GridSettings, segment_images
 from .tasks.loading import open_finder, open_model
 from .tasks.segmenter import Finder, MaskChoice, Segmenter
@@ -43,6 +44,7 @@ from .tasks.words import FoundWords, Refine, segment_words
 __all__ = [
     "Box",
     "CheckpointError",
+    "Closeness",
     "Comparison",
     "DownloadError",
     "Drawing",
@@ -74,6 +76,7 @@ __all__ = [
     "open_model",
     "parse_points",
     "read_query",
+    "segment_closely",
     "segment_images",
     "segment_words",
     "select",

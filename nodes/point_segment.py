@@ -13,6 +13,7 @@ from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
 from ..core.prompts.prompts import Prompts
 from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
+from ..core.tasks.zoom import zoom_frames
 from ..core.tensors import image_size
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
@@ -64,6 +65,14 @@ class PointSegment(ShownNode):
                     optional=True,
                     tooltip="A rough mask of the first object, for the model to make exact.",
                 ),
+                io.Boolean.Input(
+                    "zoom",
+                    default=False,
+                    optional=True,
+                    tooltip="Draws every object anew on a crop of 1.5 times its box: finer "
+                    "outlines of small things, for an encoding of each object. The live preview "
+                    "shows masks without it.",
+                ),
             ],
             outputs=[*segment_outputs(), *_prompt_outputs()],
             hidden=[io.Hidden.unique_id],
@@ -81,6 +90,7 @@ class PointSegment(ShownNode):
         negative_coords: str = "",
         bboxes: Any = None,
         mask: Tensor | None = None,
+        zoom: bool = False,
     ) -> io.NodeOutput:
         batch, height, width = image_size(image)
         inputs = PromptInputs(points, positive_coords, negative_coords, bboxes, mask)
@@ -89,7 +99,11 @@ class PointSegment(ShownNode):
         prompts = join_frames(given, sockets)
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
+        asked = sum(len(objects) for objects in prompts)
         frames = segment_frames(segmenter, image, prompts, MaskChoice(mask_choice))
+        if zoom and asked:
+            progress.show_text(cls, f"up to {batch + asked} images to encode, with object crops")
+            frames = zoom_frames(segmenter, frames, prompts, progress.stop_if_interrupted)
         keys: dict[int, str] = {}
         instances: list[Instance] = []
         for index, frame in enumerate(progress.counted(frames, batch)):
@@ -99,7 +113,6 @@ class PointSegment(ShownNode):
         editor: dict[str, Any] = {}
         if ui.has_viewer():
             editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
-        asked = sum(len(objects) for objects in prompts)
         text = describe(segments, asked) if asked else NO_PROMPT
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
 

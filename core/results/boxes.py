@@ -8,10 +8,15 @@ from torch import Tensor
 
 def box_iou(box: Tensor, others: Tensor) -> Tensor:
     """IoU of one box [4] with others [N, 4], all xyxy: [N] float32, NaN where both are empty."""
+    shared = intersections(box, others)
+    return shared / (areas(box) + areas(others) - shared)
+
+
+def intersections(box: Tensor, others: Tensor) -> Tensor:
+    """Of one box [4] with others [N, 4], all xyxy: the areas that they share, [N] float32."""
     corner = torch.maximum(box[:2], others[:, :2])
     sides = (torch.minimum(box[2:], others[:, 2:]) - corner).clamp(min=0)
-    shared = sides[:, 0] * sides[:, 1]
-    return shared / (_area(box) + _area(others) - shared)
+    return sides[:, 0] * sides[:, 1]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -30,5 +35,6 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     return torch.stack(kept) if kept else order
 
 
-def _area(boxes: Tensor) -> Tensor:
+def areas(boxes: Tensor) -> Tensor:
+    """Of boxes [..., 4] xyxy: [...]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

@@ -25,37 +25,12 @@ from ..results.compact_mask import CompactMask, compact_all
 from ..results.segments import Instance, Segments
 from ..tensors import image_size, rgb_frame
 from .segmenter import Segmenter, run_length
+from .tiling import Crop, are_cut, make_crops
 
 # Logits of the image's size that may exist at a time, in bytes.
 _UPSAMPLED_BYTES = 2**27
 # A mask this close to the edge of a crop, in pixels, is taken for one that the edge has cut.
 _EDGE = 20.0
-# Shared by neighbouring crops, as a part of the image's short side: 512 of 1500 pixels.
-_CROP_OVERLAP = 512 / 1500
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A part of the image, xyxy in pixels, right and bottom exclusive. Layer 0: all of it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    layer: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.top, self.bottom)
-
-    @property
-    def columns(self) -> slice:
-        return slice(self.left, self.right)
 
 
 @dataclass(frozen=True)
@@ -181,25 +156,6 @@ def count_steps(engine: Engine, size: tuple[int, int], settings: GridSettings) -
     return sum(math.ceil(count / run_length(engine)) for count in points)
 
 
-def make_crops(size: tuple[int, int], layers: int) -> list[Crop]:
-    """The whole image of (H, W) and, layer by layer, 4 ** layer overlapping parts of it."""
-    height, width = size
-    crops = [Crop(0, 0, width, height, 0)]
-    for layer in range(1, layers + 1):
-        parts = 2**layer
-        overlap = int(_CROP_OVERLAP * min(size) * 2 / parts)
-        crop_w, crop_h = (
-            math.ceil((overlap * (parts - 1) + side) / parts) for side in (width, height)
-        )
-        for column, row in product(range(parts), repeat=2):
-            left, top = (crop_w - overlap) * column, (crop_h - overlap) * row
-            right, bottom = min(left + crop_w, width), min(top + crop_h, height)
-            # Images of a few pixels have nothing left for the last crops.
-            if right > left and bottom > top:
-                crops.append(Crop(left, top, right, bottom, layer))
-    return crops
-
-
 def _runs(per_side: int, size: tuple[int, int], length: int) -> Iterator[list[ObjectPrompt]]:
     """One click at the centre of each cell of a grid, row by row, in groups of `length`."""
     height, width = size
@@ -232,7 +188,7 @@ def _propose(
     for part in _parts(logits, crop.size):
         stable, found = _stable(segmenter.engine, part, crop.size, settings)
         found += found.new_tensor((crop.left, crop.top, crop.left, crop.top))
-        kept.append(stable & ~_is_cut(found, crop, size))
+        kept.append(stable & ~are_cut(found, crop, size, _EDGE))
         boxes.append(found)
     if not kept:
         return _Proposals(logits[:0].cpu(), scores[:0].cpu(), torch.zeros(0, 4))
@@ -281,15 +237,6 @@ def _inclusive_boxes(logits: Tensor) -> Tensor:
         edges.append((first * filled, last * filled))
     (left, right), (top, bottom) = edges
     return torch.stack((left, top, right, bottom), dim=1).float()
-
-
-def _is_cut(boxes: Tensor, crop: Crop, size: tuple[int, int]) -> Tensor:
-    """Which boxes [K, 4] reach an edge of the crop that is not one of the image: [K] bool."""
-    edges = boxes.new_tensor((crop.left, crop.top, crop.right, crop.bottom))
-    image_edges = boxes.new_tensor((0, 0, size[1], size[0]))
-    near_crop = (boxes - edges).abs() <= _EDGE
-    near_image = (boxes - image_edges).abs() <= _EDGE
-    return (near_crop & ~near_image).any(dim=1)
 
 
 def _join(runs: list[_Proposals]) -> _Proposals:

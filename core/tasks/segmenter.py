@@ -291,11 +291,18 @@ class Segmenter(Embedder):
 
 @dataclass(frozen=True)
 class SegmentedFrame:
-    """A frame ([H, W, 3] float32, 0..1), its key in the embedding cache, and its objects."""
+    """A frame ([H, W, 3] float32, 0..1), its place in the batch, its key in the embedding cache,
+    and the objects of each of its prompts."""
 
+    index: int
     pixels: Tensor
     key: str
-    instances: list[Instance]
+    found: list[list[Instance]]
+
+    @property
+    def instances(self) -> list[Instance]:
+        """All objects, in the order of the prompts."""
+        return list(chain.from_iterable(self.found))
 
 
 def segment_frames(
@@ -311,8 +318,7 @@ def segment_frames(
     segmenter.cache.begin_run()
     for frame in segmenter.embed_all(rgb_frames(image)):
         found = segmenter.find(frame.embedding, prompts[frame.index], choice, frame.index)
-        instances = list(chain.from_iterable(found))
-        yield SegmentedFrame(frame.pixels, frame.embedding.key, instances)
+        yield SegmentedFrame(frame.index, frame.pixels, frame.embedding.key, found)
 
 
 @dataclass(frozen=True)

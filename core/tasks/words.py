@@ -95,11 +95,18 @@ def segment_words(
     is loaded when the detector is done, and only where it is needed. Raises InputError for phrases
     that the detector cannot take.
     """
-    batch, height, width = image_size(image)
+    _, height, width = image_size(image)
     found = list(_draw_frames(image, query, finder, load_segmenter, family, refine, counted))
+    return join_frames(found, query, (height, width))
+
+
+def join_frames(
+    found: Sequence[FrameObjects], query: TextQuery, size: tuple[int, int]
+) -> FoundWords:
+    """The objects of all images of a batch, which are of (H, W)."""
     instances = [instance for frame in found for instance in frame.instances]
     instances = numbered(instances, query.phrases)
-    segments = Segments.from_instances(instances, (height, width), batch)
+    segments = Segments.from_instances(instances, size, len(found))
     return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
 
 
@@ -188,9 +195,15 @@ class _Tally:
         """Count the next phrase's detections, and return those that are to be drawn."""
         self.counts.append(len(found))
         self.best.append(found.best)
-        # With unwanted objects, any number of the best may fall away: all have to be drawn.
-        has_unwanted = any(self.counts[: len(self.query.unwanted)])
-        return found.first(None if has_unwanted else self.query.max_objects or None)
+        return found.first(most_drawn(self.query, self.counts))
+
+
+def most_drawn(query: TextQuery, counts: Sequence[int]) -> int | None:
+    """How many objects of a phrase are to be drawn at the most, None for all; counts: how many
+    there are of each phrase by now."""
+    # With unwanted objects, any number of the best may fall away: all have to be drawn.
+    has_unwanted = any(counts[: len(query.unwanted)])
+    return None if has_unwanted else query.max_objects or None
 
 
 def draw_frame(
@@ -202,13 +215,23 @@ def draw_frame(
     """
     tally = _Tally(query)
     drawn = draw(map(tally.take, found), query.all_phrases, frame)
+    return join_frame(drawn, query, tally.best, tally.counts)
+
+
+def join_frame(
+    drawn: Sequence[Sequence[Instance]],
+    query: TextQuery,
+    best: Sequence[float],
+    counts: Sequence[int],
+) -> FrameObjects:
+    """The objects of one frame; drawn, best and counts: of each of `query.all_phrases`."""
     first = len(query.unwanted)
     unwanted = [instance for each in drawn[:first] for instance in each]
     wanted = [instance for each in drawn[first:] for instance in each]
     kept = remove_unwanted(wanted, unwanted)
-    best, counts = tuple(tally.best[first:]), tuple(tally.counts[first:])
+    instances = best_per_label(kept, query.max_objects)
     removed = len(wanted) - len(kept)
-    return FrameObjects(best_per_label(kept, query.max_objects), removed, best, counts)
+    return FrameObjects(instances, removed, tuple(best[first:]), tuple(counts[first:]))
 
 
 def draw_own(
@@ -265,7 +288,7 @@ def draw_from_boxes(
     """An engine's masks from the detections' boxes, all boxes of the frame at once."""
     found = list(found)
     prompts = [
-        _prompt(each, row, phrase, frame.embedding.size)
+        box_prompt(each, row, phrase, frame.embedding.size)
         for each, phrase in zip(found, phrases, strict=True)
         for row in range(len(each))
     ]
@@ -281,7 +304,7 @@ def draw_from_boxes(
     ]
 
 
-def _prompt(found: Detections, row: int, phrase: str, size: tuple[int, int]) -> ObjectPrompt:
+def box_prompt(found: Detections, row: int, phrase: str, size: tuple[int, int]) -> ObjectPrompt:
     """A detection as a prompt: its box, and a click where its own logits are highest."""
     box = Box(*found.boxes[row].tolist())
     if found.logits is None:

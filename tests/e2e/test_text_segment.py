@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.large_scenes import draw_large_scene
 from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
 
@@ -193,3 +194,16 @@ def test_found_then_selected_then_refined(api, scene):
     # The two touch, and the soft edge of one lies on the other.
     assert np.mean(np.asarray(cutout)[..., 3][_truth("red circle")] > 0) < 0.05
     assert run.text(named["Text Segment"]) == "2 objects"
+
+
+def test_small_things_in_tiles(api, comfy):
+    """The shipped workflow: shapes of 48 pixels in an image of 480, of which the model sees 96."""
+    large = draw_large_scene(5, SIZE * 3, 48, 3)
+    name = Api(comfy.url).upload("large.png", _picture(large))
+    graph, named = _shipped("tiles", name, "red, blue, yellow")
+    graph[named["Text Segment"]]["inputs"]["threshold"] = 0.8
+    log_start = comfy.log_size()
+    run = api.succeed(graph)
+    assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.8
+    assert run.text(named["Text Segment"]) == "3 objects"
+    assert "10 images to encode" in comfy.log(log_start)

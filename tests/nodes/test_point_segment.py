@@ -224,3 +224,19 @@ def test_the_route_is_added_to_the_hosts_server(monkeypatch):
     live_preview.register()
     assert list(added) == [live_preview.PATH]
     assert added[live_preview.PATH].__func__ is live_preview.PreviewRoute.answer
+
+
+def test_zoom_encodes_a_crop_for_each_object_and_stops_between_them(monkeypatch):
+    image, model = noise(2), load()
+    points = "[[[30, 20]], [[5, 6]]]"
+    plain = segment_points(model, image, points).args
+    assert model.segmenter().counters.encodes == 2
+    same = segment_points(model, image, points, zoom=False).args
+    assert torch.equal(plain[0], same[0]) and model.segmenter().counters.encodes == 2
+    segments = segment_points(model, image, points, zoom=True).args[1]
+    assert segments.labels == plain[1].labels and segments.ids.tolist() == plain[1].ids.tolist()
+    # An object whose crop is the whole image has none.
+    assert 2 < model.segmenter().counters.encodes <= 2 + len(segments)
+    interrupt_at(3, monkeypatch)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        segment_points(model, image, points, zoom=True)

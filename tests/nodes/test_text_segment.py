@@ -6,6 +6,7 @@ import logging
 import shutil
 import socket
 
+import comfy.model_management
 import numpy as np
 import pytest
 import torch
@@ -14,11 +15,13 @@ from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
 from segment_anywhere.nodes.text_segment import TextSegment
 
+from tests.support.large_scenes import draw_large_scene
 from tests.support.needs import needs_sam3
 from tests.support.nodes import (
     BUILT_IN,
     SAM2,
     detector_folder,
+    interrupt_at,
     load,
     noise,
     random_detector,
@@ -327,3 +330,43 @@ def test_the_line_says_what_was_found_beside_what_was_not():
     found, miss = text.split("\n")
     assert found == "1 object"
     assert miss.startswith(f'nothing >= {between:.2f} for "{segments.labels[1]}"; best 0.')
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+def test_tiles_and_zoom_find_small_shapes_and_say_what_they_encode(model, caplog):
+    scene = draw_large_scene(5, 480, 48, 3)
+    with caplog.at_level(logging.INFO):
+        output = segment_words(
+            load(model), _image(scene), "red, blue, yellow", threshold=0.8, tiles=3, zoom=True
+        )
+    mask, segments, _, count = output.args
+    assert _iou(mask[0], scene.masks.any(axis=0)) > 0.8
+    assert count == 3 and sorted(segments.labels) == ["blue", "red", "yellow"]
+    assert "Text Segment: 10 images to encode" in caplog.text
+    assert "Text Segment: 3 images to encode, to draw 3 objects" in caplog.text
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("tiles", [0, 1])
+def test_without_tiles_and_zoom_nothing_changes(tiles):
+    image, model = noise(2), load(SAM2)
+    inputs = {"detector": "owlv2/random-owlv2", "threshold": 0.05}
+    plain = segment_words(model, image, "dog, cat", **inputs).args
+    same = segment_words(model, image, "dog, cat", tiles=tiles, zoom=False, **inputs).args
+    assert torch.equal(plain[0], same[0]) and plain[2:] == same[2:]
+    assert model.segmenter().counters.encodes == 2
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("look", [1, 4, 7, 12])
+def test_an_interrupt_stops_within_the_tiles(look, monkeypatch):
+    looks, model = interrupt_at(look, monkeypatch), load(SAM2)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        segment_words(
+            model, noise(), "dog", "owlv2/random-owlv2", threshold=0.05, tiles=2, zoom=True
+        )
+    embedder = model.finder(detector_folder("owlv2/random-owlv2")).embedder
+    assert len(looks) == look
+    assert embedder.counters.encodes <= min(look, 5)
+    assert model.segmenter().counters.encodes <= max(0, look - 5)

@@ -12,7 +12,6 @@ from segment_anywhere.core.tasks import everything, segmenter
 from segment_anywhere.core.tasks.everything import (
     GridSettings,
     count_steps,
-    make_crops,
     segment_everything,
 )
 from segment_anywhere.core.tasks.segmenter import Segmenter
@@ -123,20 +122,6 @@ def test_grabcut_takes_clicks_one_by_one():
     masks = [one.mask.pixels() > 0 for one in found]
     overlaps = [float((mask & truth).sum() / (mask | truth).sum()) for mask in masks]
     assert max(overlaps) > 0.95
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (500, 40), (1080, 1920)])
-@pytest.mark.parametrize("layers", [0, 1, 2])
-def test_crops_cover_the_image_and_stay_inside(size, layers):
-    crops = make_crops(size, layers)
-    assert (crops[0].size, crops[0].layer) == (size, 0)
-    for layer in range(layers + 1):
-        covered = np.zeros(size, bool)
-        for crop in (each for each in crops if each.layer == layer):
-            assert 0 <= crop.left < crop.right <= size[1]
-            assert 0 <= crop.top < crop.bottom <= size[0]
-            covered[crop.rows, crop.columns] = True
-        assert covered.all()
 
 
 def test_a_layer_without_points_is_refused(engine):
