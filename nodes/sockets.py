@@ -38,6 +38,46 @@ def prompt_sockets() -> list[io.Input]:
     ]
 
 
+def example_inputs() -> list[io.Input]:
+    """Example boxes beside words; `ExampleInputs` holds them."""
+    return [
+        io.BoundingBox.Input(
+            "bboxes",
+            optional=True,
+            force_input=True,
+            tooltip="Like this: boxes around examples of what to find, one list for all images or "
+            "one per image. They go with every phrase; with an empty prompt everything that looks "
+            "like them is found. SAM 3 reads them.",
+        ),
+        io.BoundingBox.Input(
+            "negative_bboxes",
+            optional=True,
+            force_input=True,
+            tooltip="Not like this: boxes around what is found wrongly. SAM 3 reads them.",
+        ),
+        io.String.Input(
+            "points",
+            default="",
+            multiline=True,
+            optional=True,
+            tooltip="Example boxes drawn on the image, as JSON: drag around what to find, right "
+            "drag around what is not wanted. SAM 3 reads them.",
+        ),
+        io.Image.Input(
+            "reference",
+            optional=True,
+            tooltip="Another picture: what reference_bboxes mark there is found in the image. The "
+            "two are joined into one picture for SAM 3, so objects are seen smaller.",
+        ),
+        io.BoundingBox.Input(
+            "reference_bboxes",
+            optional=True,
+            force_input=True,
+            tooltip="Boxes on the reference, around what to find in the image.",
+        ),
+    ]
+
+
 def segment_outputs() -> list[io.Output]:
     """The four outputs of every segment node."""
     return [

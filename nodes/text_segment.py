@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.engines.families import check_examples
 from ..core.pictures.thumbnails import result_pictures
+from ..core.prompts.examples import ExampleInputs, read_examples
 from ..core.prompts.phrases import read_query
+from ..core.tasks.across import read_reference, segment_across
 from ..core.tasks.words import FoundWords, Refine, segment_words
 from ..core.tensors import image_size
 from . import model_choices
+from .editor_state import unpreviewed_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS, and_list
 from .results import ShownNode, describe, segment_result
-from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
+from .sockets import CATEGORY, SegmentModelSocket, example_inputs, segment_outputs
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +36,8 @@ class TextSegment(ShownNode):
             display_name="Text Segment",
             category=CATEGORY,
             description="Segments every object that the prompt names, each with its phrase as "
-            "label. An image is encoded once, whatever the number of phrases.",
+            "label, and with SAM 3 whatever looks like the boxes drawn on the image. An image is "
+            "encoded once, whatever the number of phrases.",
             search_aliases=["text segment", "grounding dino", "clipseg", "owlv2", "prompt to mask"],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),
@@ -89,6 +95,7 @@ class TextSegment(ShownNode):
                     "too, without encoding the image again; off leaves all. Detectors that find "
                     "boxes alone always need the model.",
                 ),
+                *example_inputs(),
             ],
             outputs=segment_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -115,18 +122,33 @@ class TextSegment(ShownNode):
         max_objects: int,
         detector: str = AUTO,
         refine: str = Refine.AUTO,
+        bboxes: Any = None,
+        negative_bboxes: Any = None,
+        points: str = "",
+        reference: Tensor | None = None,
+        reference_bboxes: Any = None,
     ) -> io.NodeOutput:
-        # Before a detector is fetched.
-        image_size(image)
-        query = read_query(prompt, negative_prompt, threshold, max_objects)
+        # All of this before a detector is fetched.
+        batch, height, width = image_size(image)
+        inputs = ExampleInputs(bboxes, negative_bboxes, points)
+        examples = read_examples(inputs, batch, (height, width))
+        other = read_reference(reference, reference_bboxes, (height, width))
+        if other is not None:
+            examples = [other.examples(own) for own in examples]
+        check_examples(model.family, detector == AUTO, sum(map(len, examples)))
+        query = read_query(prompt, negative_prompt, threshold, max_objects, examples)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
-        found = segment_words(
+        find = segment_words if other is None else partial(segment_across, other)
+        found = find(
             image, query, finder, model.family, model.segmenter, Refine(refine), progress.counted
         )
         text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))
         pictures = result_pictures(image, found.segments)
-        return segment_result(cls, found.segments, text, pictures)
+        editor = unpreviewed_state(image, points, found.segments, pictures)
+        # The editor has a line of its own, for what was drawn on it.
+        progress.show_text(cls, text)
+        return segment_result(cls, found.segments, text, pictures, editor=editor)
 
 
 def _text(found: FoundWords) -> str:
