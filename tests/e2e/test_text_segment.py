@@ -210,7 +210,7 @@ def test_example_boxes_of_the_shipped_workflow(api):
     text["points"] = json.dumps({"boxes": [box]})
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
-    assert _iou(mask, scene.union(scene.colors[0])) > 0.5
+    assert _iou(mask, scene.union(scene.colors[0])) > 0.7
     (overlay,) = api.images(run, named["Overlay"])
     assert overlay.size == (SIZE, SIZE)
     count = scene.colors.count(scene.colors[0])

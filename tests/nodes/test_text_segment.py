@@ -254,7 +254,7 @@ def test_example_boxes_from_every_input(trained_sam3):
     assert torch.equal(by_socket.args[0], by_hand.args[0])
     assert set(by_socket.args[1].labels) == {"visual"}
     for mask, scene in zip(by_socket.args[0], (one, two), strict=True):
-        assert _iou(mask, scene.union(scene.colors[0])) > 0.5
+        assert _iou(mask, scene.union(scene.colors[0])) > 0.7
     unlike = [[boxes[0]], [boxes[1]]]
     rest = segment_words(model, image, "shape", "auto", negative_bboxes=unlike).args[0]
     assert not (rest.bool() & by_socket.args[0].bool()).any()
