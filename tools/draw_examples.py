@@ -28,7 +28,7 @@ from . import ROOT
 from .draw_help import DOCS, picture, sheet
 
 WEIGHTS = FIXTURES / "sam3_tiny"
-SEED, SIDE = 7, 400
+SEED, SIDE = 89, 400
 LIKE, UNLIKE = "#56b4e9", "#c62828"
 
 
@@ -45,7 +45,7 @@ def found(finder: Finder, image: Tensor, prompt: str, box: Box) -> Image.Image:
     segmenter = finder.embedder
     assert isinstance(segmenter, Segmenter)
     result = segment_words(image, query, finder, family_named("sam3"), lambda: segmenter)
-    (shown,) = draw(image, result.segments, Drawing(labels=False), torch.empty_like(image))
+    (shown,) = draw(image, result.segments, Drawing(boxes=False, labels=False, opacity=0.75), torch.empty_like(image))
     return boxed(picture(shown), box)
 
 
@@ -69,9 +69,9 @@ def main() -> None:
     small = [each.resize((240, 240), Image.Resampling.LANCZOS) for each in (alone, alike, rest)]
     names = ("a box: like this", "prompt empty", "shape, not like this")
     sheet([list(zip(names, small, strict=True))]).save(DOCS / "example_boxes.jpg", quality=88)
-    page = Image.new("RGB", (600, 400))
+    page = Image.new("RGB", (600, 400), (245, 245, 245))
     for column, each in enumerate((alone, alike)):
-        page.paste(each.crop((50, 0, 350, SIDE)), (300 * column, 0))
+        page.paste(each.resize((296, 296), Image.Resampling.LANCZOS), (2 + 300 * column, 52))
     page.save(ROOT / "workflows" / "example_boxes.jpg", quality=88)
 
 
