@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,15 +77,24 @@ def editor_state(
     return {"segment_anywhere": [state]}
 
 
-def remote_state(frame: Tensor, points: str, found: Sequence[Instance]) -> dict[str, Any]:
-    """The same of a run with a model elsewhere, of its first frame, [H, W, C] float, 0..1.
+def unpreviewed_state(
+    image: Tensor, points: str, segments: Segments, pictures: Iterable[bytes]
+) -> dict[str, Any] | None:
+    """The same of a run whose masks nobody can ask for beforehand, of the first image of a batch,
+    [B, H, W, C] float, 0..1; None where nobody looks.
 
-    Nobody can ask for a preview there: the key is that of the picture alone.
+    pictures: of the whole result, shown beside it where there are several images. The key is that
+    of the picture alone.
     """
+    if not ui.has_viewer():
+        return None
+    frame = rgb_frame(image, 0)
     picture = ui.save_picture(jpeg(small_frame(frame)))
+    found = [each for each in segments if each.frame == 0]
     state = _traces(frame, picture, points, found)
     further = {"key": picture["filename"], "negative_boxes": True, "count": 1, "frames": []}
-    return {"segment_anywhere": [{**state, **further}]}
+    shown = {"segment_anywhere": [{**state, **further}]}
+    return shown if segments.batch == 1 else {**ui.preview(pictures), **shown}
 
 
 def shown_frames(count: int, keys: Collection[int]) -> list[int]:

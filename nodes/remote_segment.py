@@ -26,8 +26,8 @@ from ..core.providers.runs import segment
 from ..core.providers.scheduler import RunLimits
 from ..core.providers.wire import READ_AS, Reading
 from ..core.results.segments import Segments
-from ..core.tensors import image_size, rgb_frame
-from .editor_state import remote_state
+from ..core.tensors import image_size
+from .editor_state import unpreviewed_state
 from .host import folders, progress, ui
 from .remote_inputs import provider_input
 from .results import ShownNode, describe, segment_result
@@ -225,11 +225,9 @@ def _editor_state(
     asked: BatchRequest, image: Tensor, segments: Segments, pictures: Iterable[bytes]
 ) -> dict[str, Any] | None:
     """What the editor shows of a batch's first image, where the provider has points; else None."""
-    if not ui.has_viewer() or POINTS.name not in {field.name for field in asked.provider.fields}:
+    if POINTS.name not in {field.name for field in asked.provider.fields}:
         return None
-    first = [each for each in segments if each.frame == 0]
-    state = remote_state(rgb_frame(image, 0), asked.options.get(POINTS.name) or "", first)
-    return state if segments.batch == 1 else {**ui.preview(pictures), **state}
+    return unpreviewed_state(image, asked.options.get(POINTS.name) or "", segments, pictures)
 
 
 def _provider(options: Mapping[str, Any]) -> tuple[Provider, Profile]:

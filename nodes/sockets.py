@@ -30,15 +30,53 @@ def prompt_sockets() -> list[io.Input]:
             force_input=True,
             tooltip="Points off the object, as KJNodes' Points Editor sends them.",
         ),
-        io.MultiType.Input(
+        _boxes(
             "bboxes",
-            # ComfyUI's own, KJNodes' and Florence2's, and the Impact Pack's.
-            [io.BoundingBox, io.BBOX, io.SEGS],
-            optional=True,
-            tooltip="Boxes around objects: one, a list for all images, or one per image. Boxes of "
-            "other packs (BBOX: x1, y1, x2, y2) and of SEGS fit too.",
+            "Boxes around objects: one, a list for all images, or one per image. Boxes of other "
+            "packs (BBOX: x1, y1, x2, y2) and of SEGS fit too.",
         ),
     ]
+
+
+def example_inputs() -> list[io.Input]:
+    """Example boxes beside words; `ExampleInputs` holds them."""
+    return [
+        _boxes(
+            "bboxes",
+            "Like this: boxes around examples of what to find, one list for all images or "
+            "one per image. They go with every phrase; with an empty prompt everything that looks "
+            "like them is found. SAM 3 reads them.",
+        ),
+        _boxes(
+            "negative_bboxes",
+            "Not like this: boxes around what is found wrongly. SAM 3 reads them.",
+        ),
+        io.String.Input(
+            "points",
+            default="",
+            multiline=True,
+            optional=True,
+            tooltip="Example boxes drawn on the image, as JSON: drag around what to find, right "
+            "drag around what is not wanted. SAM 3 reads them.",
+        ),
+        io.Image.Input(
+            "reference",
+            optional=True,
+            tooltip="Another picture: what reference_bboxes mark there is found in the image. The "
+            "two are joined into one picture for SAM 3, so objects are seen smaller.",
+        ),
+        _boxes(
+            "reference_bboxes",
+            "Boxes on the reference, around what to find in the image.",
+        ),
+    ]
+
+
+def _boxes(name: str, tooltip: str) -> io.Input:
+    """Boxes of ComfyUI itself, of KJNodes and Florence2, and of the Impact Pack."""
+    return io.MultiType.Input(
+        name, [io.BoundingBox, io.BBOX, io.SEGS], optional=True, tooltip=tooltip
+    )
 
 
 def segment_outputs() -> list[io.Output]:

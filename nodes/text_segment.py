@@ -9,16 +9,20 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.engines.families import check_examples
 from ..core.pictures.thumbnails import result_pictures
+from ..core.prompts.examples import ExampleInputs, read_examples
 from ..core.prompts.phrases import read_query
-from ..core.tasks.closely import Closeness, segment_closely
+from ..core.tasks.across import read_reference, segment_across
+from ..core.tasks.closely import Closeness, check_wholly_seen, segment_closely
 from ..core.tasks.words import FoundWords, Refine, segment_words
 from ..core.tensors import image_size
 from . import model_choices
+from .editor_state import unpreviewed_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS, and_list
 from .results import ShownNode, describe, segment_result
-from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
+from .sockets import CATEGORY, SegmentModelSocket, example_inputs, segment_outputs
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +37,8 @@ class TextSegment(ShownNode):
             display_name="Text Segment",
             category=CATEGORY,
             description="Segments every object that the prompt names, each with its phrase as "
-            "label. An image is encoded once, whatever the number of phrases.",
+            "label, and with SAM 3 whatever looks like the boxes drawn on the image. An image is "
+            "encoded once, whatever the number of phrases.",
             search_aliases=[
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
                 *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
@@ -112,6 +117,7 @@ class TextSegment(ShownNode):
                     tooltip="Draws every object anew with the model from Load SAM, on a crop of "
                     "1.5 times its box: finer outlines, for an encoding of each object.",
                 ),
+                *example_inputs(),
             ],
             outputs=segment_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -140,22 +146,38 @@ class TextSegment(ShownNode):
         refine: str = Refine.AUTO,
         tiles: int = 0,
         zoom: bool = False,
+        bboxes: Any = None,
+        negative_bboxes: Any = None,
+        points: str = "",
+        reference: Tensor | None = None,
+        reference_bboxes: Any = None,
     ) -> io.NodeOutput:
-        # Before a detector is fetched.
-        image_size(image)
-        query = read_query(prompt, negative_prompt, threshold, max_objects)
+        # All of this before a detector is fetched.
+        batch, height, width = image_size(image)
+        inputs = ExampleInputs(bboxes, negative_bboxes, points)
+        examples = read_examples(inputs, batch, (height, width))
+        other = read_reference(reference, reference_bboxes, (height, width))
+        if other is not None:
+            examples = [other.examples(own) for own in examples]
+        closeness = Closeness(tiles, zoom)
+        check_examples(model.family, detector == AUTO, sum(map(len, examples)))
+        check_wholly_seen(closeness, examples)
+        query = read_query(prompt, negative_prompt, threshold, max_objects, examples)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
-        closeness = Closeness(tiles, zoom)
         if closeness:
             tell = partial(_tell, cls)
             found = segment_closely(*asked, closeness, Refine(refine), progress.counted, tell)
         else:
-            found = segment_words(*asked, Refine(refine), progress.counted)
+            find = segment_words if other is None else partial(segment_across, other)
+            found = find(*asked, Refine(refine), progress.counted)
         text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))
         pictures = result_pictures(image, found.segments)
-        return segment_result(cls, found.segments, text, pictures)
+        editor = unpreviewed_state(image, points, found.segments, pictures)
+        # The editor has a line of its own, for what was drawn on it.
+        progress.show_text(cls, text)
+        return segment_result(cls, found.segments, text, pictures, editor=editor)
 
 
 def _tell(cls: type[io.ComfyNode], text: str) -> None:

@@ -5,7 +5,8 @@
 Every picture is what the code makes of the photograph in workflows/images or of drawn shapes: run
 it again after a change to the refinement, the cut-outs or the drawing. The pages of nodes that have
 a workflow show what that gives. Those of Load SAM and Point Segment show the editor and come from
-the end-to-end tests, those of crops from `tools.draw_crops`.
+the end-to-end tests, those of crops from `tools.draw_crops`, that of example boxes from
+`tools.draw_examples`.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ def _prompts(name: str) -> str:
         "boxes": able.boxes and not able.negative_boxes,
         "mask": able.masks,
         "words": able.words,
+        "example boxes": able.examples,
     }
     taken = ", ".join(kind for kind, is_taken in kinds.items() if is_taken)
     return taken or "none: edges of masks"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cache import RunCache, Tensors
-from ..prompts.prompts import ObjectPrompt
+from ..prompts.prompts import Box, ObjectPrompt
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,24 @@ class RefiningDetector(Detector, Protocol):
 
     def refine(self, embedding: Embedding, found: Detections) -> Detections:
         """The same detections with better logits; those must be there."""
+        ...
+
+
+@runtime_checkable
+class ExampleDetector(Detector, Protocol):
+    """A detector that reads example boxes beside words."""
+
+    def detect_like(
+        self,
+        embedding: Embedding,
+        phrases: Sequence[str],
+        examples: Sequence[tuple[Box, ...]],
+        threshold: float,
+    ) -> Iterable[Detections]:
+        """As `detect`, with boxes around what is meant, or is not meant, beside each phrase.
+
+        examples: of each phrase, in pixels of the image; any number.
+        """
         ...
 
 

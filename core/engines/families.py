@@ -21,13 +21,14 @@ from .sam3 import layout as sam3_layout
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The kinds of prompt a family understands."""
+    """The kinds of prompt a family understands. examples: boxes beside words."""
 
     points: bool = True
     boxes: bool = True
     negative_boxes: bool = False
     masks: bool = True
     words: bool = False
+    examples: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ FAMILIES = (
     Family(
         "sam3",
         "SAM 3 / 3.1",
-        Capabilities(words=True),
+        Capabilities(words=True, examples=True),
         folder="sam3",
         module="sam3.engine",
         is_official=sam3_layout.is_official,
@@ -210,3 +211,24 @@ def check_prompts(family: Family, frames: Sequence[Sequence[ObjectPrompt]]) -> N
                     f"{prompt.label}: {family.title} takes no {kind.replace('_', ' ')}; accepted "
                     f"by {', '.join(takers)}. Choose one of them in Load SAM or remove that prompt."
                 )
+
+
+def check_examples(family: Family, has_own_words: bool, count: int) -> None:
+    """Refuse so many example boxes that what understands the words cannot take.
+
+    has_own_words: whether that is the family's own model, and no detector. Raises InputError naming
+    the families that take them.
+    """
+    if not count or (has_own_words and family.capabilities.examples):
+        return
+    takers = ", ".join(each.title for each in FAMILIES if each.capabilities.examples)
+    reader = family.title if has_own_words else "a detector"
+    raise InputError(
+        f"bboxes: found {_boxes(count)} for {reader}, which finds by words alone; accepted by "
+        f"{takers} with its own words. Choose it in Load SAM and auto as detector, or remove "
+        "the boxes."
+    )
+
+
+def _boxes(count: int) -> str:
+    return "1 example box" if count == 1 else f"{count} example boxes"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
+from .examples import VISUAL
+from .prompts import Box
 
 # The full-width comma is what Chinese and Japanese keyboards write.
 _BETWEEN_PHRASES = re.compile(r"[,，\n]")
@@ -14,18 +16,34 @@ _BETWEEN_PHRASES = re.compile(r"[,，\n]")
 
 @dataclass(frozen=True)
 class TextQuery:
-    """What a text prompt asks for. max_objects: per phrase and frame, 0 for all."""
+    """What a text prompt asks for. max_objects: per phrase and frame, 0 for all.
+
+    examples: of each frame, boxes around what is wanted or is not, which go with every phrase but
+    the unwanted ones; () without any on any frame. is_visual: there are no words, so that a frame
+    without a box around what is wanted asks for nothing.
+    """
 
     phrases: tuple[str, ...]
     unwanted: tuple[str, ...]
     threshold: float
     max_objects: int
+    examples: tuple[tuple[Box, ...], ...] = ()
+    is_visual: bool = False
 
     @property
     def all_phrases(self) -> tuple[str, ...]:
         """What a model is asked: the unwanted phrases, whose number says how many of the others'
         objects have to be drawn, then the phrases."""
         return self.unwanted + self.phrases
+
+    def examples_on(self, frame: int) -> list[tuple[Box, ...]]:
+        """The boxes beside each of `all_phrases` on a frame; [] without any."""
+        boxes = self.examples[frame] if self.examples else ()
+        return [()] * len(self.unwanted) + [boxes] * len(self.phrases) if boxes else []
+
+    def asks(self, frame: int) -> bool:
+        """Whether anything is wanted on a frame."""
+        return not self.is_visual or any(box.positive for box in self.examples[frame])
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
@@ -42,19 +60,32 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def read_query(prompt: str, negative_prompt: str, threshold: float, max_objects: int) -> TextQuery:
+def read_query(
+    prompt: str,
+    negative_prompt: str,
+    threshold: float,
+    max_objects: int,
+    examples: Sequence[tuple[Box, ...]] = (),
+) -> TextQuery:
     """Split prompts into phrases at commas and line ends; repeated ones count once.
 
-    Raises InputError for a prompt without phrases and for a phrase in both prompts.
+    examples: as `examples.read_examples` gives them. Raises InputError for a prompt without phrases
+    where no box shows what is wanted either, and for a phrase in both prompts.
     """
     phrases, unwanted = split_phrases(prompt), split_phrases(negative_prompt)
+    boxes = [box for frame in examples for box in frame]
+    is_visual = not phrases and any(box.positive for box in boxes)
+    if is_visual:
+        phrases = (VISUAL,)
     if not phrases:
+        shown = "prompt: is empty, and all boxes are around what is not wanted" if boxes else ""
         raise InputError(
-            "prompt: is empty. Name what to find, several things separated by commas or line ends, "
-            "such as: dog, red car."
+            f"{shown or 'prompt: is empty'}. Name what to find, several things separated by commas "
+            "or line ends, such as: dog, red car. With SAM 3 a box around an example does as well."
         )
     check_apart(phrases, unwanted)
-    return TextQuery(phrases, unwanted, threshold, max_objects)
+    kept = tuple(examples) if boxes else ()
+    return TextQuery(phrases, unwanted, threshold, max_objects, kept, is_visual)
 
 
 def check_apart(phrases: Iterable[str], unwanted: Iterable[str]) -> None:

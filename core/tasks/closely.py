@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..engines.base import Detections, RefiningDetector
 from ..engines.families import Family
+from ..errors import InputError
 from ..prompts.phrases import TextQuery
-from ..prompts.prompts import ObjectPrompt
+from ..prompts.prompts import Box, ObjectPrompt
 from ..results.compact_mask import CompactMask
 from ..results.segments import Instance
 from ..tensors import image_size, rgb_frame
@@ -56,6 +57,18 @@ class Closeness:
 
     def __bool__(self) -> bool:
         return self.tiles > 1 or self.zoom
+
+
+def check_wholly_seen(closeness: Closeness, examples: Sequence[Sequence[Box]]) -> None:
+    """Raise InputError for example boxes, of each frame, where more than whole images are seen: a
+    part that holds none of them would be searched for anything."""
+    count = sum(map(len, examples))
+    if count and closeness:
+        raise InputError(
+            f"tiles, zoom: found tiles {closeness.tiles} and zoom "
+            f"{'on' if closeness.zoom else 'off'} beside example boxes, which are shown on whole "
+            "images. Set tiles to 0 and zoom to off, or remove the boxes."
+        )
 
 
 Tell = Callable[[str], None]

@@ -30,6 +30,7 @@ from ..results.segments import Instance
 from ..tensors import rgb_frames
 from ..threads import one_ahead
 from .ahead import Waiting, grouped, peeked, prepare_pinned
+from .examples import ExamplesOn, detect, no_examples
 
 # About 25 images of SAM 2 in fp32 (21 MB each), 50 in half precision.
 CACHE_BYTES = 512 * 2**20
@@ -336,16 +337,22 @@ class Finder:
         return seen.embedding.key, list(found)
 
     def find_all(
-        self, frames: Iterable[tuple[int, Tensor]], phrases: Sequence[str], threshold: float
+        self,
+        frames: Iterable[tuple[int, Tensor]],
+        phrases: Sequence[str],
+        threshold: float,
+        examples: ExamplesOn = no_examples,
     ) -> Iterator[tuple[EmbeddedFrame, Iterable[Detections]]]:
         """Frames, as for `embed_all`, and what each phrase names in them.
 
-        What was found is walked before the next frame is asked for, and phrase by phrase, see
-        `Detector.detect`.
+        examples: the boxes beside each phrase on a frame. What was found is walked before the next
+        frame is asked for, and phrase by phrase, see `Detector.detect`. Raises InputError for boxes
+        that the detector cannot take.
         """
         for frame in self.embedder.embed_all(frames):
             self.embedder.need(Part.ENCODER, 1)
-            yield frame, self.detector.detect(frame.embedding, phrases, threshold)
+            boxes = examples(frame.index)
+            yield frame, detect(self.detector, frame.embedding, phrases, threshold, boxes)
 
 
 def _check_finite(embeddings: Sequence[Embedding]) -> None:

@@ -135,7 +135,8 @@ def _draw_frames(
     """The objects of each image, in their order."""
     detector, batch = finder.detector, len(image)
     finder.embedder.cache.begin_run()
-    seen = finder.find_all(rgb_frames(image), query.all_phrases, query.threshold)
+    frames = (each for each in rgb_frames(image) if query.asks(each[0]))
+    seen = finder.find_all(frames, query.all_phrases, query.threshold, query.examples_on)
     draw: Draw = draw_own
     if not is_redrawn(detector, family, refine):
         seen = counted(seen, batch)

@@ -70,6 +70,7 @@ def comfy(
         write_layouts("sam2", models / "sam2", "parity")
         write_layouts("edgetam", models / "sam2", "edgetam")
         write_sam3_layouts(models / "sam3")
+        shutil.copytree(FIXTURES / "sam3_tiny", models / "sam3" / "tiny")
         shutil.copytree(FIXTURES / "clipseg_tiny", models / "clipseg" / "tiny")
         shutil.copytree(FIXTURES / "vitmatte_tiny", models / "vitmatte" / "tiny")
         if (TINY / "config.json").is_file():

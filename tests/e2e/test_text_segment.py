@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.grids import Grid, draw_grid
 from tests.support.large_scenes import draw_large_scene
 from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
@@ -24,9 +25,10 @@ SCENE = draw_scene(85, SIZE)
 WANTED = "red circle, white square"
 SAM2 = "sam2/sam2_tiny"
 SAM3 = "sam3/transformers"
+GRID_SEED = 2
 
 
-def _picture(scene: Scene) -> Image.Image:
+def _picture(scene: Scene | Grid) -> Image.Image:
     return Image.fromarray((scene.image * 255).round().astype(np.uint8))
 
 
@@ -207,3 +209,30 @@ def test_small_things_in_tiles(api, comfy):
     assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.8
     assert run.text(named["Text Segment"]) == "3 objects"
     assert "10 images to encode" in comfy.log(log_start)
+
+
+def test_example_boxes_of_the_shipped_workflow(api):
+    """With a small trained SAM 3 in place of the released one, and a box on another picture."""
+    scene = draw_grid(GRID_SEED, SIZE)
+    name = api.upload("grid.png", _picture(scene))
+    graph, named = _shipped("example_boxes", name, "")
+    graph[named["Load SAM"]]["inputs"] |= {"model": "sam3/tiny", "precision": "fp32"}
+    x1, y1, x2, y2 = scene.boxes()[0]
+    box = {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
+    text = graph[named["Text Segment"]]["inputs"]
+    assert json.loads(text["points"])["boxes"]
+    text["points"] = json.dumps({"boxes": [box]})
+    run = api.succeed(graph)
+    (mask,) = api.masks(run, named["Mask"])
+    assert _iou(mask, scene.union(scene.colors[0])) > 0.7
+    (overlay,) = api.images(run, named["Overlay"])
+    assert overlay.size == (SIZE, SIZE)
+    count = scene.colors.count(scene.colors[0])
+    assert run.text(named["Text Segment"]) == f"{count} objects"
+
+
+def test_example_boxes_need_sam3(api, scene):
+    boxes = json.dumps({"boxes": [{"x": 5, "y": 5, "width": 20, "height": 20}]})
+    run = api.run(text_segment(scene, "red circle", detector="clipseg/tiny", points=boxes))
+    assert run.status == "error"
+    assert "bboxes: found 1 example box for a detector" in run.error

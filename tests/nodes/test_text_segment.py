@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import socket
@@ -13,8 +14,10 @@ import torch
 from segment_anywhere.core.engines.files.checkpoints import read_weights
 from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
+from segment_anywhere.nodes import model_choices
 from segment_anywhere.nodes.text_segment import TextSegment
 
+from tests.support.grids import draw_grid
 from tests.support.large_scenes import draw_large_scene
 from tests.support.needs import needs_sam3
 from tests.support.nodes import (
@@ -231,6 +234,58 @@ def test_sam3_understands_words_by_itself(sam3_model, refine):
     assert len(segments) > 2
     assert model.segmenter().counters.encodes == 2
     assert model.segmenter().counters.decodes == 0
+
+
+@pytest.fixture
+def trained_sam3(models) -> str:
+    shutil.copytree(FIXTURES / "sam3_tiny", models / "sam3" / "tiny")
+    return "sam3/tiny"
+
+
+@needs_sam3
+def test_example_boxes_from_every_input(trained_sam3):
+    """What looks like them in each image; what the negative ones are around is left out."""
+    one, two = draw_grid(2, SCENE_SIZE), draw_grid(5, SCENE_SIZE)
+    model, image = load(trained_sam3), _image(one, two)
+    boxes = [
+        {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
+        for x1, y1, x2, y2 in (one.boxes()[0], two.boxes()[0])
+    ]
+    drawn = json.dumps({"boxes": [{**box, "frame": at} for at, box in enumerate(boxes)]})
+    by_socket = segment_words(model, image, "", "auto", bboxes=[[boxes[0]], [boxes[1]]])
+    by_hand = segment_words(model, image, "", "auto", points=drawn)
+    assert torch.equal(by_socket.args[0], by_hand.args[0])
+    assert set(by_socket.args[1].labels) == {"visual"}
+    for mask, scene in zip(by_socket.args[0], (one, two), strict=True):
+        assert _iou(mask, scene.union(scene.colors[0])) > 0.7
+    unlike = [[boxes[0]], [boxes[1]]]
+    rest = segment_words(model, image, "shape", "auto", negative_bboxes=unlike).args[0]
+    assert not (rest.bool() & by_socket.args[0].bool()).any()
+    assert rest.flatten(1).any(dim=1).all()
+    assert model.segmenter().counters.encodes == 2
+
+
+@needs_sam3
+def test_what_a_reference_shows_is_found_in_the_image(trained_sam3):
+    scene = draw_grid(2, SCENE_SIZE)
+    mask, segments, bboxes, count = segment_words(
+        load(trained_sam3),
+        _image(scene),
+        "",
+        "auto",
+        reference=_image(scene),
+        reference_bboxes=scene.boxes(scene.colors[0])[:1],
+    ).args
+    assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and segments.size == (SCENE_SIZE, SCENE_SIZE)
+    assert count == len(segments) == len(bboxes[0]) == len(set(segments.ids.tolist()))
+
+
+@pytest.mark.parametrize("detector", ["auto", "clipseg/trained"])
+@pytest.mark.usefixtures("shelf")
+def test_example_boxes_are_refused_before_anything_is_fetched(detector, monkeypatch):
+    monkeypatch.setattr(model_choices, "fetch_detector", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(InputError, match=r"bboxes: found 1 example box .* accepted by SAM 3"):
+        segment_words(load(BUILT_IN), noise(), "dog", detector, bboxes=(1, 1, 9, 9))
 
 
 @needs_sam3

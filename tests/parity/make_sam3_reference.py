@@ -13,9 +13,10 @@ sam3_parity` (or to the folder given with `--out`):
 
     checkpoint.pt  {"model": state dict} as in the released sam3.pt, but in float16; the reference
                    ran on exactly these values, widened to float32.
-    reference.npz  images, mask prompts and, per case, the outputs of `predict`; per phrase, its
-                   token ids and what the detector found.
-    config.json    the narrow architecture, the prompt of each case, and the phrases.
+    reference.npz  images, mask prompts and, per case, the outputs of `predict`; per phrase and per
+                   set of example boxes, what the detector found.
+    config.json    the narrow architecture, the prompt of each case, the phrases with their token
+                   ids, and the example boxes.
     vocab.json, merges.txt
                    the small vocabulary of the text encoder, in CLIP's layout.
 
@@ -70,6 +71,21 @@ CLASSES = (
 STORED_MASKS = 6
 WORDS = ("dog", "cat", "red", "car", "cup", "the", "small", "shape", "caf")
 PHRASES = ("dog", "the small red cup", "Café  CAR", "!! cat's 42 shapes", "blue")
+# Example boxes: a phrase, None for none, and boxes as fractions of the image, xyxy, with their
+# sign. They are large and small, beyond a feature's width and within it, and at all four edges.
+EXAMPLES = (
+    (None, (((0.1, 0.2, 0.45, 0.7), True),)),
+    ("dog", (((0.5, 0.5, 0.53, 0.54), True), ((0.0, 0.0, 1.0, 1.0), False))),
+    ("the small red cup", (((0.6, 0.1, 1.0, 0.35), False),)),
+    (
+        None,
+        (
+            ((0.97, 0.02, 1.0, 0.05), True),
+            ((0.0, 0.9, 0.3, 1.0), True),
+            ((0.3, 0.3, 0.6, 0.5), False),
+        ),
+    ),
+)
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sam3_parity"
 
 GAINS = shared.GAINS | {
@@ -263,13 +279,40 @@ def run_phrase(
     }
 
 
+def run_examples(
+    model: nn.Module,
+    processor: Sam3Processor,
+    state: dict[str, Any],
+    phrase: str | None,
+    boxes: tuple,
+) -> dict[str, np.ndarray]:
+    """What the detector answers to boxes, beside a phrase or alone, query by query."""
+    state = dict(state, backbone_out=dict(state["backbone_out"]))
+    if phrase is not None:
+        state = processor.set_text_prompt(phrase, state)
+    for (x1, y1, x2, y2), sign in boxes:
+        box = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
+        state = processor.add_geometric_prompt(box, sign, state)
+    low = model.forward_grounding(
+        backbone_out=state["backbone_out"],
+        find_input=processor.find_stage,
+        geometric_prompt=state["geometric_prompt"],
+        find_target=None,
+    )
+    return {
+        "masks": low["pred_masks"][0].numpy(),
+        "scores": state["scores"].numpy(),
+        "boxes": state["boxes"].numpy(),
+    }
+
+
 @torch.inference_mode()
-def run(model: nn.Module) -> tuple[dict[str, np.ndarray], list[dict], list[dict]]:
-    """All arrays of reference.npz, the cases and the phrases of config.json."""
+def run(model: nn.Module) -> tuple[dict[str, np.ndarray], dict[str, list[dict]]]:
+    """All arrays of reference.npz; the cases, phrases and examples of config.json."""
     images = narrow_models.make_images(shared.IMAGE_SHAPES, SEED)
     masks = narrow_models.make_mask_inputs(len(images), IMAGE_SIZE // PATCH * 4, SEED)
     arrays = {f"image_{i}": image for i, image in enumerate(images)} | masks
-    cases, phrases = [], []
+    cases, phrases, examples = [], [], []
     processor = Sam3Processor(model, IMAGE_SIZE, device="cpu", confidence_threshold=0.0)
     transforms = model.inst_interactive_predictor._transforms.transforms
     processor.transform = lambda pixels: transforms(pixels.as_subclass(Tensor))
@@ -285,17 +328,24 @@ def run(model: nn.Module) -> tuple[dict[str, np.ndarray], list[dict], list[dict]
             found["masks"] = found["masks"][:STORED_MASKS]
             arrays |= {f"{name}.{key}": value for key, value in found.items()}
             phrases.append({"name": name, "image": index, "phrase": phrase})
-    return arrays, cases, phrases
+        for number, (phrase, boxes) in enumerate(EXAMPLES):
+            name = f"image{index}_examples{number}"
+            found = run_examples(model, processor, state, phrase, boxes)
+            found["masks"] = found["masks"][:STORED_MASKS]
+            arrays |= {f"{name}.{key}": value for key, value in found.items()}
+            signed = [{"corners": corners, "positive": sign} for corners, sign in boxes]
+            examples.append({"name": name, "image": index, "phrase": phrase, "boxes": signed})
+    return arrays, {"cases": cases, "phrases": phrases, "examples": examples}
 
 
-def check_informative(arrays: dict[str, np.ndarray], cases: list, phrases: list) -> None:
+def check_informative(arrays: dict[str, np.ndarray], entries: dict[str, list[dict]]) -> None:
     """Refuse to store a reference that a broken loader could match by accident."""
-    for case in cases:
+    for case in entries["cases"]:
         for mask in arrays[case["outputs"]["low"]].reshape(-1, (IMAGE_SIZE // PATCH * 4) ** 2):
             positive, clamped = float((mask > 0).mean()), float((np.abs(mask) >= 32).mean())
             if not (0.02 < positive < 0.98 and np.ptp(mask) > 2 and clamped < 0.05):
                 raise ValueError(f"{case['name']}: {positive=:.3f} {clamped=:.3f}")
-    for entry in phrases:
+    for entry in entries["phrases"]:
         found = {key: arrays[f"{entry['name']}.{key}"] for key in ("logits", "presence", "masks")}
         spread = {key: float(value.std()) for key, value in found.items()}
         presence = abs(float(found["presence"][0]))
@@ -308,6 +358,12 @@ def check_informative(arrays: dict[str, np.ndarray], cases: list, phrases: list)
         one, other = (arrays[f"image0_phrase{number}.{kind}"] for number in (0, 1))
         if np.abs(one - other).max() < 0.1:
             raise ValueError(f"{kind} do not depend on the phrase")
+    for entry in entries["examples"]:
+        found = {key: arrays[f"{entry['name']}.{key}"] for key in ("scores", "masks")}
+        other = arrays[f"image{entry['image']}_phrase0.scores"]
+        positive = float((found["masks"] > 0).mean())
+        if not (np.abs(found["scores"] - other).max() > 0.01 and 0.05 < positive < 0.95):
+            raise ValueError(f"{entry}: {positive=} {found['scores']=}")
 
 
 def write_fixtures(out: Path) -> None:
@@ -316,14 +372,13 @@ def write_fixtures(out: Path) -> None:
     patch_package()
     tokenizer = official_tokenizer(write_vocabulary(out))
     model = build_model(tokenizer)
-    arrays, cases, phrases = run(model)
-    check_informative(arrays, cases, phrases)
+    arrays, entries = run(model)
+    check_informative(arrays, entries)
     config = {
         "official": {"package": "sam3", "version": "0.1.4"},
         "image_size": IMAGE_SIZE,
         "images": [f"image_{index}" for index in range(len(shared.IMAGE_SHAPES))],
-        "cases": cases,
-        "phrases": phrases,
+        **entries,
         "tokens": {phrase: tokenizer([phrase])[0].tolist() for phrase in PHRASES},
     }
     checkpoint = {"model": halved(released_names(model))}

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { callsOf, DRAWN, hint, leftOver, NO_LIMITS, refusal, takes } from "../../web/js/limits.js";
+import { callsOf, DRAWN, EXAMPLES, hint, leftOver, NO_LIMITS, refusal, takes } from "../../web/js/limits.js";
 import { TEXTS } from "../../web/js/texts.js";
 
 const boxesOnly = {
@@ -40,6 +40,16 @@ test("a model that takes words alone says so", () => {
   const lacks = Object.fromEntries(DRAWN.map((one) => [one, ["other"]]));
   const limits = { ...boxesOnly, lacks, wordsOnly: true };
   assert.equal(hint(TEXTS, limits), "Acme takes words only. Choose: other.");
+});
+
+test("examples are boxes of both signs, and no points", () => {
+  assert.deepEqual(DRAWN.filter((one) => takes(EXAMPLES, one)), ["boxes", "negative_boxes"]);
+  assert.equal(hint(TEXTS, EXAMPLES), "Drag: like this. Right drag: not like this.");
+  const prompts = { points: [point(true)], boxes: [box(true), box(false)] };
+  assert.equal(
+    leftOver(TEXTS, EXAMPLES, prompts),
+    "This model takes no points (1). A run with points (1) would be refused.",
+  );
 });
 
 test("several objects are counted where each is a call", () => {

@@ -4,7 +4,7 @@
 import { isLinked } from "./comfy_graph.js";
 import { takesNegativeBoxes } from "./comfy_sources.js";
 import { widgetOf } from "./comfy_text.js";
-import { DRAWN, NO_LIMITS } from "./limits.js";
+import { DRAWN, EXAMPLES, NO_LIMITS } from "./limits.js";
 
 /** @typedef {import("./comfy_places.js").Place} Place */
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
@@ -33,6 +33,7 @@ export function noteDefinition(place, definition) {
 
 /** @param {any} app @param {ComfyNode} node @param {Place} place @returns {Limits} */
 export function limitsOf(app, node, place) {
+  if (place.isExamples) return EXAMPLES;
   if (!place.chooser) return takesNegativeBoxes(app, node) ? NO_LIMITS : { ...NO_LIMITS, lacks: { negative_boxes: [] } };
   const all = known.get(node.comfyClass ?? node.type) ?? {};
   const provider = widgetOf(node, place.chooser)?.value;
@@ -57,7 +58,7 @@ function ofVariant(all, provider, { title, takes, text, joins_objects }) {
   /** @type {Limits["lacks"]} */
   const lacks = {};
   for (const one of DRAWN) if (!takes.includes(one)) lacks[one] = takersOf(all, provider, one);
-  return { title, lacks, wordsOnly: text && !takes.length, isCallEach: !joins_objects };
+  return { title, lacks, wordsOnly: text && !takes.length, isCallEach: !joins_objects, isExamples: false };
 }
 
 /** What could be chosen for something: another variant of the same provider before other providers.

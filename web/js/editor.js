@@ -375,6 +375,7 @@ export class Editor {
       positive: this.#positive,
       object: this.#object,
       objects: objectNumbers(prompts),
+      hasObjects: !this.#limits.isExamples,
       canEdit: this.canEdit,
       isEmpty: this.#isLinked || (!this.text && !this.#edited.unreadable),
       isZoomed: (this.stage.view?.zoom ?? 1) > 1,

@@ -15,7 +15,10 @@ import { say } from "./texts.js";
 export const DRAWN = ["points", "negative_points", "boxes", "negative_boxes"];
 
 /** Of a model that takes everything. @type {Limits} */
-export const NO_LIMITS = { title: "", lacks: {}, wordsOnly: false, isCallEach: false };
+export const NO_LIMITS = { title: "", lacks: {}, wordsOnly: false, isCallEach: false, isExamples: false };
+
+/** Of a node whose boxes are examples of what to find. @type {Limits} */
+export const EXAMPLES = { ...NO_LIMITS, lacks: { points: [], negative_points: [] }, isExamples: true };
 
 /** @param {"point" | "box"} kind @param {boolean} positive @returns {Drawn} */
 export function drawn(kind, positive) {
@@ -47,6 +50,7 @@ export function leftOver(texts, limits, prompts) {
 
 /** What a hand can do. @param {Texts} texts @param {Limits} limits */
 export function hint(texts, limits) {
+  if (limits.isExamples) return say(texts, "hintExample");
   const parts = [];
   if (takes(limits, "points")) parts.push(say(texts, "hintPoint"));
   if (takes(limits, "negative_points")) parts.push(say(texts, "hintNegative"));

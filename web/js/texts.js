@@ -39,6 +39,7 @@ export const TEXTS = {
   hintPoint: "Click an object.",
   hintNegative: "Right click: not wanted.",
   hintBox: "Drag: box.",
+  hintExample: "Drag: like this. Right drag: not like this.",
   withRun: "The mask comes with the run",
   calls: "Calls: {0}",
   linked: "The points come from a link: read only.",

@@ -22,6 +22,7 @@ import { say } from "./texts.js";
  * @property {boolean} positive
  * @property {number} object the one that new prompts belong to
  * @property {number[]} objects all there are, ascending
+ * @property {boolean} hasObjects whether prompts are of one object or another
  * @property {boolean} canEdit
  * @property {boolean} isEmpty
  * @property {boolean} isZoomed
@@ -61,6 +62,7 @@ export class Toolbar {
     this.fit.hidden = !state.isZoomed;
     this.encode.hidden = !state.needsEncode;
     this.full.setAttribute("aria-pressed", String(state.isFull));
+    this.chips.hidden = !state.hasObjects;
     this.#updateChips(state);
   }
 

@@ -42,6 +42,8 @@ export interface Limits {
   wordsOnly: boolean;
   /** Whether each object is a call to somebody who may charge for it. */
   isCallEach: boolean;
+  /** Whether boxes are around examples of what to find, and not each of one object. */
+  isExamples: boolean;
 }
 
 export interface Ref {

@@ -1,5 +1,7 @@
 """SAM 3's text head: every instance of what a phrase names, with its score, box and mask.
 
+Beside a phrase it reads example boxes: what looks like this is wanted too, or is not.
+
 Source: Carion et al., "SAM 3: Segment Anything with Concepts" (2025), and `Sam3Processor` of the
 official implementation (sam3 0.1.4), to which it is numerically equal, see tests/parity. It reads
 the embedding that `sam3.Sam3Engine` makes, so words cost no second encoding of the image. Unlike
@@ -19,8 +21,10 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError, EngineError
+from ...prompts.prompts import Box
 from ..base import Detections, Embedding, MaskDetail
 from .engine import Sam3Engine, TextHead
+from .exemplars import encode_prompt
 from .tokens import ClipTokenizer
 
 if TYPE_CHECKING:
@@ -66,9 +70,23 @@ class ConceptDetector:
 
         Raises InputError for an empty or over-long phrase, EngineError where numbers overflow.
         """
+        return self.detect_like(embedding, phrases, [()] * len(phrases), threshold)
+
+    @torch.inference_mode()
+    def detect_like(
+        self,
+        embedding: Embedding,
+        phrases: Sequence[str],
+        examples: Sequence[tuple[Box, ...]],
+        threshold: float,
+    ) -> Iterator[Detections]:
+        """The same with example boxes beside each phrase, in pixels of the image.
+
+        With boxes alone the phrase is `prompts.examples.VISUAL`. Raises like `detect`.
+        """
         prompts = [self._phrase(phrase) for phrase in phrases]
         # A generator would hold a phrase's masks while it makes the next one's.
-        return map(partial(_detect, _Scene(self._head, embedding), threshold), prompts)
+        return map(partial(_detect, _Scene(self._head, embedding), threshold), prompts, examples)
 
     def for_decoder(self, embedding: Embedding) -> Embedding:
         """What `refine` reads of an embedding, on the model's device."""
@@ -113,6 +131,8 @@ class _Scene:
         self.size = embedding.size
         self._neck = head.neck
         self._trunk = embedding.features[-1].to(next(self._neck.parameters()).device)
+        # Several phrases share their boxes.
+        self._tokens: dict[tuple[Box, ...], Tensor] = {}
 
     @cached_property
     def coarse(self) -> Tensor:
@@ -141,22 +161,16 @@ class _Scene:
         )
         return code.permute(2, 0, 1)[None]
 
-    @cached_property
-    def token(self) -> Tensor:
-        """The geometry encoder's class token, [1, 1, C], which ends every prompt.
+    def tokens(self, boxes: tuple[Box, ...]) -> Tensor:
+        """What ends every prompt: tokens of its boxes and the class token, [1, N + 1, C].
 
-        The official detector appends it with and without exemplar boxes; transformers, with.
+        The official detector appends the class token with and without boxes; transformers, with.
         """
-        encoder = self.detector.geometry_encoder
-        token = encoder.prompt_layer_norm(encoder.final_proj(encoder.cls_embed.weight[None]))
-        for layer in encoder.layers:
-            token = layer(
-                prompt_feats=token,
-                vision_feats=self.coarse.flatten(2).transpose(1, 2),
-                vision_pos_encoding=self.position.flatten(2).transpose(1, 2),
-                prompt_mask=None,
+        if boxes not in self._tokens:
+            self._tokens[boxes] = encode_prompt(
+                self.detector.geometry_encoder, self.coarse, self.position, boxes, self.size
             )
-        return encoder.output_layer_norm(token)
+        return self._tokens[boxes]
 
 
 def _fractions(side: int, device: torch.device) -> Tensor:
@@ -165,10 +179,12 @@ def _fractions(side: int, device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def _detect(scene: _Scene, threshold: float, phrase: Tensor) -> Detections:
-    """Run the detector on one phrase's features [1, T, C], on any device."""
+def _detect(
+    scene: _Scene, threshold: float, phrase: Tensor, examples: tuple[Box, ...]
+) -> Detections:
+    """Run the detector on one phrase's features [1, T, C], on any device, and its boxes."""
     detector = scene.detector
-    prompt = torch.cat((phrase.to(scene.coarse.device), scene.token), dim=1)
+    prompt = torch.cat((phrase.to(scene.coarse.device), scene.tokens(examples)), dim=1)
     encoded = detector.detr_encoder(
         vision_features=[scene.coarse],
         text_features=prompt,
