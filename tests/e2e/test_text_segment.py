@@ -206,7 +206,7 @@ def test_small_things_in_tiles(api, comfy):
     graph[named["Text Segment"]]["inputs"]["threshold"] = 0.8
     log_start = comfy.log_size()
     run = api.succeed(graph)
-    assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.8
+    assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.6
     assert run.text(named["Text Segment"]) == "3 objects"
     assert "10 images to encode" in comfy.log(log_start)
 
