@@ -45,12 +45,8 @@ def found(finder: Finder, image: Tensor, prompt: str, box: Box) -> Image.Image:
     segmenter = finder.embedder
     assert isinstance(segmenter, Segmenter)
     result = segment_words(image, query, finder, family_named("sam3"), lambda: segmenter)
-    (shown,) = draw(
-        image,
-        result.segments,
-        Drawing(boxes=False, labels=False, opacity=0.75),
-        torch.empty_like(image),
-    )
+    drawing = Drawing(boxes=False, labels=False, opacity=0.75)
+    (shown,) = draw(image, result.segments, drawing, torch.empty_like(image))
     return boxed(picture(shown), box)
 
 

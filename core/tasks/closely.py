@@ -116,7 +116,7 @@ def segment_closely(
         join_frame(_instances(sightings, frame), query, found.best, found.counts)
         for frame, (sightings, found) in enumerate(zip(kept, frames, strict=True))
     ]
-    return join_frames(objects, query, (height, width))
+    return join_frames(objects, query, image)
 
 
 @dataclass(frozen=True)

@@ -95,18 +95,16 @@ def segment_words(
     is loaded when the detector is done, and only where it is needed. Raises InputError for phrases
     that the detector cannot take.
     """
-    _, height, width = image_size(image)
     found = list(_draw_frames(image, query, finder, load_segmenter, family, refine, counted))
-    return join_frames(found, query, (height, width))
+    return join_frames(found, query, image)
 
 
-def join_frames(
-    found: Sequence[FrameObjects], query: TextQuery, size: tuple[int, int]
-) -> FoundWords:
-    """The objects of all images of a batch, which are of (H, W)."""
+def join_frames(found: Sequence[FrameObjects], query: TextQuery, image: Tensor) -> FoundWords:
+    """The objects of all images of a batch, IMAGE [B, H, W, C]; found: of those that were asked."""
+    batch, height, width = image_size(image)
     instances = [instance for frame in found for instance in frame.instances]
     instances = numbered(instances, query.phrases)
-    segments = Segments.from_instances(instances, size, len(found))
+    segments = Segments.from_instances(instances, (height, width), batch)
     return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
 
 

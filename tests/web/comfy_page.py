@@ -99,7 +99,7 @@ _INTO_SUBGRAPH = """() => {
 }"""
 # The node with the editor.
 _NODE = """app.canvas.graph.nodes.find(
-  (node) => ["Point", "Remote", "Track"].some((name) => node.type === `SegmentAnywhere${name}`)
+  (node) => /^SegmentAnywhere(Point|Remote|Text|Track)$/.test(node.type)
 )"""
 _EDITOR = f'{_NODE}?.widgets.find((widget) => widget.name === "editor").element'
 _TEXT = f"""{_NODE}.widgets.find((widget) => /(^|[.])points$/.test(widget.name))?.value ?? null"""
@@ -177,6 +177,10 @@ class ComfyPage:
     def build_track(self, model: str, file: str, image_size: tuple[int, int]) -> None:
         """A graph of Load Image, which has a clip, Load SAM and Track Segments."""
         self._build("SegmentAnywhereTrack", image_size, model=model, file=file, height=1300)
+
+    def build_text(self) -> None:
+        """A graph of Load Image, Load SAM and Text Segment, whose inputs stand above the editor."""
+        self._build("SegmentAnywhereText", IMAGE_SIZE, height=1500)
 
     def build_clip(self, kind: str, model: str) -> None:
         """A graph of a clip, Load SAM and Point Segment or Track Segments, which has run once."""
