@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.pictures.thumbnails import result_pictures
-from ..core.prompts.phrases import read_query
+from ..core.prompts.phrases import read_query, split_phrases
+from ..core.results.segments import Segments
 from ..core.tasks.words import FoundWords, Refine, segment_words
 from ..core.tensors import image_size
 from . import model_choices
@@ -18,6 +19,7 @@ from .model_choices import AUTO, DETECTOR_MODELS, and_list
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
+NO_PROMPT = "no prompt: write what to find, such as: dog, red car"
 log = logging.getLogger(__name__)
 
 
@@ -121,7 +123,10 @@ class TextSegment(ShownNode):
         refine: str = Refine.AUTO,
     ) -> io.NodeOutput:
         # Before a detector is fetched.
-        image_size(image)
+        batch, height, width = image_size(image)
+        if not split_phrases(prompt):
+            nothing = Segments.from_instances([], (height, width), batch)
+            return segment_result(cls, nothing, NO_PROMPT, result_pictures(image, nothing))
         query = read_query(prompt, negative_prompt, threshold, max_objects)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         found = segment_words(
