@@ -34,8 +34,8 @@ class LoadSAM(io.ComfyNode):
                     options=model_choices.options(),
                     default=SAM_MODELS.first,
                     tooltip="The built-in engine needs no download. Files and folders come from "
-                    f"{places}. Entries marked with download are fetched the first time they run: "
-                    f"{model_choices.downloads()}.",
+                    f"{places}, SAM 3 from models/checkpoints too. Entries marked with download "
+                    f"are fetched the first time they run: {model_choices.downloads()}.",
                 ),
                 io.Combo.Input(
                     "precision",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
-from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, weights_state
+from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, family_of_header, weights_state
 from ..core.engines.files.downloads import download
 from ..core.errors import InputError
 from ..core.tasks.matting import usual_matting
@@ -33,7 +33,8 @@ class ModelList:
     """Where a list of models comes from.
 
     input: the combo's name. first: the choice that needs no file. folders: ComfyUI's model folders.
-    takes_files: whether a weights file is a model, or only a folder with a config.json.
+    takes_files: whether a weights file is a model, or only a folder with a config.json; files are
+    found among ComfyUI's checkpoints too, of the families that it loads itself.
     """
 
     input: str
@@ -59,7 +60,7 @@ def options(listing: ModelList = SAM_MODELS) -> list[str]:
     saved workflow stays valid once the file is there.
     """
     local = local_models(listing)
-    missing = [_marked(entry) for entry in _open_entries(listing) if _name(entry) not in local]
+    missing = [_marked(entry) for entry in _open_entries(listing) if not _place(entry, local)]
     return [listing.first, *local, *missing]
 
 
@@ -76,7 +77,7 @@ def resolve(choice: str, listing: ModelList = SAM_MODELS) -> ModelSource:
         return local[choice]
     for entry in listing.catalogue:
         if choice in (_name(entry), _marked(entry)):
-            path = local.get(_name(entry))
+            path = _place(entry, local)
             if path is None and entry.gated:
                 raise InputError(_gated(entry))
             return path or entry
@@ -166,6 +167,16 @@ def _name(entry: Entry) -> str:
     return f"{entry.folder}/{entry.file}"
 
 
+def _place(entry: Entry, local: Mapping[str, Path]) -> Path | None:
+    """Where an entry lies: in its own folder, or under its name among ComfyUI's checkpoints."""
+    shared = (path for name, path in local.items() if _is_shared(name) and path.name == entry.file)
+    return local.get(_name(entry)) or next(shared, None)
+
+
+def _is_shared(name: str) -> bool:
+    return name.startswith(f"{folders.CHECKPOINT_FOLDER}/")
+
+
 def _marked(entry: Entry) -> str:
     return f"{_name(entry)} (download, {entry.size_text})"
 
@@ -179,6 +190,16 @@ def local_models(listing: ModelList) -> dict[str, Path]:
                 if path.is_file() and not listing.takes_files:
                     continue
                 models.setdefault(f"{folder}/{path.relative_to(root).as_posix()}", path)
+    return models | _shared_models() if listing.takes_files else models
+
+
+def _shared_models() -> dict[str, Path]:
+    """The models that ComfyUI loads itself, among its checkpoints: SAM 3."""
+    models: dict[str, Path] = {}
+    for name, path in folders.checkpoints().items():
+        family = family_of_header(path)
+        if family is not None and family.among_checkpoints:
+            models[f"{folders.CHECKPOINT_FOLDER}/{name}"] = path
     return models
 
 

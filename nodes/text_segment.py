@@ -12,7 +12,8 @@ from torch import Tensor
 from ..core.engines.families import check_examples
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.examples import ExampleInputs, read_examples
-from ..core.prompts.phrases import read_query
+from ..core.prompts.phrases import read_query, split_phrases
+from ..core.results.segments import Segments
 from ..core.tasks.across import read_reference, segment_across
 from ..core.tasks.closely import Closeness, check_wholly_seen, segment_closely
 from ..core.tasks.words import FoundWords, Refine, segment_words
@@ -24,6 +25,7 @@ from .model_choices import AUTO, DETECTOR_MODELS, and_list
 from .results import ShownNode, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, example_inputs, segment_outputs
 
+NO_PROMPT = "no prompt: write what to find, such as: dog, red car"
 log = logging.getLogger(__name__)
 
 
@@ -162,6 +164,9 @@ class TextSegment(ShownNode):
         closeness = Closeness(tiles, zoom)
         check_examples(model.family, detector == AUTO, sum(map(len, examples)))
         check_wholly_seen(closeness, examples)
+        if not split_phrases(prompt) and not any(examples):
+            nothing = Segments.from_instances([], (height, width), batch)
+            return _result(cls, image, points, nothing, NO_PROMPT)
         query = read_query(prompt, negative_prompt, threshold, max_objects, examples)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
@@ -173,11 +178,18 @@ class TextSegment(ShownNode):
             found = find(*asked, Refine(refine), progress.counted)
         text = _text(found)
         log.info("Text Segment: %s", text.replace("\n", ", "))
-        pictures = result_pictures(image, found.segments)
-        editor = unpreviewed_state(image, points, found.segments, pictures)
-        # The editor has a line of its own, for what was drawn on it.
-        progress.show_text(cls, text)
-        return segment_result(cls, found.segments, text, pictures, editor=editor)
+        return _result(cls, image, points, found.segments, text)
+
+
+def _result(
+    cls: type[io.ComfyNode], image: Tensor, points: str, segments: Segments, text: str
+) -> io.NodeOutput:
+    """The node's outputs, and what its editor shows."""
+    pictures = result_pictures(image, segments)
+    editor = unpreviewed_state(image, points, segments, pictures)
+    # The editor has a line of its own, for what was drawn on it.
+    progress.show_text(cls, text)
+    return segment_result(cls, segments, text, pictures, editor=editor)
 
 
 def _tell(cls: type[io.ComfyNode], text: str) -> None:

@@ -44,7 +44,8 @@ class Family:
     image that are worth their time when all regions are asked for. unused: finds the names of
     weights that a checkpoint has and the model has not. usual_detector: the family of the detector
     that finds words for it, where it does not understand them itself. redraws_rough_masks: whether
-    it draws better outlines than a heat map's.
+    it draws better outlines than a heat map's. among_checkpoints: whether ComfyUI loads it as well,
+    from models/checkpoints, so that people have its file there.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Family:
     unused: re.Pattern[str] | None = None
     usual_detector: str = "grounding_dino"
     redraws_rough_masks: bool = True
+    among_checkpoints: bool = False
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
@@ -122,6 +124,7 @@ FAMILIES = (
         module="sam3.engine",
         is_official=sam3_layout.is_official,
         model_types=("sam3_video", "sam3_tracker", "sam3_tracker_video", "sam3"),
+        among_checkpoints=True,
     ),
 )
 

@@ -113,6 +113,7 @@ def start_host(dirs: HostDirs) -> None:
     folder_paths.set_temp_directory(str(folders["temp"]))
     folder_paths.set_user_directory(str(dirs.user))
     folder_paths.models_dir = str(dirs.models)
+    folder_paths.add_model_folder_path("checkpoints", str(dirs.models / "checkpoints"))
 
 
 def _drop_stubs() -> None:

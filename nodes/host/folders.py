@@ -21,6 +21,8 @@ SAM_FOLDERS = model_folders(FAMILIES)
 DETECTOR_FOLDERS = model_folders(DETECTOR_FAMILIES)
 MATTING_FOLDERS = model_folders(MATTING_FAMILIES)
 MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS + MATTING_FOLDERS
+# ComfyUI's own, which the pack only looks through.
+CHECKPOINT_FOLDER = "checkpoints"
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"
 # The pack's own corner of ComfyUI's temp folder.
@@ -41,6 +43,16 @@ def register_model_folders() -> None:
 def model_folder_paths(name: str) -> list[Path]:
     """All directories of a model folder, the one to download into first."""
     return [Path(path) for path in folder_paths.get_folder_paths(name)]
+
+
+def checkpoints() -> dict[str, Path]:
+    """ComfyUI's own checkpoints by their name in its lists, which it keeps until a folder changes.
+
+    Links that lead nowhere are left out.
+    """
+    names = folder_paths.get_filename_list(CHECKPOINT_FOLDER)
+    paths = {name: folder_paths.get_full_path(CHECKPOINT_FOLDER, name) for name in names}
+    return {Path(name).as_posix(): Path(path) for name, path in paths.items() if path}
 
 
 def user_folder() -> Path:

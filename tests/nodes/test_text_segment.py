@@ -23,6 +23,7 @@ from tests.support.needs import needs_sam3
 from tests.support.nodes import (
     BUILT_IN,
     SAM2,
+    SIZE,
     detector_folder,
     interrupt_at,
     load,
@@ -341,8 +342,6 @@ def test_a_replaced_detector_changes_the_fingerprint(shelf):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"prompt": ""}, "prompt: is empty. Name what to find"),
-        ({"prompt": " ,\n"}, "prompt: is empty"),
         ({"prompt": "dog", "negative_prompt": "Dog"}, 'negative_prompt: "dog" is in prompt too'),
         ({"prompt": "cat, " + "dog " * 40}, r'prompt: "dog dog .* tokens long; .* takes 14 in one'),
     ],
@@ -350,6 +349,19 @@ def test_a_replaced_detector_changes_the_fingerprint(shelf):
 def test_prompts_that_are_refused(inputs, message, detector):
     with pytest.raises(InputError, match=message):
         segment_words(load(BUILT_IN), noise(), detector=detector, **inputs)
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("prompt", ["", " ,\n", "，"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_without_a_prompt_nothing_is_loaded_and_the_node_says_what_to_do(batch, prompt):
+    # No detector is on this machine, and `auto` would have to download one.
+    output = segment_words(load(SAM2), noise(batch), prompt, "auto", negative_prompt="dog")
+    mask, segments, bboxes, count = output.args
+    assert torch.equal(mask, torch.zeros(batch, *SIZE))
+    assert (len(segments), segments.batch, count) == (0, batch, 0)
+    assert bboxes == [[] for _ in range(batch)]
+    assert output.ui["text"] == ["no prompt: write what to find, such as: dog, red car"]
 
 
 def test_a_detector_that_is_not_whole_is_refused(shelf):

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +43,28 @@ def find_family(path: Path) -> Family:
     Raises CheckpointError where the path is missing, unreadable or of no family that is known.
     """
     return _family_of_folder(path)[0] if os.path.isdir(path) else _family_of_file(path)
+
+
+def family_of_header(path: Path) -> Family | None:
+    """The family of a .safetensors file by the names in its header, which is all that is read.
+
+    None for a file of no family that is known, of another format, incomplete or unreadable: this is
+    for a look through files that are mostly something else. A file is looked at once, and again
+    when its size or time changes.
+    """
+    state = _size_and_time(path)
+    return _family_of_header(path, state) if state and path.suffix == ".safetensors" else None
+
+
+@lru_cache(maxsize=10_000)
+def _family_of_header(path: Path, state: tuple[int, ...]) -> Family | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return family_of_keys(dict.fromkeys(file.keys()))
+    except (SafetensorError, OSError):
+        return None
 
 
 def load_engine(path: Path, dtype: torch.dtype) -> Engine:
