@@ -16,8 +16,15 @@ from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.engines.sam3.tokens import load_tokenizer
 from segment_anywhere.core.engines.sam3.words import ConceptDetector
+from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.phrases import read_query
-from segment_anywhere.core.tasks.closely import Closeness, segment_closely, untold
+from segment_anywhere.core.prompts.prompts import Box
+from segment_anywhere.core.tasks.closely import (
+    Closeness,
+    check_wholly_seen,
+    segment_closely,
+    untold,
+)
 from segment_anywhere.core.tasks.segmenter import Finder, Segmenter, WordEmbedder
 from segment_anywhere.core.tasks.words import FoundWords, Refine, segment_words, uncounted
 
@@ -240,3 +247,11 @@ def test_sam3_finds_and_draws_with_one_encoding_of_each_tile(refine, zoom):
 )
 def test_what_looks_closer(closeness, is_closer):
     assert bool(closeness) is is_closer
+
+
+@pytest.mark.parametrize("closeness", [Closeness(2), Closeness(0, True), Closeness(3, True)])
+def test_example_boxes_are_for_whole_images(closeness):
+    with pytest.raises(InputError, match=rf"found tiles {closeness.tiles} and zoom .* remove the"):
+        check_wholly_seen(closeness, [(), (Box(1, 2, 3, 4),)])
+    check_wholly_seen(closeness, [(), ()])
+    check_wholly_seen(Closeness(), [(Box(1, 2, 3, 4),)])
