@@ -14,7 +14,11 @@ _BETWEEN_PHRASES = re.compile(r"[,，\n]")
 
 @dataclass(frozen=True)
 class TextQuery:
-    """What a text prompt asks for. max_objects: per phrase and frame, 0 for all."""
+    """What a text prompt asks for.
+
+    threshold: the lowest score that counts, 0..1; 0 for the one that is usual for the detector.
+    max_objects: per phrase and frame, 0 for all.
+    """
 
     phrases: tuple[str, ...]
     unwanted: tuple[str, ...]
