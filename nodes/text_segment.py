@@ -67,12 +67,13 @@ class TextSegment(ShownNode):
                 ),
                 io.Float.Input(
                     "threshold",
-                    default=0.4,
-                    min=0.01,
+                    default=0.0,
+                    min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Lowest score that counts. Lower it to find more; when nothing is "
-                    "found, the node names the best score it saw. OWLv2 scores low: try 0.2.",
+                    tooltip="Lowest score that counts; 0 takes the one that fits the detector: 0.2 "
+                    "for OWLv2, 0.4 for the others. Lower it to find more; when nothing is found, "
+                    "the node names the best score it saw.",
                 ),
                 io.Int.Input(
                     "max_objects",

@@ -132,7 +132,7 @@ class TrackSegments(ShownNode):
         bboxes: Any = None,
         prompt: str = "",
         redetect_every: int = 0,
-        threshold: float = 0.4,
+        threshold: float = 0.0,
         detector: str = AUTO,
     ) -> io.NodeOutput:
         batch, height, width = image_size(images)
@@ -203,12 +203,13 @@ def _words_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "threshold",
-            default=0.4,
-            min=0.01,
+            default=0.0,
+            min=0.0,
             max=1.0,
             step=0.01,
             optional=True,
-            tooltip="Lowest score of what the prompt finds.",
+            tooltip="Lowest score of what the prompt finds; 0 takes the one that fits the "
+            "detector: 0.2 for OWLv2, 0.4 for the others.",
         ),
         io.Combo.Input(
             "detector",

@@ -45,7 +45,8 @@ class Family:
     weights that a checkpoint has and the model has not. usual_detector: the family of the detector
     that finds words for it, where it does not understand them itself. redraws_rough_masks: whether
     it draws better outlines than a heat map's. among_checkpoints: whether ComfyUI loads it as well,
-    from models/checkpoints, so that people have its file there.
+    from models/checkpoints, so that people have its file there. usual_threshold: the
+    lowest score of what words name that counts, where none is asked for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Family:
     usual_detector: str = "grounding_dino"
     redraws_rough_masks: bool = True
     among_checkpoints: bool = False
+    usual_threshold: float = 0.4
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
@@ -146,6 +148,8 @@ DETECTOR_FAMILIES = (
         folder="owlv2",
         module="detectors.owlv2",
         model_types=("owlv2",),
+        # Its scores stay low for what is surely there.
+        usual_threshold=0.2,
     ),
     Family(
         "clipseg",

@@ -16,11 +16,13 @@ _BETWEEN_PHRASES = re.compile(r"[,，\n]")
 
 @dataclass(frozen=True)
 class TextQuery:
-    """What a text prompt asks for. max_objects: per phrase and frame, 0 for all.
+    """What a text prompt asks for.
 
-    examples: of each frame, boxes around what is wanted or is not, which go with every phrase but
-    the unwanted ones; () without any on any frame. is_visual: there are no words, so that a frame
-    without a box around what is wanted asks for nothing.
+    threshold: the lowest score that counts, 0..1; 0 for the one that is usual for the detector.
+    max_objects: per phrase and frame, 0 for all. examples: of each frame, boxes around what is
+    wanted or is not, which go with every phrase but the unwanted ones; () without any on any frame.
+    is_visual: there are no words, so that a frame without a box around what is wanted asks for
+    nothing.
     """
 
     phrases: tuple[str, ...]

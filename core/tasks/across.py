@@ -25,7 +25,7 @@ from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frame, rgb_frames
 from .segmenter import Finder, Segmenter
-from .words import Counted, FoundWords, Refine, segment_words, uncounted
+from .words import Counted, FoundWords, Refine, segment_words, uncounted, with_threshold
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ def segment_across(
     left out.
     """
     batch, height, width = image_size(image)
+    query = with_threshold(query, finder)
     instances: list[Instance] = []
     removed = 0
     for index, frame in counted(rgb_frames(image), batch):

@@ -38,6 +38,7 @@ from .words import (
     join_frames,
     most_drawn,
     uncounted,
+    with_threshold,
 )
 
 # Of a part's shorter side: what comes this near to its edge may have been cut by it.
@@ -97,6 +98,7 @@ def segment_closely(
     of it. tell: how many images there are to encode, before the one and before the other.
     """
     batch, height, width = image_size(image)
+    query = with_threshold(query, finder)
     crops = make_tiles((height, width), closeness.tiles)
     total = batch * len(crops)
     read = _reader(finder, family, refine)

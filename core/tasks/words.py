@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..engines.base import Detections, Detector, MaskDetail, RefiningDetector
-from ..engines.families import Family
+from ..engines.families import Family, family_named
 from ..engines.files.catalogue import DETECTORS, Entry
 from ..prompts.phrases import TextQuery
 from ..prompts.prompts import Box, ObjectPrompt, Point
@@ -95,6 +95,7 @@ def segment_words(
     is loaded when the detector is done, and only where it is needed. Raises InputError for phrases
     that the detector cannot take.
     """
+    query = with_threshold(query, finder)
     found = list(_draw_frames(image, query, finder, load_segmenter, family, refine, counted))
     return join_frames(found, query, image)
 
@@ -106,6 +107,12 @@ def join_frames(found: Sequence[FrameObjects], query: TextQuery, image: Tensor) 
     instances = numbered(instances, query.phrases)
     segments = Segments.from_instances(instances, (height, width), batch)
     return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
+
+
+def with_threshold(query: TextQuery, finder: Finder) -> TextQuery:
+    """The query with the detector's usual threshold where it has none."""
+    detector = family_named(finder.embedder.engine.family)
+    return replace(query, threshold=query.threshold or detector.usual_threshold)
 
 
 def segment_words_on(
