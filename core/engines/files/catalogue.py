@@ -75,8 +75,12 @@ class Entry:
         return f"{self.size / 1e9:.1f} GB" if self.size >= 1e9 else f"{self.size / 1e6:.0f} MB"
 
 
+SAM_HOST = "https://dl.fbaipublicfiles.com"
+"""Where SAM's own files are: its publisher has them on no model hub."""
+
+
 def _sam(variant: str, file: str, size: int, sha256: str) -> Entry:
-    repository = "https://dl.fbaipublicfiles.com/segment_anything"
+    repository = f"{SAM_HOST}/segment_anything"
     files = (RemoteFile(file, size, sha256),)
     return Entry("sam", "SAM", variant, repository, files, "Apache-2.0")
 

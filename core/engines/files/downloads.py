@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DownloadError
 from ..families import BUILT_IN_CHOICE
-from .catalogue import MATTING, Entry, RemoteFile
+from .catalogue import MATTING, SAM_HOST, Entry, RemoteFile
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
+HUB_MIRROR = "HF_ENDPOINT"
+SAM_MIRROR = "SEGMENT_ANYWHERE_SAM_ENDPOINT"
 _CHUNK = 2**20
 _TIMEOUT = 30.0
 # Seconds between two looks at a download that another program does.
@@ -56,7 +58,8 @@ def download(
 
     What is in the hub's own cache (HF_HOME, HF_HUB_CACHE) is used where it lies, and what is in the
     folder already is not fetched again. HF_ENDPOINT names another hub, which gets the login that
-    huggingface_hub knows (HF_TOKEN); HF_HUB_OFFLINE forbids the network. The bytes of a file go to
+    huggingface_hub knows (HF_TOKEN), SEGMENT_ANYWHERE_SAM_ENDPOINT another host of SAM's own files,
+    which gets none; HF_HUB_OFFLINE forbids the network. The bytes of a file go to
     a `.part` file, which a later call continues, and get their name once size and SHA-256 are
     right. Of several programs one downloads a file; the others wait for it, and meanwhile call
     `waiting`, or else `progress`, with the bytes that are there. Raises DownloadError, saying what
@@ -84,9 +87,14 @@ def _shifted(progress: Progress, before: int, total: int) -> Progress:
 def url(entry: Entry, file: RemoteFile) -> str:
     """Where a file of an entry is fetched from."""
     if _is_outside_hub(entry):
-        return f"{entry.repository}/{file.path}"
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
+        host = _mirror(SAM_MIRROR) or SAM_HOST
+        return f"{entry.repository.replace(SAM_HOST, host)}/{file.path}"
+    endpoint = _mirror(HUB_MIRROR) or DEFAULT_ENDPOINT
     return f"{endpoint}/{entry.repository}/resolve/{entry.revision}/{file.path}"
+
+
+def _mirror(variable: str) -> str:
+    return os.environ.get(variable, "").rstrip("/")
 
 
 def _is_outside_hub(entry: Entry) -> bool:
@@ -126,7 +134,8 @@ class _Download:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
             raise self._error("HF_HUB_OFFLINE is set")
         if not self.url.startswith(("https://", "http://")):
-            raise self._error(f"HF_ENDPOINT must begin with https://, found {self.url}")
+            mirror = SAM_MIRROR if _is_outside_hub(self.entry) else HUB_MIRROR
+            raise self._error(f"{mirror} must begin with https://, found {self.url}")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             with self._turn(waiting):

@@ -169,6 +169,46 @@ def test_files_outside_the_hub_have_their_own_address(monkeypatch):
     assert url(entry, FILE) == "https://files.example/models/weights/test.pt"
 
 
+SAM = next(entry for entry in CATALOGUE if entry.name == "SAM ViT-B")
+SMALL_SAM = replace(SAM, files=(replace(FILE, path=SAM.file),))
+
+
+@pytest.mark.parametrize(
+    ("mirror", "host"),
+    [
+        (None, "https://dl.fbaipublicfiles.com"),
+        ("", "https://dl.fbaipublicfiles.com"),
+        ("https://mirror.example", "https://mirror.example"),
+        ("https://mirror.example/meta/", "https://mirror.example/meta"),
+    ],
+)
+def test_where_sam_comes_from(mirror, host, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+    monkeypatch.delenv("SEGMENT_ANYWHERE_SAM_ENDPOINT", raising=False)
+    if mirror is not None:
+        monkeypatch.setenv("SEGMENT_ANYWHERE_SAM_ENDPOINT", mirror)
+    assert url(SAM, SAM.files[0]) == f"{host}/segment_anything/sam_vit_b_01ec64.pth"
+    assert url(ENTRY, FILE).startswith("https://hub.example/")
+
+
+def test_the_mirror_of_sam_gets_no_login_and_is_not_trusted(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("SEGMENT_ANYWHERE_SAM_ENDPOINT", hub.url)
+    assert download(SMALL_SAM, tmp_path, ignore).read_bytes() == CONTENT
+    assert hub.requests == [(f"/segment_anything/{SAM.file}", None)] and hub.logins == [None]
+    other = replace(SMALL_SAM, files=(replace(SMALL_SAM.files[0], sha256="0" * 64),))
+    with pytest.raises(DownloadError, match="not the published file"):
+        download(other, tmp_path / "other", ignore)
+    assert list((tmp_path / "other").glob("*.pth")) == []
+
+
+def test_a_mirror_of_sam_without_scheme(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGMENT_ANYWHERE_SAM_ENDPOINT", "mirror.example")
+    with pytest.raises(DownloadError, match="SEGMENT_ANYWHERE_SAM_ENDPOINT must begin with https"):
+        download(SMALL_SAM, tmp_path, ignore)
+    assert hub.requests == []
+
+
 def test_a_folder_arrives_whole_and_counts_as_a_model_last(hub, tmp_path):
     seen = []
     path = download(FOLDER, tmp_path, lambda done, total: seen.append((done, total)))
