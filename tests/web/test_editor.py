@@ -167,7 +167,7 @@ def test_only_the_text_is_a_value(editor):
     editor.click(160, 120)
     prompt = editor.page.evaluate("app.graphToPrompt().then(({ output }) => output)")
     (inputs,) = (n["inputs"] for n in prompt.values() if n["class_type"] == "SegmentAnywherePoint")
-    assert inputs.keys() == {"model", "image", "points", "mask_choice"}
+    assert inputs.keys() == {"model", "image", "points", "mask_choice", "zoom"}
     assert inputs["points"] == editor.text
     assert editor.node("node.serialize().widgets_values.slice(0, 2)") == [editor.text, "best"]
 
