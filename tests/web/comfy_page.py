@@ -67,6 +67,8 @@ _BUILD = """({ zoom, source, type, model, file, values }) => {
   }
   if (type !== "SegmentAnywhereRemote") {
     const sam = add("SegmentAnywhereLoadSAM", 20, 480);
+    // As wide as there is room for beside the other.
+    sam.setSize([320, sam.size[1]]);
     sam.connect(0, segment, "model");
     if (model) sam.widgets[0].value = model;
   }

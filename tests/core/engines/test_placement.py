@@ -66,7 +66,7 @@ THRESHOLDS = {
     "mm-grounding-dino": 0.1,
     "owlv2": 0.2,
     "clipseg": 0.2,
-    "sam3": 0.0,
+    "sam3": 1e-6,
 }
 # Four clicks, which are one decoder run on a CPU as on a GPU; with thresholds and without.
 GRIDS = [GridSettings(2, least, least) for least in (1e-9, 0.0)]
