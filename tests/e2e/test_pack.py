@@ -112,6 +112,7 @@ def test_point_segment(info):
         "negative_coords": "STRING",
         "bboxes": "BOUNDING_BOX,BBOX,SEGS",
         "mask": "MASK",
+        "zoom": "BOOLEAN",
     }
     sockets = [name for name, spec in found["input"]["optional"].items() if spec[0] == "STRING"]
     assert all(found["input"]["optional"][name][1]["forceInput"] for name in sockets)
@@ -142,7 +143,10 @@ def test_text_segment(info):
         "threshold",
         "max_objects",
     ]
-    assert order["optional"] == ["detector", "refine"]
+    assert order["optional"] == [
+        *("detector", "refine", "tiles", "zoom"),
+        *("bboxes", "negative_bboxes", "points", "reference", "reference_bboxes"),
+    ]
     detectors = found["input"]["optional"]["detector"][1]["options"]
     assert detectors[:2] == ["auto", "clipseg/tiny"]
     assert all("download" in option for option in detectors[2:])

@@ -24,9 +24,9 @@ def asked(monkeypatch) -> list[float]:
     thresholds: list[float] = []
     find_all = Finder.find_all
 
-    def noting(self, frames, phrases, threshold):
+    def noting(self, frames, phrases, threshold, *others):
         thresholds.append(threshold)
-        return find_all(self, frames, phrases, threshold)
+        return find_all(self, frames, phrases, threshold, *others)
 
     monkeypatch.setattr(Finder, "find_all", noting)
     return thresholds
