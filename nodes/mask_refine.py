@@ -47,7 +47,7 @@ class MaskRefine(ShownNode):
                 *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
                 *("fill holes", "matting", "invert mask", "smooth mask", "vitmatte", "hair"),
             ],
-            inputs=[*_sockets(), *_widgets(), preset_input()],
+            inputs=[*_sockets(), *_widgets(), *_matting_widgets(), preset_input()],
             outputs=[
                 io.Mask.Output("mask", tooltip="The refined mask, one per image."),
                 SegmentsSocket.Output(
@@ -189,6 +189,12 @@ def _widgets() -> list[io.Input]:
         io.Boolean.Input(
             "invert", default=False, tooltip="Comes last: selects what was not selected."
         ),
+    ]
+
+
+def _matting_widgets() -> list[io.Input]:
+    """For edge = matting alone."""
+    return [
         io.Combo.Input(
             "matting_model",
             options=model_choices.options(MATTING_MODELS),
@@ -201,11 +207,13 @@ def _widgets() -> list[io.Input]:
         io.Float.Input(
             "band",
             optional=True,
+            default=0.0,
+            min=0.0,
             max=_LONGEST,
+            step=0.5,
             tooltip="For edge = matting: the width in pixels of what is uncertain, half of it on "
             "either side of the contour. Make it more than twice as wide as hairs are long. 0 "
             "takes it from the mask: its soft pixels, and a 48th of the image's longer side.",
-            **pixels,
         ),
     ]
 

@@ -168,3 +168,16 @@ def test_a_cache_that_is_too_small_changes_nothing(most, engine, frames):
     for _ in range(2):
         cache.begin_run()
         torch.testing.assert_close(_run(engine, frames, cache, starts), expected, atol=1e-4, rtol=0)
+
+
+def test_a_clip_of_another_length_is_followed_anew(engine, frames):
+    """In clips of fewer than 16 frames their number counts, in a correction too."""
+    asked = ({1: (0, CLICK)}, (6, 1, PAIR))
+    used: RunCache[Tensors] = RunCache(2**30)
+    _run(engine, frames, used, *asked)
+    counts = []
+    for cache in (used, RunCache[Tensors](2**30)):
+        with counted(engine) as work:
+            _run(engine, frames[:8], cache, *asked)
+        counts.append(work.followed)
+    assert counts[0] == counts[1] > 8
