@@ -131,9 +131,8 @@ class MemorySession:
         for number, prompt in prompts.items():
             before = self._at(number, frame.index)
             recall = self._banks[number].recall(frame.index, self._step, self._pointers)
-            # What was found before depends on the recalled memories, and on the clip's length.
-            asked = before.key, _prompt_key(prompt), self._pointers
-            key = key_of("correct", frame.embedding.key, recall.key, *asked)
+            asked = _prompt_key(prompt)
+            key = key_of("correct", frame.embedding.key, recall.key, before.key, asked)
             found = self._found_before(key)
             if found is None:
                 conditioned = self._memory.condition(view.coarse, [recall], self._pointers - 1)
