@@ -26,8 +26,8 @@ SMALL = {"auto": "clipseg/tiny", "sam3/sam3.1_multiplex_fp16.safetensors": "sam3
 LACKING = {"subject_cutout", "detailer"}
 _LOAD = """async (saved) => {
   await app.loadGraphData(saved);
-  app.canvas.ds.scale = 0.35;
-  app.canvas.ds.offset = [60, 320];
+  app.canvas.ds.scale = 0.33;
+  app.canvas.ds.offset = [220, 400];
   app.canvas.setDirty(true, true);
 }"""
 # Title, left, top, right and bottom of every node as it is shown, in the canvas's own units.
@@ -52,7 +52,8 @@ _CROSSED = """(boxes) => {
   const found = [];
   const check = (path, name) => {
     for (const [title, left, top, right, bottom] of boxes) {
-      for (let x = left + 6; x < right - 6; x += 8) {
+      // In the canvas a link begins and ends a little inside of its own nodes.
+      for (let x = left + 16; x < right - 16; x += 8) {
         for (let y = top + 6; y < bottom - 6; y += 8) {
           if (ctx.isPointInStroke(path, x, y)) {
             found.push([name, title, Math.round(x), Math.round(y)]);

@@ -18,11 +18,19 @@ def one(pictures: Sequence[Image.Image]) -> Image.Image:
     return _filling(pictures[0], SIZE)
 
 
-def halves(pictures: Sequence[Image.Image]) -> Image.Image:
-    """The first picture and the last, side by side; of one alone, what it was made of is the left.
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The first picture and the last, side by side and whole."""
+    half = (SIZE[0] // 2, SIZE[1])
+    page = Image.new("RGB", SIZE, _GROUND)
+    for column, each in enumerate((pictures[0], pictures[-1])):
+        shown = ImageOps.contain(_opaque(each).convert("RGB"), (half[0] - 4, half[1] - 4))
+        corner = (column * half[0] + 2, (half[1] - shown.height) // 2)
+        page.paste(shown, corner)
+    return page
 
-    Each is cut to the middle of its half.
-    """
+
+def halves(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The first picture and the last, side by side, each cut to the middle of its half."""
     half = (SIZE[0] // 2, SIZE[1])
     page = Image.new("RGB", SIZE, _GROUND)
     for column, each in enumerate((pictures[0], pictures[-1])):

@@ -103,12 +103,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A template. name: of its file in workflows/api; title: of its file in workflows, which is what
+    """A template. name: of its file in workflows/api; title: of its file in workflows, which
     ComfyUI's panel shows.
 
     picture: what it opens, out of `pictures.PICTURES`. words: what its prompts name, all of which
     must be in the picture. note: two sentences. downloads: names in the catalogue of what its run
-    fetches where it is not there.
+    fetches where it is not there. needs: what else; `{SAM 2.1 tiny}` stands for that model's size.
     """
 
     name: str

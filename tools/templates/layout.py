@@ -1,8 +1,9 @@
 """Where the nodes of a template stand, and which way its links take.
 
-Nodes stand in columns from left to right, with a gap between two of them that is wide enough for the
-bend of any link. A link to the next column runs through that gap; one that goes further rises in it
-to a lane above all nodes and comes down in the gap before its goal. So none runs behind a node.
+Nodes stand in columns from left to right, with a gap between two of them that is wide enough for
+the bend of any link. A link to the next column runs through that gap; one that goes further rises
+in it to a lane above all nodes and comes down in the gap before its goal. So none runs behind a
+node.
 """
 
 from __future__ import annotations
@@ -15,26 +16,25 @@ from .graph import Graph, Node
 
 # Between columns; between two nodes of a column, whose title is above its place.
 GAP, ROOM, TITLE = 110, 60, 30
-# From lane to lane, from a column to the first link that rises beside it, and from that to the next.
+# From lane to lane; from a column to the first link that rises beside it, and to the next.
 LANE, MARGIN, STEP = 24, 24, 12
 # Width and height that leave room for what a run shows in the node, in both renderers.
 SIZES: dict[str, tuple[int, int]] = {
     "LoadImage": (315, 340),
     "SaveImage": (315, 330),
     "PreviewAny": (315, 210),
-    "MaskToImage": (210, 40),
-    "ImageFromBatch": (270, 110),
-    "ImageBlur": (270, 110),
-    "LoadBackgroundRemovalModel": (315, 90),
+    "MaskToImage": (210, 50),
+    "ImageFromBatch": (270, 115),
+    "ImageBlur": (270, 115),
+    "LoadBackgroundRemovalModel": (315, 115),
     "RemoveBackground": (300, 80),
-    "CheckpointLoaderSimple": (315, 120),
+    "CheckpointLoaderSimple": (315, 160),
     "CLIPTextEncode": (330, 170),
-    "VAEEncode": (240, 70),
-    "SetLatentNoiseMask": (260, 70),
-    "KSampler": (300, 290),
-    "VAEDecode": (240, 70),
-    "MarkdownNote": (315, 230),
-    "SegmentAnywhereLoadSAM": (315, 110),
+    "VAEEncode": (240, 75),
+    "SetLatentNoiseMask": (260, 75),
+    "KSampler": (300, 320),
+    "VAEDecode": (240, 75),
+    "SegmentAnywhereLoadSAM": (315, 165),
     "SegmentAnywherePoint": (420, 680),
     "SegmentAnywhereText": (420, 920),
     "SegmentAnywhereEverything": (400, 680),
@@ -48,8 +48,11 @@ SIZES: dict[str, tuple[int, int]] = {
     "SegmentAnywhereStitch": (330, 400),
     "SegmentAnywhereSave": (340, 460),
 }
-# Remote Provider Segment is as high as its provider has inputs.
-_REMOTE, _INPUT = (420, 460), 24
+# Remote Provider Segment is as high as its provider has inputs, a note as its text has lines.
+_REMOTE, _INPUT = (420, 420), 30
+_NOTE, _LINE, _LETTERS = (315, 60), 22, 38
+# A link that falls further than this goes straight down first: its bend would be too wide.
+_FALL = 500
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,14 @@ def place(nodes: Sequence[Node]) -> dict[int, Box]:
     boxes, left = {}, 0
     for column in sorted(rows):
         top = 0
+        # All of one width: a link out of a narrow node would pass below a wide one.
+        width = max(size_of(node)[0] for node in rows[column])
         # What explains the rest comes first.
         for node in sorted(rows[column], key=lambda each: each.type != "MarkdownNote"):
-            width, height = size_of(node)
+            height = size_of(node)[1]
             boxes[node.id] = Box(left, top, width, height)
             top += height + ROOM
-        left += max(size_of(node)[0] for node in rows[column]) + GAP
+        left += width + GAP
     return boxes
 
 
@@ -128,35 +133,42 @@ def size_of(node: Node) -> tuple[int, int]:
     """Width and height of a node."""
     if node.type == "SegmentAnywhereRemote":
         return (_REMOTE[0], _REMOTE[1] + _INPUT * len(node.kind.widgets))
+    if node.type == "MarkdownNote":
+        lines = sum(len(part) // _LETTERS + 1 for part in node.values["text"].split("\n"))
+        return (_NOTE[0], _NOTE[1] + _LINE * lines)
     return SIZES[node.type]
 
 
 def route(graph: Graph, boxes: dict[int, Box]) -> tuple[list[Bend], dict[int, int]]:
     """The reroutes, and by link the id of the last one on its way."""
-    columns, bends, last = columns_of(graph.nodes), [], {}
+    columns = columns_of(graph.nodes)
+    bends: list[Bend] = []
+    last: dict[int, int] = {}
     for lane, far in enumerate(_far_links(graph, columns)):
-        source = columns[far[0].source.id]
         height = -TITLE - LANE * (lane + 1)
         aside = MARGIN + STEP * lane
-        rise = Bend(len(bends) + 1, None, (_right(source, columns, boxes) + aside, height))
-        bends.append(rise)
-        parent = rise
+        source = columns[far[0].source.id]
+        end = _bend(bends, None, _right(source, columns, boxes) + aside, height)
         for column in sorted({columns[link.target.id] for link in far}):
             fall = _left(column, columns, boxes) - aside
-            parent = Bend(len(bends) + 1, parent.id, (fall, height))
-            bends.append(parent)
+            end = _bend(bends, end, fall, height)
             for link in far:
                 if columns[link.target.id] == column:
-                    last[link.id] = parent.id
+                    low = boxes[link.target.id].y
+                    is_deep = low - height > _FALL
+                    last[link.id] = _bend(bends, end, fall, low) if is_deep else end
         _note_links(bends, last, far)
     return bends, last
 
 
-def _far_links(graph: Graph, columns: dict[int, int]) -> Iterator[list[Link]]:
-    """The links of each output that go further than to the next column, the longest way first.
+def _bend(bends: list[Bend], parent: int | None, x: int, y: int) -> int:
+    """Add a reroute behind another; its id."""
+    bends.append(Bend(len(bends) + 1, parent, (x, y)))
+    return bends[-1].id
 
-    What goes far has the lowest lane, so that lanes do not cross where links fall.
-    """
+
+def _far_links(graph: Graph, columns: dict[int, int]) -> Iterator[list[Link]]:
+    """The links of each output that go further than to the next column."""
     bundles: dict[tuple[int, int], list[Link]] = defaultdict(list)
     for link in links_of(graph):
         if columns[link.target.id] > columns[link.source.id] + 1:

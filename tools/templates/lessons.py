@@ -6,7 +6,7 @@ A new template is a function that builds its graph, and an entry in `LESSONS` he
 
 from __future__ import annotations
 
-from .cards import grid, halves
+from .cards import beside, grid, halves
 from .graph import Card, Graph, Lesson
 from .parts import (
     FLOWER,
@@ -76,32 +76,32 @@ def side_by_side(graph: Graph, picture: Picture) -> None:
         provider="airefinery",
         **{"provider.points": clicks(picture, FLOWER)},
     )
-    overlays = []
+    shown = []
+    # What compares them stands between what shows the one and the other.
     for each, name in ((local, "local"), (remote, "remote")):
+        if each is remote:
+            compared = graph.add(
+                "SegmentAnywhereCompare",
+                segments_a=local["segments"],
+                segments_b=remote["segments"],
+                image=image,
+                name_a="local",
+                name_b="airefinery",
+            )
+            shown.append(("Agreement", compared["picture"], "agreement"))
         drawn = graph.add("SegmentAnywhereDraw", image=image, segments=each["segments"])
-        overlays.append((f"Overlay, {name}", drawn["image"], f"{name}_overlay"))
-    for title, shown, prefix in overlays:
-        saved(graph, title, shown, prefix)
-    for each, name in ((local, "local"), (remote, "remote")):
-        mask_saved(graph, each["mask"], f", {name}", f"{name}_mask")
-    compared = graph.add(
-        "SegmentAnywhereCompare",
-        segments_a=local["segments"],
-        segments_b=remote["segments"],
-        image=image,
-        name_a="local",
-        name_b="airefinery",
-    )
-    saved(graph, "Agreement", compared["picture"], "agreement")
+        grey = graph.add("MaskToImage", f"Mask as Image, {name}", mask=each["mask"])
+        shown.append((f"Overlay, {name}", drawn["image"], f"{name}_overlay"))
+        shown.append((f"Mask, {name}", grey["IMAGE"], f"{name}_mask"))
+    for title, each, prefix in shown:
+        saved(graph, title, each, prefix)
     graph.add("PreviewAny", "Agreement in numbers", source=compared["json"])
 
 
 def dataset(graph: Graph, picture: Picture) -> None:
     image, model = opened(graph, picture), loaded(graph)
     segment = clicked(graph, picture, image, model, FLOWER, LOWER_FLOWER)
-    graph.add(
-        "SegmentAnywhereSave", segments=segment["segments"], image=image, classes="dahlia"
-    )
+    graph.add("SegmentAnywhereSave", segments=segment["segments"], image=image, classes="dahlia")
 
 
 def everything(graph: Graph, picture: Picture) -> None:
@@ -140,8 +140,8 @@ LESSONS = (
         "click",
         "1 Click",
         "dahlia",
-        "Press **Run**, and the flower that is clicked is cut out. Then choose a photograph of your "
-        "own in *Image*, press *Clear* in *Point Segment*, and click on what you want.",
+        "Press **Run**, and the clicked flower is cut out. Then choose a photograph of your own in "
+        "*Image*, press *Clear* in *Point Segment*, and click on what you want.",
         click,
         Card(("Image", "Cut-out"), draw=halves),
         needs="nothing. GrabCut is built in and rough: for photographs choose a SAM in *Load SAM*, "
@@ -151,10 +151,10 @@ LESSONS = (
         "text_segment",
         "2 Words",
         "shapes",
-        "Write what you look for into *prompt*, several things with commas between them. CLIPSeg is "
-        "the smallest model that understands words: there is none to be had in a few megabytes.",
+        "Write what you look for into *prompt*, several things with commas between them. CLIPSeg "
+        "is the smallest model that understands words: there is none to be had in a few megabytes.",
         words,
-        Card(("Overlay", "Cut-out"), changes=(SMALL_CLIPSEG,), draw=halves),
+        Card(("Overlay", "Cut-out"), changes=(SMALL_CLIPSEG,), draw=beside),
         words=("red triangle", "yellow circle"),
         downloads=("CLIPSeg rd64-refined",),
         needs="nothing else. Better outlines come with SAM 2.1 tiny in *Load SAM* "
@@ -164,8 +164,8 @@ LESSONS = (
         "mask_refine",
         "3 Clean edges and cut out",
         "dahlia",
-        "*Mask Refine* fills holes, removes crumbs and smooths the outline before *Cut Out*. Choose "
-        "another *preset* for portraits, hair or inpainting.",
+        "*Mask Refine* fills holes, removes crumbs and smooths the outline before *Cut Out*. "
+        "Choose another *preset* for portraits, hair or inpainting.",
         clean_edges,
         Card(("Overlay", "Cut-out"), draw=halves),
     ),
@@ -204,10 +204,10 @@ LESSONS = (
         "segment_everything",
         "8 Everything",
         "shapes",
-        "Clicks in a grid find all regions, and *Draw Segments* paints them. On the built-in engine "
-        "16 clicks take a while and the background comes in pieces.",
+        "Clicks in a grid find all regions, and *Draw Segments* paints them. On the built-in "
+        "engine 16 clicks take a while and the background comes in pieces.",
         everything,
-        Card(("Overlay", "Label Map"), draw=halves),
+        Card(("Overlay", "Label Map"), draw=beside),
         needs="nothing. With SAM 2.1 tiny ({SAM 2.1 tiny}) in *Load SAM* set *points_per_side* to "
         "0, which is 32.",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cards import grid, halves, one
+from .cards import beside, grid, halves, one
 from .graph import Card, Graph, Lesson
 from .lessons import RED, SMALL_CLIPSEG
 from .parts import (
@@ -129,9 +129,7 @@ def detailed(graph: Graph, picture: Picture) -> None:
     crops = graph.add(
         "SegmentAnywhereCrop", image=image, segments=segment["segments"], padding=50, size=1024
     )
-    checkpoint = graph.add(
-        "CheckpointLoaderSimple", column=1, ckpt_name="model.safetensors"
-    )
+    checkpoint = graph.add("CheckpointLoaderSimple", column=1, ckpt_name="model.safetensors")
     positive, negative = (
         graph.add("CLIPTextEncode", title, column=2, clip=checkpoint["CLIP"], text=text)
         for title, text in (
@@ -176,8 +174,8 @@ OTHERS = (
         "subject_cutout",
         "Cut out the subject",
         "dahlia",
-        "*Remove Background* is ComfyUI's own and finds the subject without a prompt. *Mask Refine* "
-        "then follows hair and fur.",
+        "*Remove Background* is ComfyUI's own and finds the subject without a prompt. *Mask "
+        "Refine* then follows hair and fur.",
         subject,
         Card(made_by="tools.draw_help"),
         needs=f"[{_BIREFNET}]({_BIREFNET_URL}) in `models/background_removal`, and a ComfyUI that "
@@ -211,7 +209,7 @@ OTHERS = (
         "The box around one triangle finds what looks like it, without a word. Draw a box with the "
         "right button around what is not wanted.",
         examples,
-        Card(("Overlay",), changes=(_SMALL_SAM3,), draw=one),
+        Card(("Image", "Overlay"), changes=(_SMALL_SAM3,), draw=beside),
         downloads=("SAM 3.1 fp16",),
     ),
     Lesson(
@@ -254,7 +252,7 @@ OTHERS = (
         "Words find several objects, *Select Segments* takes one, and *Mask Refine* cleans it. "
         "Leave *labels* empty and *indices* at 0 for the best of all.",
         words_then_refined,
-        Card(("Overlay of what was found", "Cut-out"), changes=(SMALL_CLIPSEG,), draw=halves),
+        Card(("Overlay of what was found", "Cut-out"), changes=(SMALL_CLIPSEG,), draw=beside),
         words=("red triangle", "yellow circle"),
         downloads=("CLIPSeg rd64-refined",),
     ),

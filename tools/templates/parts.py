@@ -10,8 +10,8 @@ from .graph import Graph, Node, Output
 from .pictures import Picture
 
 BUILT_IN = "grabcut (built in)"
-# The flower in the middle of the photograph, the one that its lower border cuts off, and the first on
-# the first frame of the clip.
+# The flower in the middle of the photograph, the one that its lower border cuts off, and the
+# flower on the first frame of the clip.
 FLOWER, LOWER_FLOWER, FLOWER_IN_CLIP = (310, 215), (410, 410), (210, 112)
 
 

@@ -1,7 +1,7 @@
 """The pictures that templates open. Those that are drawn are drawn here.
 
-They lie in workflows/images, and the pack puts them into ComfyUI's input folder under the names that
-templates use (`nodes/host/samples.py`).
+They lie in workflows/images, and the pack puts them into ComfyUI's input folder under the names
+that templates use (`nodes/host/samples.py`).
 """
 
 from __future__ import annotations

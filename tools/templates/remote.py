@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+
 from .cards import halves
 from .graph import Card, Graph, Lesson
 from .parts import FLOWER, clicks, cut_and_drawn, mask_saved, opened
