@@ -13,7 +13,7 @@ OLDEST_TRANSFORMERS := transformers==4.57.6
 FRONTENDS := 1.42.15 1.58.1
 TYPESCRIPT := typescript@5.9.3
 
-.PHONY: demo test test-oldest test-e2e frontends bench providers-check lint format
+.PHONY: demo test test-oldest test-e2e frontends bench templates providers-check lint format
 
 # A click on a photograph, then one on a clip that is made of it.
 demo: $(VENV)/.ready
@@ -49,6 +49,10 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
 	$(BIN)/python -m benchmarks.bench_track --frames 8
+
+# What ComfyUI's templates panel shows, from tools/templates: graphs, cards and their list.
+templates: $(VENV)/.ready
+	$(BIN)/python -m tools.templates
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check

@@ -13,8 +13,9 @@ from segment_anywhere.nodes import NODES
 
 from headless.local.core_nodes import CORE_NODES
 from tests.support.paths import ROOT
+from tools.templates.writing import all_lessons, api_path, editor_path, lesson_named
 
-NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+NAMES = [lesson.name for lesson in all_lessons()]
 DAHLIA = ROOT / "workflows" / "images" / "dahlia.jpg"
 # ComfyUI's nodes around a diffusion model: a workflow with these runs on a ComfyUI alone.
 SAMPLING = {
@@ -31,7 +32,8 @@ OURS = {node.GET_SCHEMA().node_id: node for node in NODES}
 
 
 def _read(name: str) -> dict:
-    return json.loads((ROOT / "workflows" / f"{name}.json").read_text())
+    """A template as the editor opens it."""
+    return json.loads(editor_path(lesson_named(name)).read_text(encoding="utf-8"))
 
 
 def _widgets(node: dict) -> dict:
@@ -74,13 +76,8 @@ def _input_names(schema, values: dict) -> set[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_formats_are_the_same_graph(name):
-    assert _to_api(_read(name)) == _read(f"api/{name}")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_workflow_has_a_thumbnail(name):
-    picture = Image.open(ROOT / "workflows" / f"{name}.jpg")
-    assert picture.size == (600, 400)
+    api = json.loads(api_path(lesson_named(name)).read_text(encoding="utf-8"))
+    assert _to_api(_read(name)) == api
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""Draws the pictures of the help pages of Crop Segments and Stitch Segments, and their thumbnails.
+"""Draws the pictures of the help pages of Crop and Stitch Segments, and the card of the detailer.
 
     python -m tools.draw_crops
 
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from headless.local.core_nodes import ImageBlur
 
-from . import ROOT
 from .draw_help import CLICKS, DOCS, clicked, drawn, half, photograph, picture, sheet
+from .templates.writing import card_path
 
 # What the workflow's nodes are set to.
 BLUR = (24, 0.5)
@@ -104,11 +104,7 @@ def main() -> None:
     both, one, cut_off = (clicked(image, each) for each in (CLICKS, CLICKS[:1], CLICKS[1:]))
     crop_sheet(image, both).save(DOCS / "crop_segments.jpg", quality=88)
     stitch_sheet(image, one).save(DOCS / "stitch_segments.jpg", quality=88)
-    middle = (slice(16, 411), slice(160, 456))
-    halves = picture(image[0][middle]), picture(stitched(image, one, FEATHER)[middle])
-    beside(*halves).save(ROOT / "workflows" / "crop_stitch.jpg", quality=88)
-    thumbnail = detail_thumbnail(image, cut_off)
-    thumbnail.save(ROOT / "workflows" / "detailer.jpg", quality=88)
+    detail_thumbnail(image, cut_off).save(card_path("detailer"), quality=88)
 
 
 if __name__ == "__main__":

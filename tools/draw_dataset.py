@@ -24,6 +24,7 @@ from tests.support.paths import FIXTURES
 from tests.support.scenes import draw_scene
 
 from . import ROOT
+from .templates.writing import card_path
 
 WORKFLOWS = ROOT / "workflows"
 PHOTOGRAPH = WORKFLOWS / "images" / "dahlia.jpg"
@@ -104,8 +105,8 @@ def main() -> None:
                 f"Save Segments.classes={WORDS}",
             )
         )
-    flower.resize((600, 400)).save(WORKFLOWS / "dataset.jpg", quality=_QUALITY)
-    tiled(scenes, (600, 400)).save(WORKFLOWS / "dataset_words.jpg", quality=_QUALITY)
+    flower.resize((600, 400)).save(card_path("dataset"), quality=_QUALITY)
+    tiled(scenes, (600, 400)).save(card_path("dataset_words"), quality=_QUALITY)
     flower.save(DOCS / "load_segments.jpg", quality=_QUALITY)
     tiled(scenes, (1000, 668)).save(DOCS / "save_segments.jpg", quality=_QUALITY)
 

@@ -1,4 +1,4 @@
-"""Draws the picture of example boxes on Text Segment's help page, and the template's thumbnail.
+"""Draws the picture of example boxes on Text Segment's help page.
 
     python -m tools.draw_examples
 
@@ -24,7 +24,6 @@ from torch import Tensor
 from tests.support.grids import draw_grid
 from tests.support.paths import FIXTURES
 
-from . import ROOT
 from .draw_help import DOCS, picture, sheet
 
 WEIGHTS = FIXTURES / "sam3_tiny"
@@ -70,10 +69,6 @@ def main() -> None:
     small = [each.resize((240, 240), Image.Resampling.LANCZOS) for each in (alone, alike, rest)]
     names = ("a box: like this", "prompt empty", "shape, not like this")
     sheet([list(zip(names, small, strict=True))]).save(DOCS / "example_boxes.jpg", quality=88)
-    page = Image.new("RGB", (600, 400), (245, 245, 245))
-    for column, each in enumerate((alone, alike)):
-        page.paste(each.resize((296, 296), Image.Resampling.LANCZOS), (2 + 300 * column, 52))
-    page.save(ROOT / "workflows" / "example_boxes.jpg", quality=88)
 
 
 if __name__ == "__main__":

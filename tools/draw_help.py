@@ -1,4 +1,4 @@
-"""Draws the pictures of the help pages, and thumbnails of workflows.
+"""Draws the pictures of the help pages, and the card of the template that needs other weights.
 
     python -m tools.draw_help
 
@@ -44,10 +44,11 @@ from tests.support.strands import draw_strands
 
 from . import ROOT
 from .demo_clip import pan_over
+from .templates.writing import card_path
 
 PHOTOGRAPH = ROOT / "workflows" / "images" / "dahlia.jpg"
 DOCS = ROOT / "web" / "docs"
-# Workflows whose thumbnails the help pages show.
+# Templates whose cards the help pages show.
 SHOWN = ("text_segment", "text_select_refine", "segment_everything", "local_and_remote")
 # The flower in the middle, and the one that the lower border cuts off.
 CLICKS = (Point(310, 215), Point(410, 410))
@@ -272,17 +273,6 @@ def cut_sheet(image: Tensor, mask: Tensor) -> Image.Image:
     )
 
 
-def thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
-    """The photograph beside the cut-out on a light ground, 600 x 400."""
-    clean = cut(image, refine(mask, CLEAN, image))
-    middle = slice(160, 456)
-    halves = [picture(half[16:411, middle]) for half in (image[0], on_ground(clean, 0.93))]
-    page = Image.new("RGB", (600, 400))
-    for column, half in enumerate(halves):
-        page.paste(half.resize((300, 400), Image.Resampling.LANCZOS), (300 * column, 0))
-    return page
-
-
 def subject_thumbnail(image: Tensor, mask: Tensor) -> Image.Image:
     """The photograph beside the cut-out on transparency, cropped, 600 x 400."""
     clean = on_squares(cut(image, refine(mask, CLEAN, image), crop=True))
@@ -308,12 +298,12 @@ def tracked(label: str, drawing: Drawing) -> list[Image.Image]:
     ]
 
 
-def tiles(pictures: list[Image.Image], columns: int) -> Image.Image:
-    """Pictures of one size in rows."""
+def in_a_row(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures of one size beside each other."""
     width, height = pictures[0].size
-    page = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
-    for place, each in enumerate(pictures):
-        page.paste(each, (place % columns * width, place // columns * height))
+    page = Image.new("RGB", (len(pictures) * width, height))
+    for column, each in enumerate(pictures):
+        page.paste(each, (column * width, 0))
     return page
 
 
@@ -340,15 +330,10 @@ def main() -> None:
     draw_sheet(image).save(DOCS / "draw_segments.jpg", quality=88)
     compare_sheet(image, mask).save(DOCS / "compare_segments.jpg", quality=88)
     cut_sheet(image, mask).save(DOCS / "cut_out.jpg", quality=88)
-    thumbnail(image, mask).save(ROOT / "workflows" / "mask_refine.jpg", quality=88)
-    subject_thumbnail(image, mask).save(ROOT / "workflows" / "subject_cutout.jpg", quality=88)
-    clicked_clip = tracked("object 0", Drawing())
-    tiles(clicked_clip, 4).save(DOCS / "track_segments.jpg", quality=88)
-    tiles(clicked_clip, 2).save(ROOT / "workflows" / "track_clicks.jpg", quality=88)
-    named_clip = tracked("flower", Drawing(Style.CONTOUR, 1.0))
-    tiles(named_clip, 2).save(ROOT / "workflows" / "remote_track.jpg", quality=88)
+    subject_thumbnail(image, mask).save(card_path("subject_cutout"), quality=88)
+    in_a_row(tracked("object 0", Drawing())).save(DOCS / "track_segments.jpg", quality=88)
     for name in SHOWN:
-        shutil.copy(ROOT / "workflows" / f"{name}.jpg", DOCS / f"{name}.jpg")
+        shutil.copy(card_path(name), DOCS / f"{name}.jpg")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -161,7 +162,7 @@ def test_templates_are_listed(api):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_template_is_served_and_uses_what_is_there(api, info, name):
-    template = api.http.get_json(f"/api/workflow_templates/{PACK_NAME}/{name}")
+    template = api.http.get_json(f"/api/workflow_templates/{PACK_NAME}/{quote(name)}")
     lacking = {each["type"] for each in template["nodes"]} - info.keys() - {"Note", "MarkdownNote"}
     if lacking == {"LoadBackgroundRemovalModel", "RemoveBackground"}:
         pytest.skip("this ComfyUI is older than its Remove Background")
@@ -187,7 +188,7 @@ def input_names(inputs: dict, prefix: str = "") -> set[str]:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_template_has_a_thumbnail(api, name):
-    path = f"/api/workflow_templates/{PACK_NAME}/{name.removesuffix('.json')}.jpg"
+    path = f"/api/workflow_templates/{PACK_NAME}/{quote(name.removesuffix('.json'))}.jpg"
     assert api.http.get(path).startswith(b"\xff\xd8\xff")
 
 

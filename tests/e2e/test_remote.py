@@ -65,14 +65,16 @@ def test_local_and_remote_side_by_side(api, dahlia, providers):
     graph = json.loads((ROOT / "workflows" / "api" / "local_and_remote.json").read_text())
     graph["1"]["inputs"]["image"] = dahlia
     graph["3"]["inputs"]["points"] = graph["4"]["inputs"]["provider.points"] = FLOWER
+    named = {each["_meta"]["title"]: key for key, each in graph.items()}
     run = api.succeed(graph)
-    local, remote = (api.masks(run, name)[0] > 0.5 for name in ("8", "10"))
+    titles = ("Mask, local", "Mask, remote")
+    local, remote = (api.masks(run, named[title])[0] > 0.5 for title in titles)
     iou = (local & remote).sum() / (local | remote).sum()
     assert iou > 0.9
-    compared = json.loads(run.text("15"))
+    compared = json.loads(run.text(named["Agreement in numbers"]))
     assert compared["names"] == {"a": "local", "b": "airefinery"}
     assert abs(compared["summary"]["union_iou"] - iou) < 0.01
-    assert api.images(run, "14")[0].size == local.shape[::-1]
+    assert api.images(run, named["Agreement"])[0].size == local.shape[::-1]
 
 
 @pytest.mark.parametrize("key", SERVERS)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.paths import ROOT
 from tests.support.servers import SERVERS
+from tools.templates.writing import editor_path, lesson_named
 
 pytestmark = pytest.mark.one_renderer
 
@@ -31,7 +31,7 @@ def remote_node(key: str, values: dict[str, Any], without: tuple[str, ...]) -> d
 
     values: of its inputs, in place of the template's.
     """
-    graph = json.loads((ROOT / "workflows" / f"remote_{key}.json").read_text())
+    graph = json.loads(editor_path(lesson_named(f"remote_{key}")).read_text(encoding="utf-8"))
     (node,) = [each for each in graph["nodes"] if each["type"] == "SegmentAnywhereRemote"]
     names = [each["name"] for each in node["inputs"] if "widget" in each]
     saved = {**dict(zip(names, node["widgets_values"], strict=True)), **values}
