@@ -27,7 +27,7 @@ class SegmentEverything(ShownNode):
             "encoded image. Draw Segments makes a label map of them.",
             search_aliases=[
                 *("segment everything", "automatic mask", "auto mask", "mask generator", "amg"),
-                *("sam grid", "segment anything", "label map"),
+                *("sam grid", "sam", "segment anything", "segment all", "regions", "label map"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
@@ -67,7 +67,9 @@ class SegmentEverything(ShownNode):
         )
         settings.check()
         segmenter = model.segmenter()
-        step = progress.stepper(batch * count_steps(segmenter.engine, (height, width), settings))
+        steps = batch * count_steps(segmenter.engine, (height, width), settings)
+        side = settings.points_per_side
+        step = progress.Forecast(cls, f"{side} x {side} clicks with {model.family.title}", steps)
         segments = segment_images(segmenter, image, settings, step)
         text = _describe(segments, settings)
         return segment_result(cls, segments, text, region_pictures(image, segments))
@@ -78,6 +80,7 @@ def _search_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "points_per_side",
+            display_name="points_per_side (0: auto)",
             default=0,
             min=0,
             max=128,
@@ -104,6 +107,7 @@ def _search_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "min_area",
+            display_name="min_area (0: off)",
             default=0,
             min=0,
             max=2**31 - 1,
