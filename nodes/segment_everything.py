@@ -85,8 +85,9 @@ def _search_inputs() -> list[io.Input]:
             min=0,
             max=128,
             tooltip="Clicks along each side of the image; more find smaller regions and "
-            "take longer by their square. 0 suits the model: 32, or 8 for the built-in "
-            "engine, which takes a good part of a second for each click.",
+            "take longer by their square. 0 suits the model: 32, or 6 for the built-in "
+            "engine, which takes a good part of a second for each click. The node says how long it "
+            "will be.",
         ),
         io.Float.Input(
             "score_threshold",
