@@ -1,11 +1,15 @@
-"""Which picture files a graph may read: those in ComfyUI's folders, and those the user names."""
+"""Which picture files a graph may read: those in ComfyUI's folders, and those the user names; and
+what is wrong with one that cannot be read."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import WorkflowError
 
 # As the host writes them: a file's name, and in which folder it is where that is not the input.
 _ANNOTATED = re.compile(r"(?P<name>.*) \[(?P<folder>input|output|temp)\]", re.DOTALL)
@@ -60,3 +64,53 @@ def _is_inside(path: str, folder: str) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(folder)
     except ValueError:  # A name with a zero byte, which no file has.
         return True
+
+
+def check_picture(path: Path) -> None:
+    """Read a picture to its end, as a run in this process does: a server fills in what is missing
+    from one that is cut off.
+
+    Raises:
+        WorkflowError: it is not there, empty, cut off, damaged or no picture.
+    """
+    from PIL import Image, ImageSequence, UnidentifiedImageError
+
+    with explaining(path):
+        try:
+            with Image.open(path) as opened:
+                for frame in ImageSequence.Iterator(opened):
+                    frame.load()
+        except UnidentifiedImageError:
+            # Of a kind that only the server may know.
+            if path.suffix.lower() in Image.registered_extensions() or not path.stat().st_size:
+                raise
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Say what is wrong with the picture that is read inside, and what to do.
+
+    Raises:
+        WorkflowError: reading it has failed.
+    """
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise WorkflowError(f"{path}: no such file. Check the path.") from None
+    except Exception as error:
+        # A damaged picture can raise almost anything.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if path.is_file() and not path.stat().st_size:
+            raise WorkflowError(
+                f"{path}: the file is empty. Save or copy the picture again."
+            ) from error
+        if isinstance(error, UnidentifiedImageError):
+            raise WorkflowError(
+                f"{path}: this is no picture that can be read, whatever its name says. Save it as "
+                "PNG or JPEG."
+            ) from error
+        raise WorkflowError(
+            f"{path}: the picture is cut off or damaged ({reason}). Save or copy it again."
+        ) from error

@@ -13,7 +13,7 @@ from .draw_segments import DrawSegments
 from .from_masks import MasksToSegments
 from .from_sam3_track import SegmentsFromSAM3Track
 from .from_segs import SEGSToSegments
-from .host import folders, samples
+from .host import errors, folders, samples
 from .load_sam import LoadSAM
 from .load_segments import LoadSegments
 from .mask_refine import MaskRefine
@@ -58,6 +58,7 @@ class SegmentAnywhereExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> ComfyExtension:
     """Called once by ComfyUI when it loads the pack."""
+    errors.hide_modules()
     folders.register_model_folders()
     samples.place_samples()
     live_preview.register()

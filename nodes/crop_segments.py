@@ -92,6 +92,7 @@ def _settings() -> Sequence[io.Input]:
         ),
         io.Int.Input(
             "size",
+            display_name="size (0: as it is)",
             default=CropSettings.size,
             min=0,
             max=_LARGEST,

@@ -7,7 +7,6 @@ from comfy_api.latest import io
 from ..core.engines.precision import Precision
 from . import model_choices
 from .host import models
-from .model_choices import SAM_MODELS, and_list
 from .sockets import CATEGORY, SegmentModelSocket
 
 
@@ -16,7 +15,7 @@ class LoadSAM(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        places = and_list([f"models/{folder}" for folder in SAM_MODELS.folders])
+        choices = model_choices.options()
         return io.Schema(
             node_id="SegmentAnywhereLoadSAM",
             display_name="Load SAM",
@@ -26,16 +25,18 @@ class LoadSAM(io.ComfyNode):
             search_aliases=[
                 *("sam", "sam2", "sam 2.1", "sam3", "sam 3.1", "hq-sam", "sam_hq", "edgetam"),
                 *("segment anything", "segment anything 2", "segment anything 3", "grabcut"),
-                *("load segment model", "sam loader", "sam model loader"),
+                *("sam 2", "sam 3", "hq sam", "mobilesam", "mobile sam", "grab cut"),
+                *("load segment model", "sam loader", "sam model loader", "segment anything model"),
             ],
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=model_choices.options(),
-                    default=SAM_MODELS.first,
-                    tooltip="The built-in engine needs no download. Files and folders come from "
-                    f"{places}, SAM 3 from models/checkpoints too. Entries marked with download "
-                    f"are fetched the first time they run: {model_choices.downloads()}.",
+                    options=choices,
+                    default=model_choices.usual_choice(choices, models.works_on_cpu()),
+                    tooltip="Models on this machine, then those that a first run downloads, then "
+                    "GrabCut, which is built in and rough. It starts on the best SAM that is here, "
+                    "on a CPU on the best that is quick. The help page has folders, sizes and "
+                    "licences.",
                 ),
                 io.Combo.Input(
                     "precision",

@@ -179,6 +179,7 @@ def _widgets() -> list[io.Input]:
         ),
         io.Float.Input(
             "threshold",
+            display_name="threshold (0: off)",
             default=0.0,
             min=0.0,
             max=1.0,
@@ -206,6 +207,7 @@ def _matting_widgets() -> list[io.Input]:
         ),
         io.Float.Input(
             "band",
+            display_name="band (0: auto)",
             optional=True,
             default=0.0,
             min=0.0,

@@ -14,13 +14,17 @@ from comfy_api.latest import io
 from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, family_of_header, weights_state
-from ..core.engines.files.downloads import download
+from ..core.engines.files.downloads import download, server_name
+from ..core.engines.files.usual import has_sam3_classes, usual_sam
 from ..core.errors import InputError
 from ..core.tasks.matting import usual_matting
 from ..core.tasks.words import usual_detector
-from .host import folders, progress
+from .host import folders, progress, settings
 
 AUTO = "auto"
+_PERMIT = (
+    "turn off Ask before downloading in ComfyUI's settings, at Segment Anywhere, and run again"
+)
 log = logging.getLogger(__name__)
 
 
@@ -54,14 +58,25 @@ MATTING_MODELS = ModelList(
 
 
 def options(listing: ModelList = SAM_MODELS) -> list[str]:
-    """What a combo shows: what needs no file, local models, then what can be downloaded.
+    """What a combo shows: models on this machine, those to download, and what is built in.
 
-    A model is `folder/name` in either state; the mark that says "download" is no part of it, so a
-    saved workflow stays valid once the file is there.
+    auto, which may be any of them, comes before all. A model is `folder/name` in either state; the
+    mark that says "download" is no part of it, so a saved workflow stays valid once the file is
+    there.
     """
     local = local_models(listing)
     missing = [_marked(entry) for entry in _open_entries(listing) if not _place(entry, local)]
-    return [listing.first, *local, *missing]
+    if listing.first == AUTO:
+        return [AUTO, *local, *missing]
+    return [*local, *missing, listing.first]
+
+
+def usual_choice(choices: Sequence[str], on_cpu: bool) -> str:
+    """What Load SAM starts on, of its `options`: the best SAM on this machine, else what is built
+    in; nothing that has to be downloaded first. on_cpu: as for `usual_sam`."""
+    others = {SAM_MODELS.first, *map(_marked, CATALOGUE)}
+    local = [choice for choice in choices if choice not in others]
+    return usual_sam(local, on_cpu, has_sam3_classes()) or SAM_MODELS.first
 
 
 def resolve(choice: str, listing: ModelList = SAM_MODELS) -> ModelSource:
@@ -111,9 +126,13 @@ def fetch(source: ModelSource, cls: type[io.ComfyNode]) -> Path | None:
     if not isinstance(source, Entry):
         return source
     folder = folders.model_folder_paths(source.folder)[0]
-    report = progress.download_progress(source.name, cls)
-    waiting = progress.download_progress(f"{source.name}, which another program downloads", cls)
-    return download(source, folder, report, waiting)
+    place = f"from {server_name(source)} into {folder}, once"
+    report = progress.download_progress(source.name, place, cls)
+    waiting = progress.download_progress(
+        f"{source.name}, which another program downloads", place, cls
+    )
+    permit = _PERMIT if settings.is_on(settings.ASK_BEFORE_DOWNLOADING) else ""
+    return download(source, folder, report, waiting, permit)
 
 
 def fetch_detector(choice: str, family: Family, cls: type[io.ComfyNode]) -> Path | None:

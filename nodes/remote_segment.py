@@ -30,7 +30,7 @@ from ..core.tensors import image_size
 from .editor_state import unpreviewed_state
 from .host import folders, progress, ui
 from .remote_inputs import provider_input
-from .results import ShownNode, describe, segment_result
+from .results import ShownNode, describe, segment_result, with_note
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
 # Between commas, spaces or line ends; equal images have equal ids.
@@ -53,6 +53,7 @@ class RemoteProviderSegment(ShownNode):
                 *("remote", "api", "cloud", "segment", "mask", "sam", "sam2", "sam3", "evf-sam"),
                 *("fal", "fal.ai", "segmind", "moark", "gitee", "gitee ai", "birefnet"),
                 *("ai refinery", "airefinery", "accenture", "imagineo", "imagineoai"),
+                *("segment anything", "sam api", "remote sam"),
                 *("roboflow", "hugging face", "huggingface", "openai", "custom server"),
             ],
             inputs=[
@@ -95,6 +96,7 @@ class RemoteProviderSegment(ShownNode):
                 ),
                 io.Int.Input(
                     "max_objects",
+                    display_name="max_objects (0: all)",
                     default=0,
                     min=0,
                     max=1000,
@@ -120,6 +122,7 @@ class RemoteProviderSegment(ShownNode):
                 ),
                 io.Int.Input(
                     "max_calls",
+                    display_name="max_calls (0: any)",
                     default=0,
                     min=0,
                     max=100_000,
@@ -247,7 +250,8 @@ def _text(asked: BatchRequest, result: RunResult) -> str:
     pending = sum(call.is_pending for call in result.calls)
     sent = sum(call.is_new for call in result.calls)
     kept = sum(not call.is_new and not call.is_pending for call in result.calls)
-    parts = [describe(result.segments, 0), f"{asked.title}, {sent} sent"]
+    found = with_note(describe(result.segments, 0), asked.objects)
+    parts = [found, f"{asked.title}, {sent} sent"]
     parts += [f"{kept} answered already"] if kept else []
     jobs = "1 job" if pending == 1 else f"{pending} jobs"
     parts += [f"{jobs} under way: run again to collect"] if pending else []

@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.pictures.thumbnails import mask_pictures
+from ..core.prompts.inputs import same_everywhere
+from ..core.prompts.prompts import ObjectPrompt
 from ..core.results.segments import Segments, bounding_boxes, union_masks
 from .host import models, progress, ui
 
@@ -62,6 +64,13 @@ def show(cls: type[io.ComfyNode], text: str, pictures: Iterable[bytes]) -> dict[
     """The `ui` value of a node: a line of text, and pictures where somebody looks at them."""
     progress.show_text(cls, text)
     return {"text": [text], **ui.preview(pictures)}
+
+
+def with_note(text: str, prompts: Sequence[Sequence[ObjectPrompt]]) -> str:
+    """A node's line, with a word on clicks that are the same on every image of a batch."""
+    if not same_everywhere(prompts):
+        return text
+    return f"{text}, the same clicks on each: Track Segments follows what moves"
 
 
 def describe(segments: Segments, asked: int) -> str:

@@ -27,7 +27,7 @@ class SegmentEverything(ShownNode):
             "encoded image. Draw Segments makes a label map of them.",
             search_aliases=[
                 *("segment everything", "automatic mask", "auto mask", "mask generator", "amg"),
-                *("sam grid", "segment anything", "label map"),
+                *("sam grid", "sam", "segment anything", "segment all", "regions", "label map"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM."),
@@ -67,7 +67,9 @@ class SegmentEverything(ShownNode):
         )
         settings.check()
         segmenter = model.segmenter()
-        step = progress.stepper(batch * count_steps(segmenter.engine, (height, width), settings))
+        steps = batch * count_steps(segmenter.engine, (height, width), settings)
+        side = settings.points_per_side
+        step = progress.Forecast(cls, f"{side} x {side} clicks with {model.family.title}", steps)
         segments = segment_images(segmenter, image, settings, step)
         text = _describe(segments, settings)
         return segment_result(cls, segments, text, region_pictures(image, segments))
@@ -78,12 +80,14 @@ def _search_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "points_per_side",
+            display_name="points_per_side (0: auto)",
             default=0,
             min=0,
             max=128,
             tooltip="Clicks along each side of the image; more find smaller regions and "
-            "take longer by their square. 0 suits the model: 32, or 8 for the built-in "
-            "engine, which takes a good part of a second for each click.",
+            "take longer by their square. 0 suits the model: 32, or 6 for the built-in "
+            "engine, which takes a good part of a second for each click. The node says how long it "
+            "will be.",
         ),
         io.Float.Input(
             "score_threshold",
@@ -104,6 +108,7 @@ def _search_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "min_area",
+            display_name="min_area (0: off)",
             default=0,
             min=0,
             max=2**31 - 1,

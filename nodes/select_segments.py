@@ -138,6 +138,7 @@ def _limits() -> list[io.Input]:
         ),
         io.Int.Input(
             "max_area",
+            display_name="max_area (0: any)",
             default=0,
             min=0,
             max=_NO_LIMIT,

@@ -44,7 +44,8 @@ class TextSegment(ShownNode):
             search_aliases=[
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
                 *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
-                *("sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
+                *("sam", "sam3", "sam 3.1", "segment anything", "segment anything 3"),
+                *("open vocabulary", "object detection", "yolo", "florence", "rt-detr"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),
@@ -67,6 +68,7 @@ class TextSegment(ShownNode):
                 ),
                 io.Float.Input(
                     "threshold",
+                    display_name="threshold (0: auto)",
                     default=0.0,
                     min=0.0,
                     max=1.0,
@@ -77,6 +79,7 @@ class TextSegment(ShownNode):
                 ),
                 io.Int.Input(
                     "max_objects",
+                    display_name="max_objects (0: all)",
                     default=0,
                     min=0,
                     max=1000,
@@ -105,6 +108,7 @@ class TextSegment(ShownNode):
                 ),
                 io.Int.Input(
                     "tiles",
+                    display_name="tiles (0: off)",
                     default=0,
                     min=0,
                     max=4,

@@ -56,6 +56,7 @@ class TrackSegments(ShownNode):
                 ),
                 *("sam3 video", "edgetam", "follow object", "propagate", "rotoscope"),
                 *("mask tracking", "video object segmentation", "vos", "optical flow"),
+                *("sam", "sam2", "sam3", "sam 3 video", "segment anything", "video mask"),
             ],
             inputs=[
                 SegmentModelSocket.Input(
@@ -88,6 +89,7 @@ class TrackSegments(ShownNode):
                 ),
                 io.Int.Input(
                     "max_objects",
+                    display_name="max_objects (0: all)",
                     default=0,
                     min=0,
                     max=1000,
@@ -194,6 +196,7 @@ def _words_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "redetect_every",
+            display_name="redetect_every (0: once)",
             default=0,
             min=0,
             max=10000,
@@ -203,6 +206,7 @@ def _words_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "threshold",
+            display_name="threshold (0: auto)",
             default=0.0,
             min=0.0,
             max=1.0,

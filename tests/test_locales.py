@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from segment_anywhere.nodes import NODES
+from segment_anywhere.nodes.host.settings import ASK_BEFORE_DOWNLOADING
 
 from tests.support.paths import ROOT
 from tests.support.translations import left_in_english, lost
@@ -92,12 +93,13 @@ def test_the_english_texts_are_the_schemas():
 
 def test_the_english_settings_are_the_scripts():
     script = (SCRIPTS / "segment_anywhere.js").read_text(encoding="utf-8")
-    settings = re.findall(r"`\$\{NAME\}\.Editor\.(\w+)`", script)
+    settings = re.findall(r"`\$\{NAME\}\.(\w+)\.(\w+)`", script)
+    assert ASK_BEFORE_DOWNLOADING.split(".")[1:] in [list(names) for names in settings]
     texts = _read("en", "settings.json")
-    assert texts.keys() == {f"SegmentAnywhere_Editor_{name}" for name in settings}
+    assert texts.keys() == {"_".join(("SegmentAnywhere", *names)) for names in settings}
     for one in texts.values():
         assert f'name: "{one["name"]}"' in script
-        assert f'tooltip: "{one["tooltip"]}"' in script
+        assert re.search(rf'tooltip:\s+"{re.escape(one["tooltip"])}"', script)
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

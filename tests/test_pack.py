@@ -11,7 +11,7 @@ import pytest
 from segment_anywhere.core.engines.files import catalogue
 
 from tests.support.paths import ROOT
-from tools.models_table import models_table, with_table
+from tools import models_table
 
 IMPORT_AS_COMFYUI_DOES = """
 import asyncio, importlib.util, sys
@@ -101,13 +101,16 @@ def test_the_dependencies_are_listed_twice_alike():
     assert sorted(re.findall(r'"(.+?)"', listed)) == sorted(wanted)
 
 
-def test_the_models_table_is_the_catalogues():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = models_table()
-    assert (
-        table.count("\n") == len(catalogue.CATALOGUE + catalogue.DETECTORS + catalogue.MATTING) + 3
-    )
-    assert with_table(readme, table) == readme, "run `python -m tools.models_table`"
+@pytest.mark.parametrize(
+    ("path", "entries"),
+    [(models_table.README, models_table.ALL), (models_table.HELP, catalogue.CATALOGUE)],
+    ids=["README", "help"],
+)
+def test_the_tables_of_models_are_the_catalogues(path, entries):
+    page = path.read_text(encoding="utf-8")
+    table = models_table.models_table(entries)
+    assert table.count("\n") == len(entries) + 3
+    assert table in page, "run `python -m tools.models_table`"
 
 
 def test_every_benchmark_and_tool_can_be_imported():

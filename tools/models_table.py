@@ -1,8 +1,11 @@
-"""Writes the README's table of models from the catalogue: `python -m tools.models_table`."""
+"""Writes the tables of models in the README and on Load SAM's help page from the catalogue:
+`python -m tools.models_table`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from segment_anywhere.core.engines.families import BUILT_IN, family_named
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
@@ -10,14 +13,16 @@ from segment_anywhere.core.engines.files.catalogue import CATALOGUE, DETECTORS, 
 from . import ROOT
 
 README = ROOT / "README.md"
+HELP = ROOT / "web" / "docs" / "SegmentAnywhereLoadSAM.md"
+ALL = (*CATALOGUE, *DETECTORS, *MATTING)
 _TABLE = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- /models -->)", re.DOTALL)
 _HEAD = "| Family | Model | Prompts | Licence | Download |\n|---|---|---|---|---|\n"
 
 
-def models_table() -> str:
-    """The table in Markdown: the built-in engine, then the catalogue in its order."""
+def models_table(entries: Sequence[Entry]) -> str:
+    """A table in Markdown: the built-in engine, then entries of the catalogue in their order."""
     rows = [_row("GrabCut", "built in", _prompts(BUILT_IN.name), "Apache-2.0", "none")]
-    for entry in (*CATALOGUE, *DETECTORS, *MATTING):
+    for entry in entries:
         size = entry.size_text
         source = f"{size}, by hand: [gated]({_page(entry)})" if entry.gated else size
         prompts = _prompts(entry.family)
@@ -25,9 +30,9 @@ def models_table() -> str:
     return _HEAD + "".join(rows)
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README with the table in its place."""
-    return _TABLE.sub(lambda _: table, readme)
+def with_table(page: str, table: str) -> str:
+    """The README or the help page with the table in its place."""
+    return _TABLE.sub(lambda _: table, page)
 
 
 def _prompts(name: str) -> str:
@@ -53,8 +58,9 @@ def _row(*cells: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    README.write_text(with_table(text, models_table()), encoding="utf-8")
+    for path, entries in ((README, ALL), (HELP, CATALOGUE)):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(with_table(text, models_table(entries)), encoding="utf-8")
 
 
 if __name__ == "__main__":

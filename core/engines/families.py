@@ -71,8 +71,9 @@ BUILT_IN = Family(
     "grabcut",
     "GrabCut",
     Capabilities(negative_boxes=True),
-    # It takes a good part of a second for each click.
-    grid_side=8,
+    # It takes a good part of a second for each click. Of two photographs 8 x 8 clicks find 6 and 16
+    # regions, 6 x 6 find 6 and 15.
+    grid_side=6,
     # The smallest, for who downloads no SAM. A heat map knows more of an object than the colours
     # that GrabCut goes by.
     usual_detector="clipseg",

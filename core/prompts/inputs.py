@@ -90,6 +90,15 @@ def join_frames(points: Prompts, sockets: Sequence[SocketPrompts]) -> list[list[
     return [join_prompts(points, own) for own in sockets]
 
 
+def same_everywhere(frames: Sequence[Sequence[ObjectPrompt]]) -> bool:
+    """Whether there are several frames, and the same points and boxes, and no mask, ask for the
+    objects of each: what moves is not followed by them."""
+    shown = [[(each.points, each.box, each.negative_boxes) for each in frame] for frame in frames]
+    is_drawn = any(each.mask is not None for frame in frames for each in frame)
+    repeated = len(frames) > 1 and all(frame == shown[0] for frame in shown)
+    return repeated and bool(shown[0]) and not is_drawn
+
+
 def join_prompts(points: Prompts, sockets: SocketPrompts) -> list[ObjectPrompt]:
     """The objects of one frame, of points on any; raises InputError for an object with negative
     prompts only."""

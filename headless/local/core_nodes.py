@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageSequence
 
-from ..pictures import Pictures
+from ..pictures import Pictures, explaining
 from ..results import FileData
 
 NO_ALPHA_SIZE = 64
@@ -56,7 +56,8 @@ class LoadImage:
         return [status.st_size, status.st_mtime_ns]
 
     def execute(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
-        with Image.open(self.pictures.find(image)) as opened:
+        path = self.pictures.find(image)
+        with explaining(Path(path)), Image.open(path) as opened:
             frames = list(_frames(opened))
         images, masks = zip(*frames, strict=True)
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks))

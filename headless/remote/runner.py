@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import WorkflowError
 from ..graph import IMAGE_INPUT, Graph, Node, describe
+from ..pictures import check_picture
 from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of, slug
 from .client import HttpAnswer, HttpClient, Unreachable
 
@@ -121,7 +122,8 @@ class ServerRunner:
             image: the image to upload, or None to leave the graph as it is.
 
         Raises:
-            WorkflowError: the server refused the graph, a node failed, or the server is gone.
+            WorkflowError: the image cannot be read, the server refused the graph, a node failed, or
+                the server is gone.
             KeyboardInterrupt: passed on after the job has been cancelled.
         """
         if image is not None and image_node is not None:
@@ -144,6 +146,7 @@ class ServerRunner:
         return self._info[class_type]
 
     def _upload(self, image: Path) -> str:
+        check_picture(image)
         try:
             data = image.read_bytes()
         except OSError as error:

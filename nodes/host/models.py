@@ -274,6 +274,11 @@ def _shared(kind: type[Handle], path: Path | None, precision: Precision) -> Hand
     return model
 
 
+def works_on_cpu() -> bool:
+    """Whether ComfyUI has nothing faster than a CPU."""
+    return comfy.model_management.get_torch_device().type == "cpu"
+
+
 def find_model(key: str) -> SegmentModel | None:
     """A handle that is in use, by its key."""
     model = _models.get(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -31,6 +33,40 @@ def stepper(total: int) -> Callable[[], None]:
     return step
 
 
+class Forecast:
+    """A step callback, as `stepper` gives it, that says on the node how long a slow work will take.
+
+    That is measured on the first steps, for it depends on the machine, the model and the image.
+    clock: gives seconds.
+    """
+
+    _MEASURED = 2
+    _WORTH_SAYING = 5.0
+
+    def __init__(
+        self,
+        cls: type[io.ComfyNode],
+        work: str,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cls, self._work, self._total, self._clock = cls, work, total, clock
+        self._step = stepper(total)
+        self._done = 0
+        self._start = 0.0
+
+    def __call__(self) -> None:
+        self._step()
+        # The first step has more to do: it encodes the image.
+        if self._done == 0:
+            self._start = self._clock()
+        elif self._done == self._MEASURED:
+            left = (self._clock() - self._start) / self._MEASURED * (self._total - self._done - 1)
+            if left >= self._WORTH_SAYING:
+                show_text(self._cls, f"{self._work}: about {left:.0f} s, by the first of them")
+        self._done += 1
+
+
 def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
     """The same items, with progress on the node's bar and a chance to interrupt before each.
 
@@ -44,14 +80,19 @@ def counted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) ->
         bar.update_absolute(step * total + done, steps * total)
 
 
-def download_progress(title: str, cls: type[io.ComfyNode]) -> Callable[[int, int], None]:
-    """A progress callback that fills the node's bar and stops when the user interrupts."""
+def download_progress(
+    title: str, place: str, cls: type[io.ComfyNode]
+) -> Callable[[int, int], None]:
+    """A progress callback that fills the node's bar and stops when the user interrupts.
+
+    place: a second line for the node, from where and whereto.
+    """
     bar = comfy.utils.ProgressBar(1)
 
     def report(done: int, total: int) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
         bar.update_absolute(done, total)
-        show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        show_text(cls, f"{title}: {done / 1e6:.0f} of {total / 1e6:.0f} MB\n{place}")
 
     return report
 
@@ -68,8 +109,19 @@ def remote_hooks(cls: type[io.ComfyNode], total: int) -> Hooks:
 
 
 def show_text(cls: type[io.ComfyNode], text: str) -> None:
-    """Write a line on the node in the editor that queued the prompt; nowhere where none did."""
+    """Write lines on the node in the editor that queued the prompt; nowhere where none did."""
     # Without a client's id it would go to all of them, onto whatever node has the same number.
     client = PromptServer.instance.client_id
     if client is not None and cls.hidden is not None and cls.hidden.unique_id is not None:
-        PromptServer.instance.send_progress_text(text, cls.hidden.unique_id, client)
+        PromptServer.instance.send_progress_text(_shown(text), cls.hidden.unique_id, client)
+
+
+def _shown(text: str) -> str:
+    """A text as all frontends show it: as HTML on the canvas, as Markdown in Nodes 2.0.
+
+    Labels may come from others. The oldest frontends put them into the page as they are, and a
+    picture that a text names would be fetched.
+    """
+    inert = re.sub(r"<(?=[a-z/!?])|\](?=\()", r"\g<0> ", text, flags=re.IGNORECASE)
+    # Two spaces make a line end one in Markdown.
+    return inert.replace("\n", "  \n")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import filelock
 import folder_paths
 import pytest
+from segment_anywhere.core.engines.families import family_named
 from segment_anywhere.core.engines.files.catalogue import CATALOGUE
-from segment_anywhere.core.errors import CheckpointError
+from segment_anywhere.core.errors import CheckpointError, DownloadError
 from segment_anywhere.nodes import model_choices as model_files
-from segment_anywhere.nodes.host import folders, progress
+from segment_anywhere.nodes.host import folders, progress, settings
 from segment_anywhere.nodes.load_sam import LoadSAM
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -30,13 +34,36 @@ def test_local_models_are_found_in_every_folder(models):
     (models / "sam2" / "half.pt.part").touch()
     local = [option for option in model_files.options() if "download" not in option]
     assert local == [
-        "grabcut (built in)",
         "sams/sam_vit_b.pth",
         "sam2/mine/tuned.safetensors",
         "sam2/random.pt",
         "sam2/sam2.1-hiera-tiny",
         "sam2/tiny",
+        "grabcut (built in)",
     ]
+
+
+def test_the_list_goes_from_what_is_here_to_downloads_to_what_is_built_in():
+    kinds = [
+        "download" if "(download" in option else "built in" if "(built in" in option else "here"
+        for option in model_files.options()
+    ]
+    downloads = len([entry for entry in CATALOGUE if not entry.gated])
+    assert kinds == ["here"] * 2 + ["download"] * downloads + ["built in"]
+    assert model_files.options(model_files.DETECTOR_MODELS)[0] == "auto"
+
+
+def _default() -> str:
+    (default,) = (each.default for each in LoadSAM.GET_SCHEMA().inputs if each.id == "model")
+    return default
+
+
+def test_it_starts_on_the_best_sam_that_is_here(models):
+    assert _default() == "sam2/tiny"
+    (models / "sam2" / "sam2.1_hiera_small.safetensors").touch()
+    assert _default() == "sam2/sam2.1_hiera_small.safetensors"
+    shutil.rmtree(models / "sam2")
+    assert _default() == "grabcut (built in)"
 
 
 def test_a_name_stays_valid_when_the_file_arrives(models):
@@ -92,13 +119,82 @@ def test_the_node_says_that_another_program_downloads_its_model(models, monkeypa
     node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
     with filelock.FileLock(models / "sam2" / f"{entry.file}.lock"), pytest.raises(_Stopped):
         model_files.fetch(entry, node)
-    assert texts == [("SAM 2.1 tiny, which another program downloads: 0 of 156 MB", "7", "tab")]
+    place = f"from 127.0.0.1:9 into {models / 'sam2'}, once"
+    said = f"SAM 2.1 tiny, which another program downloads: 0 of 156 MB  \n{place}"
+    assert texts == [(said, "7", "tab")]
 
 
-def test_the_tooltip_names_sizes_and_licences():
+def _ask_before_downloading(value: object) -> None:
+    """What the frontend stores when the setting is changed."""
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({settings.ASK_BEFORE_DOWNLOADING: value, "other": 1}))
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize(
+    ("fetch", "asked"),
+    [
+        (
+            lambda: LoadSAM.execute("sam2/sam2.1_hiera_tiny.pt", "auto"),
+            "SAM 2.1 tiny has to be downloaded: 156 MB from huggingface.co, once.",
+        ),
+        (
+            lambda: LoadSAM.execute("sams/sam_vit_b_01ec64.pth", "auto"),
+            "SAM ViT-B has to be downloaded: 375 MB from dl.fbaipublicfiles.com, once.",
+        ),
+        (
+            lambda: model_files.fetch_detector("auto", family_named("sam2"), LoadSAM),
+            "Grounding DINO tiny has to be downloaded: 690 MB from huggingface.co, once.",
+        ),
+        (
+            lambda: model_files.fetch_matting("auto", LoadSAM),
+            "ViTMatte small has to be downloaded: 103 MB from huggingface.co, once.",
+        ),
+    ],
+    ids=["a SAM", "of another host", "a detector", "a matting model"],
+)
+def test_who_wants_to_be_asked_is_told_what_where_from_and_how_to_go_on(fetch, asked):
+    _ask_before_downloading(True)
+    with pytest.raises(DownloadError) as caught:
+        fetch()
+    message = str(caught.value)
+    assert message.startswith(
+        f"{asked} To allow it, turn off Ask before downloading in ComfyUI's settings"
+    )
+    assert "by hand and save it as " in message
+    _ask_before_downloading(False)
+    with pytest.raises(DownloadError, match="could not be downloaded: HF_HUB_OFFLINE is set"):
+        fetch()
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("text", ["", "no json", "[]", "{}"])
+def test_settings_that_cannot_be_read_are_none(text):
+    _ask_before_downloading(True)
+    assert settings.is_on(settings.ASK_BEFORE_DOWNLOADING)
+    Path(folder_paths.get_user_directory(), "default", "comfy.settings.json").write_text(text)
+    assert not settings.is_on(settings.ASK_BEFORE_DOWNLOADING)
+
+
+@pytest.mark.usefixtures("user")
+def test_what_is_here_is_never_asked_about(models):
+    _ask_before_downloading(True)
+    shutil.copy(models / "sam2" / "random.pt", models / "sam2" / CATALOGUE[0].file)
+    assert LoadSAM.execute(f"sam2/{CATALOGUE[0].file}", "fp32").args[0].family.name == "sam2"
+
+
+def test_the_tooltip_is_three_lines():
+    """The table of models is on the help page, see tests/test_pack.py."""
     (tooltip,) = (each.tooltip for each in LoadSAM.GET_SCHEMA().inputs if each.id == "model")
-    assert "SAM 2.1 tiny (156 MB, Apache-2.0)" in tooltip
-    assert "SAM 3.1 fp16 (1.7 GB, SAM License)" in tooltip
+    assert len(tooltip) < 300
 
 
 def test_a_file_named_like_the_mark_can_be_chosen(models):

@@ -146,8 +146,10 @@ def test_the_node_says_how_much_it_found(monkeypatch):
     model = load()
     assert segment_points(model, noise()).ui["text"] == ["1 object"]
     assert segment_points(model, noise(2), "[[[1, 2]], [[3, 4]]]").ui["text"] == [
-        "4 objects, in 2 images"
+        "4 objects, in 2 images, the same clicks on each: Track Segments follows what moves"
     ]
+    own = json.dumps([{"x": 1, "y": 2, "frame": frame} for frame in range(2)])
+    assert segment_points(model, noise(2), own).ui["text"] == ["2 objects, in 2 images"]
     empty = Candidates(torch.full((1, 8, 8), -1.0), torch.tensor([0.5]))
     monkeypatch.setattr(
         model.engine, "decode", lambda embedding, prompts, _: [empty] * len(prompts)

@@ -54,7 +54,7 @@ def test_of_all_checkpoints_sam_3_alone_is_listed_after_our_own_folders(checkpoi
     (checkpoints / "empty.safetensors").touch()
     (checkpoints / "gone.safetensors").symlink_to(checkpoints / "nowhere")
     local = [option for option in model_choices.options() if "download" not in option]
-    assert local[-2:] == ["sam2/tiny", "checkpoints/video/renamed.safetensors"]
+    assert local[-3:-1] == ["sam2/tiny", "checkpoints/video/renamed.safetensors"]
     assert _shared() == ["checkpoints/video/renamed.safetensors"]
     assert "not on this machine" in LoadSAM.validate_inputs("checkpoints/sd15.safetensors")
 

@@ -123,10 +123,13 @@ def graph(**changes: object) -> Graph:
     )
 
 
-def photo(path: Path, color: str = "white", mode: str = "RGB", size: tuple = (6, 4)) -> Path:
-    """Write a picture of one colour, (width, height)."""
+def photo(
+    path: Path, color: str = "white", mode: str = "RGB", size: tuple = (6, 4), tail: bytes = b""
+) -> Path:
+    """Write a picture of one colour, (width, height); tail: bytes after it, which nobody reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, color).save(path)
+    path.write_bytes(path.read_bytes() + tail)
     return path
 
 

@@ -22,6 +22,7 @@ const SETTINGS = {
   live: `${NAME}.Editor.LivePreview`,
   opacity: `${NAME}.Editor.MaskOpacity`,
   pointSize: `${NAME}.Editor.PointSize`,
+  askFirst: `${NAME}.Downloads.AskFirst`,
 };
 
 /** @type {Map<ComfyNode, NodeEditor>} */
@@ -72,6 +73,16 @@ app.registerExtension({
       attrs: { min: 8, max: 32, step: 2 },
       defaultValue: current.pointSize,
       onChange: (/** @type {number} */ value) => applySetting({ pointSize: value }),
+    },
+    {
+      // Read by the server, in nodes/host/settings.py.
+      id: SETTINGS.askFirst,
+      category: ["Segment Anywhere", "Downloads", "Ask before downloading"],
+      name: "Ask before downloading",
+      tooltip:
+        "Stop a run that would download a model, and say what, how much, from where and how to go on.",
+      type: "boolean",
+      defaultValue: false,
     },
   ],
 

@@ -83,9 +83,9 @@ def _family_of_file(path: Path) -> Family:
         first = ", ".join(list(state)[:3])
         known = ", ".join(each.title for each in FAMILIES if each.is_official is not None)
         raise CheckpointError(
-            f"{path.name}: not a model that is known here; its first keys are {first}. Accepted: "
-            f"{known}, each as the official checkpoint, the same keys in .safetensors, or a "
-            "transformers folder. Choose another file in Load SAM."
+            f"{path.name}: not a model that is known here. Choose another file in Load SAM. Its "
+            f"first keys are {first}. Accepted: {known}, each as the official checkpoint, the same "
+            "keys in .safetensors, or a transformers folder."
         )
     return family
 
@@ -109,8 +109,8 @@ def _load_file(path: Path, dtype: torch.dtype) -> Engine:
     except Exception as error:
         # Shapes are read as they come, and transformers checks sizes with errors of its own.
         raise CheckpointError(
-            f"{path}: looks like {family.title}, but a weight is missing or of an unexpected "
-            f"shape ({type(error).__name__}: {error}). Download it again or choose another file."
+            f"{path.name}: looks like {family.title}, but a weight is missing or of an unexpected "
+            f"shape. Download it again or choose another file. ({type(error).__name__}: {error})"
         ) from error
 
 
@@ -182,21 +182,24 @@ def _head(path: Path) -> bytes:
         found = "a link that leads to no file" if path.is_symlink() else "no such file"
     except OSError as error:
         found = f"cannot be opened ({error.strerror})"
-    raise CheckpointError(f"{path}: {found}. Choose another model.")
+    raise CheckpointError(f"{path.name}: {found}. Choose another model. It was in {path.parent}.")
 
 
 def _refuse_non_weights(path: Path, head: bytes) -> None:
     if not head:
-        raise CheckpointError(f"{path}: the file is empty. Delete it and download it again.")
+        raise CheckpointError(
+            f"{path.name}: the file is empty. Delete it from {path.parent} and download it again."
+        )
     if _WEB_PAGE.match(head):
         raise CheckpointError(
-            f"{path}: this is a web page saved under a model's name, not weights. Delete it and "
-            "download the file itself (on a model hub: the download button, not the page)."
+            f"{path.name}: this is a web page saved under a model's name, not weights. Delete it "
+            "and download the file itself (on a model hub: the download button, not the page). It "
+            f"is in {path.parent}."
         )
     if head.startswith(_LFS_POINTER):
         raise CheckpointError(
-            f"{path}: this is a Git LFS pointer, not the weights it points to. Run `git lfs pull` "
-            "in its repository, or download the file itself."
+            f"{path.name}: this is a Git LFS pointer, not the weights it points to. Run `git lfs "
+            f"pull` in its repository, or download the file itself. It is in {path.parent}."
         )
 
 
@@ -204,7 +207,8 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
     """Eight bytes of length, then that much JSON; by name where the file is cut that short."""
     if head[8:9] != b"{" and path.suffix == ".safetensors" and head.startswith(_ZIP):
         raise CheckpointError(
-            f"{path}: this is a .pt file under another name. Rename it so that it ends with .pt."
+            f"{path.name}: this is a .pt file under another name. Rename it so that it ends with "
+            f".pt. It is in {path.parent}."
         )
     return head[8:9] == b"{" or path.suffix == ".safetensors"
 
@@ -267,8 +271,9 @@ def _load_pickle(path: Path, place: _Placing | str = "cpu", mmap: bool = False) 
         return torch.load(path, map_location=location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: this file is damaged, or holds more than weights (loading it could run code) "
-            "and is refused. Download it again from its publisher, or use the .safetensors version."
+            f"{path.name}: this file is damaged, or holds more than weights (loading it could run "
+            "code) and is refused. Download it again from its publisher, or use the .safetensors "
+            f"version. It is in {path.parent}."
         ) from error
     except Exception as error:
         # A damaged pickle can raise almost anything, and all of it means the same.
@@ -282,18 +287,18 @@ def _weights_in(content: Any, path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{path}: holds a {type(content).__name__}, accepted is a dictionary of weights. "
+            f"{path.name}: holds a {type(content).__name__}, accepted is a dictionary of weights. "
             "Choose another file in Load SAM."
         )
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     state = {key: tensor for key, tensor in tensors.items() if tensor.layout is torch.strided}
     if not state:
-        raise CheckpointError(f"{path}: holds no weights. Choose another file in Load SAM.")
+        raise CheckpointError(f"{path.name}: holds no weights. Choose another file in Load SAM.")
     for key in state:
         if not isinstance(key, str):
             raise CheckpointError(
-                f"{path}: holds a weight under the {type(key).__name__} {key!r}; accepted are "
-                "names. Choose another file in Load SAM."
+                f"{path.name}: holds a weight under the {type(key).__name__} {key!r}; accepted "
+                "are names. Choose another file in Load SAM."
             )
     return state
 
@@ -302,8 +307,8 @@ def _broken(path: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     size, *_ = _size_and_time(path) or (0,)
     return (
-        f"{path}: cannot be read as weights ({reason}). The file is probably incomplete "
-        f"({size:,} bytes); delete it and download it again."
+        f"{path.name}: incomplete or damaged, {size:,} bytes. Delete it from {path.parent} and "
+        f"download it again. (It cannot be read as weights: {reason}.)"
     )
 
 
@@ -313,8 +318,8 @@ def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
     if family is None:
         known = ", ".join(name for each in FAMILIES for name in each.model_types)
         raise CheckpointError(
-            f"{path}: config.json names the model type {config.get('model_type')!r}; accepted: "
-            f"{known}. Choose another folder in Load SAM."
+            f"{path.name}: config.json names the model type {config.get('model_type')!r}, which "
+            f"is not known here. Choose another folder in Load SAM; accepted: {known}."
         )
     return family, config
 
@@ -329,8 +334,8 @@ def _load_folder(path: Path, dtype: torch.dtype) -> Engine:
     except Exception as error:
         # transformers checks configurations with errors of its own, of many kinds.
         raise CheckpointError(
-            f"{path}: config.json does not describe a model that can be built ({error}). Download "
-            "the whole repository again."
+            f"{path.name}: config.json does not describe a model that can be built. Download the "
+            f"whole repository again. ({error})"
         ) from error
 
 
@@ -340,13 +345,13 @@ def read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error}). A model folder needs config.json and "
-            "model.safetensors; download the whole repository."
+            f"{path.parent.name}/{path.name}: cannot be read. Download the whole repository: a "
+            f"model folder needs config.json and model.safetensors. ({error})"
         ) from error
     if not isinstance(config, dict):
         raise CheckpointError(
-            f"{path}: holds a {type(config).__name__}, accepted is a JSON object. Download the "
-            "whole repository."
+            f"{path.parent.name}/{path.name}: holds a {type(config).__name__}, accepted is a JSON "
+            "object. Download the whole repository."
         )
     return config
 
@@ -361,8 +366,8 @@ def read_folder_weights(path: Path, unused: re.Pattern[str] | None = None) -> di
     files = [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
     if not files:
         raise CheckpointError(
-            f"{path}: no .safetensors file beside config.json. Download model.safetensors of the "
-            "same repository into it."
+            f"{path.name}: no .safetensors file beside config.json. Download model.safetensors of "
+            f"the same repository into it. It is in {path.parent}."
         )
     state: dict[str, Tensor] = {}
     for file in files:

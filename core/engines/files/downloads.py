@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 DEFAULT_ENDPOINT = "https://huggingface.co"
 HUB_MIRROR = "HF_ENDPOINT"
 SAM_MIRROR = "SEGMENT_ANYWHERE_SAM_ENDPOINT"
+ASK = "SEGMENT_ANYWHERE_ASK_BEFORE_DOWNLOADING"
 _CHUNK = 2**20
 _TIMEOUT = 30.0
 # Seconds between two looks at a download that another program does.
@@ -52,7 +54,11 @@ Progress = Callable[[int, int], None]
 
 
 def download(
-    entry: Entry, folder: Path, progress: Progress, waiting: Progress | None = None
+    entry: Entry,
+    folder: Path,
+    progress: Progress,
+    waiting: Progress | None = None,
+    permit: str = "",
 ) -> Path:
     """Fetch an entry into a folder and return the path of its file, or of the folder it is.
 
@@ -62,8 +68,9 @@ def download(
     which gets none; HF_HUB_OFFLINE forbids the network. The bytes of a file go to
     a `.part` file, which a later call continues, and get their name once size and SHA-256 are
     right. Of several programs one downloads a file; the others wait for it, and meanwhile call
-    `waiting`, or else `progress`, with the bytes that are there. Raises DownloadError, saying what
-    to fetch by hand and where to put it.
+    `waiting`, or else `progress`, with the bytes that are there. permit: what the user must do
+    before anything is fetched, "" where it may be; SEGMENT_ANYWHERE_ASK_BEFORE_DOWNLOADING asks
+    for it too. Raises DownloadError, saying what to fetch by hand and where to put it.
     """
     cached = [path for file in entry.files if (path := _hub_cache(entry, file)) is not None]
     if len(cached) == len(entry.files):
@@ -73,6 +80,7 @@ def download(
     for file in entry.files:
         one = _Download(entry, file, place / file.name)
         if not one.target.is_file():
+            one.check(permit or _permit())
             reports = (_shifted(each, done, entry.size) for each in (progress, waiting or progress))
             one.run(*reports)
         done += file.size
@@ -82,6 +90,16 @@ def download(
 def _shifted(progress: Progress, before: int, total: int) -> Progress:
     """Progress of one file as progress of the whole entry."""
     return lambda done, _: progress(before + done, total)
+
+
+def _permit() -> str:
+    asks = os.environ.get(ASK, "").lower() in _TRUE
+    return f"unset {ASK} and run again" if asks else ""
+
+
+def server_name(entry: Entry) -> str:
+    """The name of the server that an entry is fetched from."""
+    return urllib.parse.urlsplit(url(entry, entry.files[0])).netloc.rpartition("@")[2]
 
 
 def url(entry: Entry, file: RemoteFile) -> str:
@@ -129,6 +147,15 @@ class _Download:
     @property
     def url(self) -> str:
         return url(self.entry, self.file)
+
+    def check(self, permit: str) -> None:
+        """Raise DownloadError where the user wants to be asked first."""
+        if permit:
+            need = f"{self.entry.size_text} from {server_name(self.entry)}, once"
+            raise DownloadError(
+                f"{self.entry.name} has to be downloaded: {need}. To allow it, {permit}; or "
+                f"{self._other_ways()}."
+            )
 
     def run(self, progress: Progress, waiting: Progress) -> None:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
@@ -248,13 +275,19 @@ class _Download:
             raise self._error("what arrived is not the published file (size or SHA-256)")
 
     def _error(self, reason: str) -> DownloadError:
+        return DownloadError(
+            f"{self.entry.name} could not be downloaded: {reason}. To go on, {self._other_ways()}."
+        )
+
+    def _other_ways(self) -> str:
+        """How to come to a model without this download."""
         others = ""
         if self.entry.is_folder:
             names = ", ".join(file.name for file in self.entry.files)
             others = f" (the whole folder: {names})"
-        return DownloadError(
-            f"{self.entry.name} could not be downloaded: {reason}. Fetch {self.url} by hand and "
-            f"save it as {self.target}{others}, or choose {_alternative(self.entry)}."
+        return (
+            f"fetch {self.url} by hand and save it as {self.target}{others}, or choose "
+            f"{_alternative(self.entry)}"
         )
 
 

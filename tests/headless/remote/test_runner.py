@@ -18,6 +18,7 @@ from headless.graph import Graph, parse_graph
 from headless.remote.client import HttpAnswer, HttpClient
 from headless.remote.runner import ServerRunner
 from tests.support.fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
+from tests.support.local_runs import photo
 
 
 @pytest.fixture
@@ -28,9 +29,7 @@ def comfy() -> Iterator[FakeComfy]:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    path = tmp_path / 'Kätzchen "1".PNG'
-    path.write_bytes(b"\r\n--picture")
-    return path
+    return photo(tmp_path / 'Kätzchen "1".PNG', tail=b"\r\n--picture")
 
 
 def graph(**changes: Any) -> Graph:
@@ -56,16 +55,17 @@ def test_an_image_goes_up_and_its_results_come_back(comfy, image):
 
 
 def test_a_large_image_goes_up_without_a_warning(comfy, image):
-    image.write_bytes(bytes(3 * 2**20))
+    large = photo(image, tail=bytes(3 * 2**20)).read_bytes()
     run(comfy, image)
-    assert list(comfy.uploads.values()) == [bytes(3 * 2**20)]
+    assert list(comfy.uploads.values()) == [large]
 
 
 def test_other_content_under_the_same_name_gets_another_name(comfy, image):
+    first = image.read_bytes()
     run(comfy, image)
-    image.write_bytes(b"other")
+    other = photo(image, "black").read_bytes()
     run(comfy, image)
-    assert sorted(comfy.uploads.values()) == sorted([b"\r\n--picture", b"other"])
+    assert sorted(comfy.uploads.values()) == sorted([first, other])
 
 
 def test_without_an_image_the_graph_goes_as_it_is(comfy):
@@ -178,8 +178,7 @@ def test_a_forgotten_job_ends(comfy, image):
 )
 def test_files_that_do_not_get_through(comfy, tmp_path, filename, says):
     comfy.outputs["4"] = {"images": [{"filename": "gone.png", "subfolder": "", "type": "temp"}]}
-    path = tmp_path / filename
-    path.write_bytes(b"x")
+    path = photo(tmp_path / filename)
     with pytest.raises(WorkflowError, match=says):
         run(comfy, path)
 
@@ -347,7 +346,7 @@ def test_a_refused_graph_stops_the_command_line_at_once(
 ):
     names = [f"{i}.png" for i in range(number)]
     for name in names:
-        (tmp_path / name).write_bytes(b"x")
+        photo(tmp_path / name)
     comfy.on_prompt = lambda _: web.json_response(REFUSAL, status=400)
     assert cli(tmp_path, monkeypatch, "--image", *names, "--server", comfy.url) == 2
     assert len(comfy.prompts) == 1
@@ -356,7 +355,7 @@ def test_a_refused_graph_stops_the_command_line_at_once(
 
 def test_a_server_that_is_lost_midway_stops_the_run(comfy, tmp_path, monkeypatch, capsys):
     for i in range(3):
-        (tmp_path / f"{i}.png").write_bytes(b"x")
+        photo(tmp_path / f"{i}.png")
 
     def lose(body: dict[str, Any]) -> web.Response:
         if len(comfy.prompts) == 2:

@@ -333,10 +333,10 @@ def _drop_weight(folder):
         (_without("*.safetensors"), r"weights \(model.safetensors\) is missing"),
         (_without("vocab*"), r"tokenizer \(.*\) is missing beside config.json"),
         (_with_config(model_type="bert"), "model type 'bert'; accepted: grounding-dino, mm-"),
-        (_nest("config.json"), "config.json: cannot be read .*recursion"),
-        (_nest("preprocessor_config.json"), "preprocessor_config.json: cannot be read .*recursion"),
+        (_nest("config.json"), "config.json: cannot be read.*recursion"),
+        (_nest("preprocessor_config.json"), "preprocessor_config.json: cannot be read.*recursion"),
         (_nest("tokenizer_config.json"), "cannot be loaded .* Download the whole repository again"),
-        (_cut_weights, "model.safetensors: cannot be read as weights .* download it again"),
+        (_cut_weights, "model.safetensors: incomplete or damaged.* download it again"),
         (_drop_weight, "1 weights are missing, the first is box_head.dense0.weight"),
     ],
 )

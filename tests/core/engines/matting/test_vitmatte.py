@@ -98,9 +98,9 @@ def _without_config(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_without_config, "cannot be read .* needs config.json and model.safetensors"),
+        (_without_config, "cannot be read. .* needs config.json and model.safetensors"),
         (_without_weights, "no .safetensors file beside config.json"),
-        (_cut, "The file is probably incomplete"),
+        (_cut, "model.safetensors: incomplete or damaged"),
         (_config(model_type="clipseg"), "model type 'clipseg'; accepted: vitmatte"),
         (_config(backbone="some/hub-model"), "names the backbone 'some/hub-model'; accepted is"),
         (_config(backbone_config=None), "names the backbone None; accepted is"),
