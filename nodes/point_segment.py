@@ -17,7 +17,7 @@ from ..core.tasks.zoom import zoom_frames
 from ..core.tensors import image_size
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
-from .results import ShownNode, describe, segment_result
+from .results import ShownNode, by_engine, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
@@ -113,7 +113,9 @@ class PointSegment(ShownNode):
         editor: dict[str, Any] = {}
         if ui.has_viewer():
             editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
-        text = describe(segments, asked) if asked else NO_PROMPT
+        text = NO_PROMPT
+        if asked:
+            text = by_engine(describe(segments, asked), model.family, segments)
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
 
 
