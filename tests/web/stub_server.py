@@ -108,6 +108,8 @@ class StubComfy:
         self.ran: list[str] = []
         self.previews = self.flying = self.most_flying = 0
         self.has_route = True
+        # Whether a node that runs waits at three quarters of its work.
+        self.is_held = self.is_failing = False
         self.delay = 0.0
         self.last_mask: np.ndarray | None = None
         self.last_masks: np.ndarray | None = None
@@ -132,6 +134,7 @@ class StubComfy:
         self.last_mask = self.last_masks = None
         self.previews = self.flying = self.most_flying = 0
         self.has_route, self.delay = True, 0.0
+        self.is_held = self.is_failing = False
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -226,6 +229,10 @@ class StubComfy:
 
     async def _prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if not _has_output(body["prompt"]):
+            # As ComfyUI says it.
+            error = {"type": "prompt_no_outputs", "message": "Prompt has no outputs"}
+            return web.json_response({"error": error, "node_errors": {}}, status=400)
         self.prompts.append(body)
         prompt_id = str(uuid.uuid4())
         asyncio.get_running_loop().create_task(self._execute(prompt_id, body["prompt"]))
@@ -239,6 +246,14 @@ class StubComfy:
             self.ran.append(node_id)
             place = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
             await self._send("executing", place)
+            share = {"value": 3, "max": 4, "state": "running", "node_id": node_id}
+            await self._send("progress_state", {"prompt_id": prompt_id, "nodes": {node_id: share}})
+            while self.is_held:
+                await asyncio.sleep(0.02)
+            if self.is_failing:
+                error = {"exception_message": "as asked", "exception_type": "E", "traceback": []}
+                await self._send("execution_error", {**place, **error, "node_id": node_id})
+                return
             run = self._runners[node["class_type"]]
             output = await asyncio.to_thread(run, prompt, node["inputs"])
             await self._send("executed", {**place, "output": output})
@@ -287,6 +302,11 @@ class StubComfy:
         self.last_masks = output.args[0].numpy() > 0.5
         self.last_mask = self.last_masks[0]
         return json.loads(json.dumps(output.ui))
+
+
+def _has_output(prompt: dict[str, Any]) -> bool:
+    kinds = (node["class_type"] for node in prompt.values())
+    return any(_CORE_NODES.get(kind, {}).get("output_node") for kind in kinds)
 
 
 def _load_image(prompt: dict[str, Any], link: list) -> torch.Tensor:

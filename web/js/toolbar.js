@@ -27,6 +27,7 @@ import { say } from "./texts.js";
  * @property {boolean} isEmpty
  * @property {boolean} isZoomed
  * @property {boolean} needsEncode
+ * @property {import("./types.d.ts").Progress | null} progress of a run for the mask
  * @property {boolean} isFull
  */
 
@@ -60,10 +61,20 @@ export class Toolbar {
     for (const button of [this.add, this.subtract]) button.disabled = !state.canEdit;
     this.clear.disabled = state.isEmpty;
     this.fit.hidden = !state.isZoomed;
-    this.encode.hidden = !state.needsEncode;
+    this.#updateEncode(state);
     this.full.setAttribute("aria-pressed", String(state.isFull));
     this.chips.hidden = !state.hasObjects;
     this.#updateChips(state);
+  }
+
+  /** The button for the mask, which fills up while that is made. @param {ToolbarState} state */
+  #updateEncode({ needsEncode, progress }) {
+    const share = progress?.share ?? null;
+    this.encode.hidden = !needsEncode && !progress;
+    this.encode.disabled = progress !== null;
+    this.encode.classList.toggle("sa-working", progress !== null);
+    this.encode.style.setProperty("--sa-share", `${100 * (share ?? 0)}%`);
+    this.encode.textContent = share === null ? say(this.texts, "encode") : `${Math.round(100 * share)} %`;
   }
 
   /** One chip per object, and one that begins another. @param {ToolbarState} state */
