@@ -114,7 +114,7 @@ def test_the_prompts_reach_every_frame():
         negative_coords='""',
         mask=torch.ones(1, 48, 64),
     ).args[1]
-    assert together.labels == ("object 0", "object 1") * 2
+    assert together.labels == ("object 1", "object 2") * 2
 
 
 def test_a_prompt_with_a_frame_reaches_that_frame_alone():

@@ -6,7 +6,7 @@
 
 import { ClipView } from "./clip_view.js";
 import { Edited } from "./edited.js";
-import { addBox, addPoint, itemOf, objectNumbers } from "./edits.js";
+import { addBox, addPoint, itemOf, nameObject, objectNumbers } from "./edits.js";
 import { FullSize } from "./full_size.js";
 import { Gestures } from "./gestures.js";
 import { gestureTarget } from "./hand.js";
@@ -64,6 +64,7 @@ export class Editor {
     this.toolbar = new Toolbar(texts, {
       sign: (positive) => this.#setSign(positive),
       object: (object) => this.setObject(object),
+      rename: (object, name) => this.change(nameObject(this.prompts, object, name)),
       encode: () => events.encode(),
       fit: () => this.stage.fit(),
       clear: () => this.clear(),
@@ -213,7 +214,7 @@ export class Editor {
   setObject(object) {
     this.#object = object;
     this.events.state(this.state);
-    this.notify(say(this.texts, "object", object + 1));
+    this.notify(this.prompts.names[object] ?? say(this.texts, "object", object + 1));
   }
 
   /** @param {Ref | null} ref */
@@ -366,6 +367,7 @@ export class Editor {
       positive: this.#positive,
       object: this.#object,
       objects: objectNumbers(prompts),
+      names: prompts.names,
       hasObjects: !this.#limits.isExamples,
       canEdit: this.canEdit,
       isEmpty: this.#isLinked || (!this.text && !this.#edited.unreadable),

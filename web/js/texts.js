@@ -17,6 +17,8 @@ export const TEXTS = {
   subtractHelp: "Clicks and boxes show what is not wanted.",
   object: "Object {0}",
   newObject: "New object",
+  rename: "Name of object {0}",
+  renameHelp: "Double click or F2 for another name",
   encode: "Show mask",
   encodeHelp: "Look at the image once, by running only what this node needs; after that the mask follows each click",
   fit: "Fit",

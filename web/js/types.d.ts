@@ -28,6 +28,8 @@ export interface Box {
 export interface Prompts {
   points: Point[];
   boxes: Box[];
+  /** Of objects, by their numbers; others are called after their number. */
+  names: Record<number, string>;
 }
 
 /** What can be drawn; by the names in core/providers/contract.py. */
