@@ -45,9 +45,9 @@ def editor_state(
     images: [B, H, W, C] float, 0..1. keys: of the embeddings of the frames that were looked at.
 
     The value holds the first frame's key for the route, its image and mask as temp files, the
-    points that the masks are of, what the model can take, how many frames there are and, of a clip,
-    the same of all frames that are shown: `index`, `key`, `image` and `mask`. A frame whose
-    embedding is not kept has the key "".
+    points that the masks are of, what the model can take, its name where it is rough, how many
+    frames there are and, of a clip, the same of all frames that are shown: `index`, `key`, `image`
+    and `mask`. A frame whose embedding is not kept has the key "".
     """
     shown = shown_frames(len(images), _named_frames(clicked.given))
     keys = {
@@ -61,6 +61,7 @@ def editor_state(
         **_traces(images[0], picture, clicked.text, members[0]),
         "key": previews[0],
         "negative_boxes": model.family.capabilities.negative_boxes,
+        "rough": "" if model.family.has_own_scores else model.family.title,
         "count": len(images),
         "frames": [],
     }
@@ -92,7 +93,13 @@ def unpreviewed_state(
     picture = ui.save_picture(jpeg(small_frame(frame)))
     found = [each for each in segments if each.frame == 0]
     state = _traces(frame, picture, points, found)
-    further = {"key": picture["filename"], "negative_boxes": True, "count": 1, "frames": []}
+    further = {
+        "key": picture["filename"],
+        "negative_boxes": True,
+        "rough": "",
+        "count": 1,
+        "frames": [],
+    }
     shown = {"segment_anywhere": [{**state, **further}]}
     return shown if segments.batch == 1 else {**ui.preview(pictures), **shown}
 

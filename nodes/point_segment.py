@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.engines.families import check_prompts
+from ..core.engines.families import Family, check_prompts
 from ..core.prompts.formats import box_dicts, coords_text, parse_points
 from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
-from ..core.prompts.prompts import Prompts
+from ..core.prompts.prompts import ObjectPrompt, Prompts
 from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
 from ..core.tasks.zoom import zoom_frames
 from ..core.tensors import image_size
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
-from .results import ShownNode, describe, segment_result, with_note
+from .results import ShownNode, by_engine, describe, segment_result, with_note
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
@@ -113,8 +114,16 @@ class PointSegment(ShownNode):
         editor: dict[str, Any] = {}
         if ui.has_viewer():
             editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
-        text = with_note(describe(segments, asked), prompts) if asked else NO_PROMPT
+        text = _line(segments, prompts, model.family)
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
+
+
+def _line(segments: Segments, prompts: Sequence[Sequence[ObjectPrompt]], family: Family) -> str:
+    """What the node says, with the objects that were asked for in each image."""
+    asked = sum(len(objects) for objects in prompts)
+    if not asked:
+        return NO_PROMPT
+    return by_engine(with_note(describe(segments, asked), prompts), family, segments)
 
 
 def _prompt_outputs() -> list[io.Output]:

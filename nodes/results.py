@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.engines.families import Family
 from ..core.pictures.thumbnails import mask_pictures
 from ..core.prompts.inputs import same_everywhere
 from ..core.prompts.prompts import ObjectPrompt
@@ -80,3 +81,22 @@ def describe(segments: Segments, asked: int) -> str:
     if count < asked:
         text += f" of {asked} asked for"
     return text if segments.batch == 1 else f"{text}, in {segments.batch} images"
+
+
+def by_engine(text: str, family: Family, segments: Segments | None = None) -> str:
+    """A node's line with the model that drew the masks.
+
+    segments: whose scores are said too, where they are the model's own estimates.
+    """
+    if not family.has_own_scores:
+        return f"{text}. {family.title}, rough: choose a SAM in Load SAM for photographs"
+    return f"{text}. {family.title}{_scores(segments) if segments else ''}"
+
+
+def _scores(segments: Segments) -> str:
+    if not len(segments):
+        return ""
+    low, high = (f"{float(each):.2f}" for each in segments.scores.aminmax())
+    if len(segments) == 1:
+        return f", score {high}"
+    return f", scores {low} to {high}" if low != high else f", scores {high}"

@@ -10,7 +10,7 @@ from ..core.results.segments import Segments
 from ..core.tasks.everything import GridSettings, count_steps, segment_images
 from ..core.tensors import image_size
 from .host import models, progress
-from .results import ShownNode, segment_result
+from .results import ShownNode, by_engine, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, segment_outputs
 
 
@@ -72,6 +72,8 @@ class SegmentEverything(ShownNode):
         step = progress.Forecast(cls, f"{side} x {side} clicks with {model.family.title}", steps)
         segments = segment_images(segmenter, image, settings, step)
         text = _describe(segments, settings)
+        if len(segments):
+            text = by_engine(text, model.family)
         return segment_result(cls, segments, text, region_pictures(image, segments))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from comfy_api.latest import io
 from torch import Tensor
@@ -186,7 +188,6 @@ def _describe(chosen: Segments, given: Segments) -> str:
         listed, start = given, f"none of {len(given)}; there are"
     else:
         return "nothing to choose from: no objects came in"
-    pairs = list(zip(listed.labels, listed.scores.tolist(), strict=True))
-    names = ", ".join(f"{label} {score:.2f}" for label, score in pairs[:_LISTED])
-    more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
+    names = ", ".join(each.title for each in islice(listed, _LISTED))
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     return f"{start}: {names}{more}"

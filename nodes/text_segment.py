@@ -9,20 +9,20 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.engines.families import check_examples
+from ..core.engines.families import Family, check_examples
 from ..core.pictures.thumbnails import result_pictures
 from ..core.prompts.examples import ExampleInputs, read_examples
 from ..core.prompts.phrases import read_query, split_phrases
 from ..core.results.segments import Segments
 from ..core.tasks.across import read_reference, segment_across
 from ..core.tasks.closely import Closeness, check_wholly_seen, segment_closely
-from ..core.tasks.words import FoundWords, Refine, segment_words
+from ..core.tasks.words import FoundWords, Refine, is_redrawn, segment_words
 from ..core.tensors import image_size
 from . import model_choices
 from .editor_state import unpreviewed_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS, and_list
-from .results import ShownNode, describe, segment_result
+from .results import ShownNode, by_engine, describe, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, example_inputs, segment_outputs
 
 NO_PROMPT = "no prompt: write what to find, such as: dog, red car"
@@ -181,7 +181,8 @@ class TextSegment(ShownNode):
         else:
             find = segment_words if other is None else partial(segment_across, other)
             found = find(*asked, Refine(refine), progress.counted)
-        text = _text(found)
+        is_drawn = zoom or is_redrawn(finder.detector, model.family, Refine(refine))
+        text = _text(found, is_drawn, model.family)
         log.info("Text Segment: %s", text.replace("\n", ", "))
         return _result(cls, image, points, found.segments, text)
 
@@ -203,10 +204,15 @@ def _tell(cls: type[io.ComfyNode], text: str) -> None:
     progress.show_text(cls, text)
 
 
-def _text(found: FoundWords) -> str:
-    """The node's lines: how many objects, what was removed, what was not found."""
+def _text(found: FoundWords, is_drawn: bool, family: Family) -> str:
+    """The node's lines: how many objects, what was removed, what was not found.
+
+    is_drawn: whether the masks are by a model of this family, and not the detector's own.
+    """
     is_told = len(found.segments) or not found.missed
     lines = [describe(found.segments, 0)] if is_told else []
+    if len(found.segments) and is_drawn and not family.has_own_scores:
+        lines = [by_engine(lines[0], family)]
     if found.removed:
         lines.append(f"{found.removed} removed by negative_prompt")
     return "\n".join([*lines, *found.missed])

@@ -23,7 +23,7 @@ from . import model_choices
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS
-from .results import ShownNode, segment_result
+from .results import ShownNode, by_engine, segment_result
 from .sockets import (
     CATEGORY,
     SegmentModelSocket,
@@ -152,6 +152,8 @@ class TrackSegments(ShownNode):
         settings = TrackSettings(Direction(direction), Sharing(overlap), max_objects, words)
         found = follow(model.segmenter(), images, subjects, settings, progress.stepper)
         text = track_line(found)
+        if not model.family.has_own_scores:
+            text = by_engine(text, model.family)
         log.info("Track Segments: %s", text)
         editor: dict[str, Any] = {}
         if ui.has_viewer():

@@ -46,7 +46,9 @@ class Family:
     that finds words for it, where it does not understand them itself. redraws_rough_masks: whether
     it draws better outlines than a heat map's. among_checkpoints: whether ComfyUI loads it as well,
     from models/checkpoints, so that people have its file there. usual_threshold: the
-    lowest score of what words name that counts, where none is asked for.
+    lowest score of what words name that counts, where none is asked for. has_own_scores: whether a
+    mask's score is the model's own estimate of it; one that is not is good for comparing alone, and
+    nobody is shown it.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Family:
     redraws_rough_masks: bool = True
     among_checkpoints: bool = False
     usual_threshold: float = 0.4
+    has_own_scores: bool = True
 
     def builder(self) -> ModuleType:
         return importlib.import_module(f".{self.module}", __package__)
@@ -78,6 +81,7 @@ BUILT_IN = Family(
     # that GrabCut goes by.
     usual_detector="clipseg",
     redraws_rough_masks=False,
+    has_own_scores=False,
 )
 """The family that needs no file."""
 BUILT_IN_CHOICE = f"{BUILT_IN.name} (built in)"

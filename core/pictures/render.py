@@ -54,7 +54,7 @@ class Style(str, Enum):
 @dataclass(frozen=True)
 class Drawing:
     """What to draw. opacity: of the colours of fill and contour, 0..1. boxes, labels: whether each
-    object gets its box, and its label with its score; a label map has neither.
+    object gets its box, and its `title`; a label map has neither.
     """
 
     style: Style = Style.FILL
@@ -144,8 +144,8 @@ def paint(
     if drawing.labels:
         font = label_font(long_side)
         for each in objects:
-            text = f"{each.label} {each.score:.2f}"
-            _draw_label(pen, text, each.mask.box(), colour_of(each.id), font, picture.size)
+            box, colour = each.mask.box(), colour_of(each.id)
+            _draw_label(pen, each.title, box, colour, font, picture.size)
     return np.array(picture)
 
 

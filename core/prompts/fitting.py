@@ -29,6 +29,7 @@ def rescale(prompts: Prompts, source: tuple[float, float] | None, size: tuple[in
             )
             for b in prompts.boxes
         ),
+        prompts.names,
     )
 
 
@@ -45,7 +46,7 @@ def from_fractions(prompts: Prompts, size: tuple[int, int], name: str) -> Prompt
                 "unit out where these are pixels."
             )
     boxes = fit(Prompts(boxes=prompts.boxes), (1.0, 1.0), name).boxes
-    return rescale(Prompts(prompts.points, boxes), (1.0, 1.0), size)
+    return rescale(replace(prompts, boxes=boxes), (1.0, 1.0), size)
 
 
 def check_unit(prompts: Prompts, name: str) -> None:
@@ -86,7 +87,7 @@ def fit(prompts: Prompts, size: tuple[float, float], name: str) -> Prompts:
             )
         corners = {"x1": max(box.x1, 0.0), "y1": max(box.y1, 0.0)}
         boxes.append(replace(box, **corners, x2=min(box.x2, width), y2=min(box.y2, height)))
-    return Prompts(prompts.points, tuple(boxes))
+    return replace(prompts, boxes=tuple(boxes))
 
 
 def check_frames(prompts: Prompts, batch: int, name: str = "points") -> None:

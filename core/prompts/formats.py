@@ -16,13 +16,12 @@ from typing import Any, NoReturn
 from ..errors import InputError
 from ..segs import is_segs
 from .fitting import below, check_unit, fit, from_fractions, rescale
+from .names import LAST_NUMBER, read_names
 from .prompts import Box, Point, Prompts
 from .segs_boxes import segs_boxes
 
 _VERSION = 1
 _UNITS = ("pixel", "fraction")
-# The largest whole number that the editor, which knows floats only, can tell from the next.
-_LAST_NUMBER = 2**53 - 1
 _POINT_FORMATS = (
     'Accepted: [[x, y], ...], [{"x": .., "y": .., "label": 1}], one list of points per object, '
     '{"points": [...], "boxes": [...], "size": [W, H]}, {"positive": [...], "negative": [...]} or '
@@ -42,10 +41,11 @@ def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prom
     "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points. A
     point or box written with names may have a "frame": see `check_frames`.
     Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled, or
-    `unit` is "fraction", 0..1 of the image's sides. Boxes are cut off at the image's edge. Raises
-    InputError, naming the entry, for text that is not JSON, another shape, a label other than 0 or
-    1, a frame that is no whole number from 0, a point outside the image, a box of which nothing is
-    inside, and for numbers without size and unit that `check_unit` cannot tell from fractions.
+    `unit` is "fraction", 0..1 of the image's sides. `names` says what objects are called, by their
+    numbers. Boxes are cut off at the image's edge. Raises InputError, naming the entry, for text
+    that is not JSON, another shape, a label other than 0 or 1, a frame that is no whole number from
+    0, a name that says nothing, a point outside the image, a box of which nothing is inside, and
+    for numbers without size and unit that `check_unit` cannot tell from fractions.
     """
     value = _load_json(text, name)
     if value in (None, "", [], {}):
@@ -191,6 +191,7 @@ def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
     prompts = Prompts(
         tuple(points),
         tuple(_framed_box(box, f"{name}.boxes[{i}]", 0) for i, box in enumerate(boxes)),
+        read_names(value.get("names"), f"{name}.names"),
     )
     source = _source_size(value.get("size"), name)
     unit = value.get("unit")
@@ -384,6 +385,6 @@ def _frame_number(value: Any, name: str) -> int | None:
 
 def _whole_number(value: Any, name: str, wanted: str) -> int:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not 0 <= int(value) <= _LAST_NUMBER:
+    if not is_whole or not 0 <= int(value) <= LAST_NUMBER:
         _fail(name, value, wanted)
     return int(value)

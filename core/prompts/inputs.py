@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..tensors import mask_count, mask_frame, mask_frames
 from .fitting import check_frames
 from .formats import parse_box_lists, parse_boxes, parse_coords, parse_points
+from .names import numbered_label
 from .prompts import ObjectPrompt, Point, Prompts, group_by_object
 
 # A rough mask counts where it reaches this; below it nothing is drawn.
@@ -194,8 +195,8 @@ def _number_apart(
 
 
 def _renumbered(prompt: ObjectPrompt, number: int) -> ObjectPrompt:
-    name = prompt.box.name if prompt.box else ""
-    return replace(prompt, number=number, label=name or f"object {number}")
+    name = prompt.name or (prompt.box.name if prompt.box else "")
+    return replace(prompt, number=number, label=name or numbered_label(number))
 
 
 def _not_wanted(negatives: Prompts) -> list[ObjectPrompt]:
@@ -204,7 +205,7 @@ def _not_wanted(negatives: Prompts) -> list[ObjectPrompt]:
         return []
     points = tuple(replace(point, object=0) for point in negatives.points)
     boxes = tuple(replace(box, object=0) for box in negatives.boxes)
-    return [ObjectPrompt("object 0", points, negative_boxes=boxes)]
+    return [ObjectPrompt(numbered_label(0), points, negative_boxes=boxes)]
 
 
 def _drawn(mask: Tensor | None) -> Tensor | None:
@@ -220,6 +221,6 @@ def _copies(negative: tuple[Point, ...], numbers: Collection[int]) -> Prompts:
 def _refuse_negative_only(prompts: Prompts, shown: Collection[int], where: str = "") -> None:
     for number in sorted(prompts.numbers - set(shown)):
         raise InputError(
-            f"points: object {number} has only negative prompts{where}; an object needs at least "
-            "one positive point, box or mask. Add a click on the object itself (label 1)."
+            f"points: {numbered_label(number)} has only negative prompts{where}; an object needs "
+            "at least one positive point, box or mask. Add a click on the object itself (label 1)."
         )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .names import numbered_label
+
 
 @dataclass(frozen=True)
 class Point:
@@ -55,13 +57,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Prompts:
-    """All points and boxes given for one image."""
+    """All points and boxes given for one image.
+
+    names: of objects, by their numbers; others are called after their number.
+    """
 
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
 
     def __add__(self, other: Prompts) -> Prompts:
-        return Prompts(self.points + other.points, self.boxes + other.boxes)
+        return Prompts(
+            self.points + other.points, self.boxes + other.boxes, self.names + other.names
+        )
 
     def __bool__(self) -> bool:
         return bool(self.points or self.boxes)
@@ -71,6 +79,7 @@ class Prompts:
         return Prompts(
             tuple(point for point in self.points if point.frame in (None, frame)),
             tuple(box for box in self.boxes if box.frame in (None, frame)),
+            self.names,
         )
 
     def with_default_frame(self, frame: int) -> Prompts:
@@ -78,6 +87,7 @@ class Prompts:
         return Prompts(
             tuple(replace(p, frame=frame) if p.frame is None else p for p in self.points),
             tuple(replace(b, frame=frame) if b.frame is None else b for b in self.boxes),
+            self.names,
         )
 
     @property
@@ -101,6 +111,7 @@ class ObjectPrompt:
     """What describes one object: clicks, at most one box around it, areas outside it, a rough mask.
 
     mask: [H, W] float32, 0..1, of the image's size. number: the object's, as its prompts give it.
+    name: what its maker calls it, "" for nothing.
     """
 
     label: str
@@ -109,6 +120,7 @@ class ObjectPrompt:
     negative_boxes: tuple[Box, ...] = ()
     mask: Tensor | None = None
     number: int = 0
+    name: str = ""
 
     @property
     def is_wanted(self) -> bool:
@@ -141,7 +153,7 @@ def group_by_object(
     prompts only shows nothing and is left out, but for those whose numbers are in `shown`: they are
     shown elsewhere.
     """
-    numbers = prompts.numbers
+    numbers, names = prompts.numbers, dict(prompts.names)
     if mask is not None:
         mask_owner = min(numbers, default=0) if mask_owner is None else mask_owner
         numbers.add(mask_owner)
@@ -152,27 +164,27 @@ def group_by_object(
             tuple(box for box in prompts.boxes if box.object == number),
         )
         own_mask = mask if number == mask_owner else None
-        objects += _split_object(number, own, own_mask, number in shown)
+        whole = ObjectPrompt(
+            label=names.get(number) or numbered_label(number),
+            number=number,
+            name=names.get(number, ""),
+            points=own.points,
+            negative_boxes=tuple(box for box in own.boxes if not box.positive),
+            mask=own_mask,
+        )
+        objects += _split_object(whole, own, number in shown)
     return objects
 
 
-def _split_object(
-    number: int, prompts: Prompts, mask: Tensor | None, is_shown: bool
-) -> list[ObjectPrompt]:
+def _split_object(whole: ObjectPrompt, prompts: Prompts, is_shown: bool) -> list[ObjectPrompt]:
     around = [box for box in prompts.boxes if box.positive]
-    whole = ObjectPrompt(
-        label=f"object {number}",
-        number=number,
-        points=prompts.points,
-        negative_boxes=tuple(box for box in prompts.boxes if not box.positive),
-        mask=mask,
-    )
+    mask = whole.mask
     if not around:
         return [whole] if is_shown or whole.is_wanted else []
     return [
         replace(
             whole,
-            label=box.name or whole.label,
+            label=whole.name or box.name or whole.label,
             box=box,
             points=points,
             mask=mask if mask is None or len(around) == 1 else _inside(mask, box),

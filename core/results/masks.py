@@ -8,6 +8,7 @@ from enum import Enum
 from torch import Tensor
 
 from ..errors import InputError
+from ..prompts.names import numbered_label
 from ..tensors import mask_frame, mask_frames, mask_size
 from .segments import Instance, Segments, compact_soft, mask_segments
 
@@ -44,7 +45,7 @@ def masks_to_segments(
             "accepted are as many as there are objects, or fewer. Remove some, or see whether "
             f'{_NAME} are "{MaskBatch.OBJECTS.value}".'
         )
-    names = [*labels, *(f"object {place}" for place in range(len(labels), objects))]
+    names = [*labels, *(numbered_label(place) for place in range(len(labels), objects))]
     if kind is MaskBatch.FRAMES:
         return mask_segments(mask_frames(masks, batch, size, _NAME), names[0])
     packed = [compact_soft(mask_frame(masks, place, size, _NAME)) for place in range(count)]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..prompts.names import numbered_label
 from .compact_mask import compact
 from .segments import Instance
 
@@ -63,7 +64,7 @@ def track_instances(track: Sam3Track, labels: Sequence[str] = ()) -> Iterator[li
 
     labels: of the objects in their order; the others are called by their number.
     """
-    names = [*labels, *(f"object {n}" for n in range(len(labels), len(track.scores)))]
+    names = [*labels, *(numbered_label(n) for n in range(len(labels), len(track.scores)))]
     for frame, packed in enumerate(track.packed):
         found = []
         for number, bits in enumerate(packed):

@@ -20,7 +20,9 @@ from .compact_mask import CompactMask, compact
 class Instance:
     """One object found in one frame.
 
-    score: 0..1. frame: index into the batch. id: which object it is, see `Segments`.
+    score: 0..1. frame: index into the batch. id: which object it is, see `Segments`. is_estimate:
+    whether the score is somebody's estimate of how good the mask is; one that is not is good for
+    comparing alone, and nobody is shown it.
     """
 
     mask: CompactMask
@@ -28,6 +30,12 @@ class Instance:
     label: str
     frame: int
     id: int = 0
+    is_estimate: bool = True
+
+    @property
+    def title(self) -> str:
+        """The label with the score that people are shown."""
+        return f"{self.label} {self.score:.2f}" if self.is_estimate else self.label
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,8 @@ class Segments:
     boxes: [N, 4] float32, xyxy in pixels, right and bottom exclusive, tight around the mask.
     scores: [N] float32, 0..1. labels: N strings. frames: [N] int64, index into the batch.
     ids: [N] int64, which object it is: equal over the frames of one result, and what its colour
-    follows. size: (H, W) of the images. batch: number of images.
+    follows. size: (H, W) of the images. batch: number of images. estimates: N truths, whether
+    a score is an estimate, see `Instance`; none at all where every one is.
 
     Raises InputError where the fields do not fit each other.
     """
@@ -51,6 +60,7 @@ class Segments:
     ids: Tensor
     size: tuple[int, int]
     batch: int
+    estimates: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -61,7 +71,8 @@ class Segments:
     def __iter__(self) -> Iterator[Instance]:
         """The objects one by one, in their order."""
         numbers = (self.scores.tolist(), self.labels, self.frames.tolist(), self.ids.tolist())
-        return (Instance(*row) for row in zip(self.masks, *numbers, strict=True))
+        estimates = self.estimates or (True,) * len(self)
+        return (Instance(*row) for row in zip(self.masks, *numbers, estimates, strict=True))
 
     def mask(self, row: int) -> Tensor:
         """The mask of one object: [H, W] uint8 on the CPU, 255 = fully inside."""
@@ -93,6 +104,7 @@ class Segments:
             ids=torch.tensor([instance.id for instance in instances], dtype=torch.int64),
             size=size,
             batch=batch,
+            estimates=tuple(instance.is_estimate for instance in instances),
         )
 
 
@@ -101,6 +113,8 @@ def _check(segments: Segments) -> None:
     expected = {"boxes": [count, 4], "scores": [count], "frames": [count], "ids": [count]}
     found = {name: list(getattr(segments, name).shape) for name in expected}
     expected["labels"], found["labels"] = [count], [len(segments.labels)]
+    if segments.estimates:
+        expected["estimates"], found["estimates"] = [count], [len(segments.estimates)]
     for name, shape in expected.items():
         if found[name] != shape:
             raise InputError(
@@ -147,6 +161,7 @@ def take(segments: Segments, rows: Sequence[int]) -> Segments:
         labels=tuple(segments.labels[row] for row in rows),
         frames=segments.frames[list(rows)],
         ids=segments.ids[list(rows)],
+        estimates=tuple(segments.estimates[row] for row in rows) if segments.estimates else (),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..prompts.names import numbered_label
 from ..segs import Seg, corners, read_segs, seg_box
 from ..tensors import mask_frame, mask_size, rgb_frame
 from .compact_mask import CompactMask
@@ -175,7 +176,7 @@ def _read(seg: Any, place: int, size: tuple[int, int], frames: int) -> list[Inst
     if mask is None:
         mask = _box_mask(seg, region)
     number = getattr(seg, "id", None)
-    label = str(getattr(seg, "label", None) or "").strip() or f"object {place}"
+    label = str(getattr(seg, "label", None) or "").strip() or numbered_label(place)
     score = _confidence(getattr(seg, "confidence", None))
     placed = [_placed(mask, frame, region, size) for frame in range(frames)]
     identity = _NO_ID if number is None else int(number)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Embedding, Engine
+from ..engines.families import family_named
 from ..errors import InputError
 from ..masks.parts import clean_masks
 from ..prompts.prompts import ObjectPrompt, Point
@@ -127,8 +128,9 @@ def segment_everything(
     order = scores.argsort(descending=True, stable=True).tolist()
     scores = scores.clamp(0.0, 1.0)
     filled = [row for row in order if masks[row]]
+    is_estimate = family_named(segmenter.engine.family).has_own_scores
     return [
-        Instance(masks[row], float(scores[row]), f"region {number}", index, number)
+        Instance(masks[row], float(scores[row]), f"region {number}", index, number, is_estimate)
         for number, row in enumerate(filled)
     ]
 

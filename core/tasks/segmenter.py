@@ -23,6 +23,7 @@ from ..engines.base import (
     TrackCache,
     WordModel,
 )
+from ..engines.families import family_named
 from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import compact_all
@@ -280,10 +281,11 @@ class Segmenter(Embedder):
             for row, _ in rows
         )
         masks = iter(compact_all(self.engine.to_masks(each, size)[0] for each in logits))
+        is_estimate = family_named(self.engine.family).has_own_scores
         instances = []
         for prompt, rows in zip(prompts, ranked, strict=True):
             found = [
-                Instance(next(masks), score, prompt.label, frame, prompt.number)
+                Instance(next(masks), score, prompt.label, frame, prompt.number, is_estimate)
                 for _, score in rows
             ]
             instances.append([each for each in _choose(found, choice) if each.mask])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ..prompts.names import numbered_label
 from .tracking import FoundTracks, Record
 
 _DIGITS = 4
@@ -43,7 +44,9 @@ def _is_troubled(record: Record) -> bool:
 
 def _trouble(record: Record) -> str:
     name = (
-        record.label if record.label == f"object {record.id}" else f"{record.label} ({record.id})"
+        record.label
+        if record.label == numbered_label(record.id)
+        else f"{record.label} ({record.id})"
     )
     if record.first is None:
         return f"{name} is seen on no frame"

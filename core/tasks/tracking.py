@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Candidates, ClipFrame
+from ..engines.families import family_named
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import CompactMask, compact_all
 from ..results.overlap import overlap, pack
@@ -308,12 +309,13 @@ class _Way:
         if not found:
             return
         numbers = sorted(found)
+        is_estimate = family_named(self._segmenter.engine.family).has_own_scores
         scores = torch.cat([found[number].scores for number in numbers]).clamp(0.0, 1.0).tolist()
         for number, mask, score in zip(numbers, self._masks(frame, found), scores, strict=True):
             if mask:
                 label = self.subjects[number].label
                 place = (frame.index, number)
-                self._found[place] = Instance(mask, score, label, frame.index, number)
+                self._found[place] = Instance(mask, score, label, frame.index, number, is_estimate)
 
 
 def _ordered_keys(subject: Subject, is_backward: bool) -> list[int]:

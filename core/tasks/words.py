@@ -302,7 +302,7 @@ def draw_from_boxes(
     # What counts is how well the words fit, not how sure the engine is of the outline.
     return [
         [
-            replace(instance, score=score)
+            replace(instance, score=score, is_estimate=True)
             for score in each.scores.tolist()
             for instance in next(drawn)
         ]

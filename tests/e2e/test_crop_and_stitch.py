@@ -69,7 +69,7 @@ def test_only_the_masks_change(api, dahlia, size):
     # ComfyUI cuts fractions off where it saves; scaled crops are a little blurred.
     apart = np.abs(255 - changed[mask == 1] - original[mask == 1])
     assert apart.max() <= 1 if size == 0 else apart.mean() < 2
-    assert run.outputs["labels"]["text"] == ["object 0", "object 1"]
+    assert run.outputs["labels"]["text"] == ["object 1", "object 2"]
     crops, masks = api.images(run, "crops"), api.images(run, "crop masks")
     assert [each.size for each in crops] == [each.size for each in masks]
     assert len({each.size for each in crops}) == 2

@@ -55,7 +55,7 @@ def test_points_of_another_shape(api, square):
 
 def test_negative_points_only(api, square):
     message = failed(api, point_segment(square, [{"x": 70, "y": 50, "label": 0}]))
-    assert "object 0 has only negative prompts" in message
+    assert "object 1 has only negative prompts" in message
 
 
 @pytest.mark.parametrize("model", ["sam2/nowhere.pt", "nowhere", "sam2/../../comfyui.log", ""])

@@ -66,7 +66,7 @@ def test_segments_keep_flowing_to_where_they_are_drawn(api, square):
     widgets = {"indices": "", "sort_by": "as given", "reverse": False, "min_score": 0.0}
     widgets |= {"max_score": 1.0, "min_area": 0, "max_area": 0}
     graph["select"] = node(
-        "SegmentAnywhereSelect", segments=["segment", 1], labels="object 1", **widgets
+        "SegmentAnywhereSelect", segments=["segment", 1], labels="object 2", **widgets
     )
     widgets = {"fill_holes": 0, "remove_islands": 0, "smooth": 0.0, "feather": 0.0, "edge": "none"}
     widgets |= {"expand": -4.0, "threshold": 0.0, "invert": False}

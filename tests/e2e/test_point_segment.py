@@ -93,7 +93,7 @@ def test_the_shipped_workflow(api, dahlia, comfy):
     assert (cutout.mode, cutout.size) == ("RGBA", picture.size)
     alpha = np.asarray(cutout)[..., 3]
     np.testing.assert_allclose(alpha / 255, mask, atol=1.5 / 255)
-    assert run.text(named["Point Segment"]) == "1 object"
+    assert run.text(named["Point Segment"]).startswith("1 object. GrabCut, rough")
     (state,) = run.outputs[named["Point Segment"]]["segment_anywhere"]
     assert {state[part]["type"] for part in ("image", "mask")} == {"temp"}
 
@@ -113,7 +113,7 @@ def test_formats_of_points(api, square, points):
     run = api.succeed(point_segment(square, points))
     assert iou(api.masks(run)[0], square_mask()) > 0.95
     ((box,),) = json.loads(run.text("boxes"))
-    assert box["label"] == "object 0"
+    assert box["label"] == "object 1"
     assert 0 <= box["score"] <= 1
     corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
     assert corners == pytest.approx((40, 20, 100, 80), abs=3)
@@ -123,8 +123,8 @@ def test_two_objects(api, square):
     """The square and the ground, each an object of its own."""
     run = api.succeed(point_segment(square, [[[70, 50]], [[10, 110]]]))
     (boxes,) = json.loads(run.text("boxes"))
-    assert [box["label"] for box in boxes] == ["object 0", "object 1"]
-    assert run.text("segment") == "2 objects"
+    assert [box["label"] for box in boxes] == ["object 1", "object 2"]
+    assert run.text("segment").startswith("2 objects. ")
 
 
 def test_box_socket(api, square):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import comfy.model_management
 import comfy.utils
@@ -10,6 +11,8 @@ import pytest
 import torch
 from segment_anywhere.core.engines.base import Candidates
 from segment_anywhere.core.errors import CheckpointError, InputError
+from segment_anywhere.core.pictures import render
+from segment_anywhere.core.results.segments import take
 from segment_anywhere.nodes import live_preview
 from segment_anywhere.nodes.host import ui
 from segment_anywhere.nodes.point_segment import NO_PROMPT, PointSegment
@@ -111,7 +114,7 @@ def test_the_prompts_reach_every_frame():
         negative_coords='""',
         mask=torch.ones(1, 48, 64),
     ).args[1]
-    assert together.labels == ("object 0", "object 1") * 2
+    assert together.labels == ("object 1", "object 2") * 2
 
 
 def test_a_prompt_with_a_frame_reaches_that_frame_alone():
@@ -144,20 +147,41 @@ def test_prompts_that_are_refused_before_anything_is_loaded(inputs, message):
 
 def test_the_node_says_how_much_it_found(monkeypatch):
     model = load()
-    assert segment_points(model, noise()).ui["text"] == ["1 object"]
-    assert segment_points(model, noise(2), "[[[1, 2]], [[3, 4]]]").ui["text"] == [
-        "4 objects, in 2 images, the same clicks on each: Track Segments follows what moves"
-    ]
+    (text,) = segment_points(model, noise()).ui["text"]
+    assert re.fullmatch(r"1 object\. SAM 2 / 2\.1, score 0\.\d\d", text)
+    scores = r"SAM 2 / 2\.1, scores 0\.\d\d( to 0\.\d\d)?"
+    (text,) = segment_points(model, noise(2), "[[[1, 2]], [[3, 4]]]").ui["text"]
+    same = "the same clicks on each: Track Segments follows what moves"
+    assert re.fullmatch(rf"4 objects, in 2 images, {same}\. {scores}", text)
     own = json.dumps([{"x": 1, "y": 2, "frame": frame} for frame in range(2)])
-    assert segment_points(model, noise(2), own).ui["text"] == ["2 objects, in 2 images"]
+    (text,) = segment_points(model, noise(2), own).ui["text"]
+    assert re.fullmatch(rf"2 objects, in 2 images\. {scores}", text)
     empty = Candidates(torch.full((1, 8, 8), -1.0), torch.tensor([0.5]))
     monkeypatch.setattr(
         model.engine, "decode", lambda embedding, prompts, _: [empty] * len(prompts)
     )
     output = segment_points(model, noise())
-    assert output.ui["text"] == ["0 objects of 1 asked for"]
+    assert output.ui["text"] == ["0 objects of 1 asked for. SAM 2 / 2.1"]
     assert not output.args[0].any()
     assert output.args[2] == [[]]
+
+
+def test_nobody_is_shown_a_score_of_the_built_in_engine(monkeypatch):
+    """It is good for comparing outlines, and says nothing of how right they are."""
+    drawn = []
+    monkeypatch.setattr(render, "draw_tag", lambda pen, text, *place: drawn.append(text))
+    for name in (BUILT_IN, SAM2):
+        image = noise()
+        output = segment_points(load(name), image, "[[20, 20]]")
+        (text,), segments = output.ui["text"], output.args[1]
+        list(render.draw(image, segments, render.Drawing(), torch.empty_like(image)))
+        (label,) = (each.label for each in segments)
+        has_score = name == SAM2
+        assert bool(re.search(r"\d\.\d\d", text)) is has_score
+        assert bool(re.fullmatch(rf"{label} \d\.\d\d", drawn.pop())) is has_score
+        assert ("GrabCut, rough: choose a SAM in Load SAM" in text) is not has_score
+        # Choosing and joining keep it.
+        assert [each.is_estimate for each in take(segments, [0])] == [has_score]
 
 
 def test_an_interrupt_stops_after_the_frame_at_work(monkeypatch):

@@ -50,7 +50,8 @@ def test_the_shared_four(tiny):
         ids = segments.ids[segments.frames == frame].tolist()
         assert len(ids) >= 2
         assert ids == list(range(len(ids)))
-    assert output.ui["text"] == [f"{len(segments)} regions from 6 x 6 clicks, in 2 images"]
+    text = f"{len(segments)} regions from 6 x 6 clicks, in 2 images. SAM 2 / 2.1"
+    assert output.ui["text"] == [text]
 
 
 def test_nothing_found_keeps_every_image_and_says_what_to_do(tiny):

@@ -64,7 +64,7 @@ def test_a_click_on_any_frame(frame):
     assert [len(boxes) for boxes in bboxes] == [1] * FRAMES
     assert count == FRAMES
     (found,) = json.loads(info)["objects"]
-    assert (found["label"], found["frames_lost"]) == ("object 0", 0)
+    assert (found["label"], found["frames_lost"]) == ("object 1", 0)
     assert torch.equal(image, before)
 
 

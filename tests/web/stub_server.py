@@ -66,6 +66,19 @@ _CORE_NODES: dict[str, dict[str, Any]] = {
         "output_name": ["STRING"],
         "display_name": "String",
     },
+    "MaskToImage": {
+        "input": {"required": {"mask": ["MASK", {}]}},
+        "output": ["IMAGE"],
+        "output_name": ["IMAGE"],
+        "display_name": "Convert Mask to Image",
+    },
+    "PreviewImage": {
+        "input": {"required": {"images": ["IMAGE", {}]}},
+        "output": [],
+        "output_name": [],
+        "display_name": "Preview Image",
+        "output_node": True,
+    },
     "PreviewAny": {
         "input": {"required": {"source": ["*", {}]}},
         "output": [],
@@ -108,6 +121,8 @@ class StubComfy:
         self.ran: list[str] = []
         self.previews = self.flying = self.most_flying = 0
         self.has_route = True
+        # Whether a node that runs waits at three quarters of its work.
+        self.is_held = self.is_failing = False
         self.delay = 0.0
         self.last_mask: np.ndarray | None = None
         self.last_masks: np.ndarray | None = None
@@ -118,7 +133,11 @@ class StubComfy:
             "SegmentAnywherePoint": self._run_point,
             "SegmentAnywhereRemote": self._run_remote,
             "SegmentAnywhereTrack": self._run_track,
+            "PreviewImage": self._run_preview,
         }
+        # Files that were uploaded, by their names.
+        self.uploads: dict[str, bytes] = {}
+        self.takes_masks = True
 
     def forget(self) -> None:
         """As after a restart: no model, no embedding."""
@@ -129,9 +148,12 @@ class StubComfy:
         """As at the start, for the next test; models stay."""
         self.prompts.clear()
         self.ran.clear()
+        self.uploads.clear()
+        self.takes_masks = True
         self.last_mask = self.last_masks = None
         self.previews = self.flying = self.most_flying = 0
         self.has_route, self.delay = True, 0.0
+        self.is_held = self.is_failing = False
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -147,6 +169,7 @@ class StubComfy:
             router.add_get(prefix + "/view", self._view)
             router.add_get(prefix + "/i18n", self._texts)
             router.add_post(prefix + "/prompt", self._prompt)
+            router.add_post(prefix + "/upload/mask", self._upload_mask)
             router.add_post(prefix + preview.PATH, self._preview)
             router.add_get(prefix + "/{name:" + "|".join(_EMPTY) + "}", self._empty)
         router.add_static(PACK, WEB)
@@ -194,9 +217,8 @@ class StubComfy:
     async def _view(self, request: web.Request) -> web.Response:
         query = request.query
         if query["type"] == "input":
-            buffer = io.BytesIO()
-            picture(query["filename"]).save(buffer, "PNG")
-            return web.Response(body=buffer.getvalue(), content_type="image/png")
+            body = self.uploads.get(query["filename"]) or _png(picture(query["filename"]))
+            return web.Response(body=body, content_type="image/png")
         path = Path(folder_paths.get_temp_directory()) / query["subfolder"] / query["filename"]
         return web.FileResponse(path) if path.is_file() else web.Response(status=404)
 
@@ -226,6 +248,10 @@ class StubComfy:
 
     async def _prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if not _has_output(body["prompt"]):
+            # As ComfyUI says it.
+            error = {"type": "prompt_no_outputs", "message": "Prompt has no outputs"}
+            return web.json_response({"error": error, "node_errors": {}}, status=400)
         self.prompts.append(body)
         prompt_id = str(uuid.uuid4())
         asyncio.get_running_loop().create_task(self._execute(prompt_id, body["prompt"]))
@@ -239,6 +265,14 @@ class StubComfy:
             self.ran.append(node_id)
             place = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
             await self._send("executing", place)
+            share = {"value": 3, "max": 4, "state": "running", "node_id": node_id}
+            await self._send("progress_state", {"prompt_id": prompt_id, "nodes": {node_id: share}})
+            while self.is_held:
+                await asyncio.sleep(0.02)
+            if self.is_failing:
+                error = {"exception_message": "as asked", "exception_type": "E", "traceback": []}
+                await self._send("execution_error", {**place, **error, "node_id": node_id})
+                return
             run = self._runners[node["class_type"]]
             output = await asyncio.to_thread(run, prompt, node["inputs"])
             await self._send("executed", {**place, "output": output})
@@ -283,10 +317,43 @@ class StubComfy:
         image = _load_image(prompt, inputs["image"])
         return self._shown(asyncio.run(RemoteProviderSegment.execute(image, options)))
 
+    def _run_preview(self, prompt: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+        """A picture of the last mask, or of what the prompt's Load Image names."""
+        if prompt[inputs["images"][0]]["class_type"] == "MaskToImage":
+            shown = Image.fromarray((self.last_mask * np.uint8(255)).astype(np.uint8))
+        else:
+            shown = picture("square.png")
+        name = f"{uuid.uuid4()}.png"
+        shown.save(Path(folder_paths.get_temp_directory()) / name)
+        return {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}
+
+    async def _upload_mask(self, request: web.Request) -> web.Response:
+        """As ComfyUI does it: the pixels of one file with the alpha of another."""
+        if not self.takes_masks:
+            return web.Response(status=500)
+        form = await request.post()
+        original = picture(json.loads(form["original_ref"])["filename"]).convert("RGBA")
+        sent = form["image"]
+        original.putalpha(Image.open(sent.file).convert("RGBA").getchannel("A"))
+        self.uploads[sent.filename] = _png(original)
+        place = {"subfolder": form["subfolder"], "type": form["type"]}
+        return web.json_response({"name": sent.filename, **place})
+
     def _shown(self, output: Any) -> dict[str, Any]:
         self.last_masks = output.args[0].numpy() > 0.5
         self.last_mask = self.last_masks[0]
         return json.loads(json.dumps(output.ui))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _has_output(prompt: dict[str, Any]) -> bool:
+    kinds = (node["class_type"] for node in prompt.values())
+    return any(_CORE_NODES.get(kind, {}).get("output_node") for kind in kinds)
 
 
 def _load_image(prompt: dict[str, Any], link: list) -> torch.Tensor:
@@ -294,7 +361,8 @@ def _load_image(prompt: dict[str, Any], link: list) -> torch.Tensor:
     while source["class_type"] not in ("LoadImage", "ClipOfSquare"):
         source = prompt[source["inputs"]["image"][0]]
     if source["class_type"] == "LoadImage":
-        pictures = [picture(source["inputs"]["image"])]
+        # "name [input]", as the editor's window calls it, is the same.
+        pictures = [picture(source["inputs"]["image"].partition(" [")[0])]
     else:
         pictures = [picture("square.png", CLIP_STEP * index) for index in range(CLIP_FRAMES)]
     pixels = np.stack([np.asarray(each).astype(np.float32) / 255 for each in pictures])

@@ -8,6 +8,20 @@ import numpy as np
 import pytest
 from segment_anywhere.nodes import live_preview as preview
 
+_INVERTED = """() => {
+  const graph = app.graph;
+  const find = (type) => graph.nodes.find((node) => node.type === type);
+  const invert = LiteGraph.createNode("ImageInvert");
+  graph.add(invert);
+  find("LoadImage").connect(0, invert, 0);
+  invert.connect(0, find("SegmentAnywherePoint"), "image");
+}"""
+_WITH_OUTPUT = """() => {
+  const graph = app.graph;
+  const shown = LiteGraph.createNode("PreviewAny");
+  graph.add(shown);
+  graph.nodes.find((node) => node.type === "LoadImage").connect(0, shown, 0);
+}"""
 INSIDE, OUTSIDE = (130, 90), (40, 40)
 BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"
 
@@ -45,15 +59,95 @@ def test_click_encode_click_run(editor, stub):
     shows_the_square(editor)
 
 
-@pytest.mark.one_frontend
-def test_the_built_in_engine_has_a_preview_too(editor, stub):
+def test_the_first_click_is_enough_with_the_built_in_engine(editor, stub):
     editor.build(BUILT_IN)
     editor.click(160, 120)
-    editor.encode()
     shows_the_square(editor)
+    assert editor.page.locator(".sa-encode").is_hidden()
     editor.drag((160, 120), (30, 200))
     editor.wait(lambda: editor.masked(*OUTSIDE), seconds=30)
+    editor.wait(lambda: "GrabCut, rough" in editor.status)
     assert len(stub.prompts) == 1
+
+
+@pytest.mark.one_frontend
+def test_quick_first_clicks_are_one_run(editor, stub):
+    editor.build(BUILT_IN)
+    stub.is_held = True
+    for index in range(5):
+        editor.click(120 + 15 * index, 100)
+    stub.is_held = False
+    shows_the_square(editor)
+    assert (len(editor.points), len(stub.prompts)) == (5, 1)
+
+
+@pytest.mark.one_frontend
+def test_what_is_made_before_the_editor_is_not_run_unasked(editor, stub):
+    """A node between may take minutes."""
+    editor.build(BUILT_IN)
+    editor.page.evaluate(_INVERTED)
+    editor.wait(lambda: "source" in editor.status)
+    editor.click(160, 120)
+    editor.wait(lambda: "Press Show mask" in editor.status)
+    assert not stub.prompts
+    editor.encode()
+    editor.wait(lambda: editor.drawn, "mask")
+
+
+@pytest.mark.one_renderer
+def test_what_brings_the_mask_is_said_until_it_is_there(editor, stub):
+    editor.click(160, 120)
+    editor.click(30, 30, button="right")
+    assert editor.status.startswith("Press Show mask")
+    assert "Point at 30, 30" in editor.status
+    button = editor.page.locator(".sa-encode")
+    assert button.inner_text() == "Show mask"
+    stub.is_held = True
+    button.click()
+    editor.wait(lambda: button.inner_text(), "75 %")
+    assert button.is_disabled()
+    assert editor.status.startswith("Looking at the image")
+    editor.click(150, 100)
+    assert editor.status.startswith("Looking at the image")
+    stub.is_held = False
+    shows_the_square(editor)
+    assert button.is_hidden()
+    assert len(stub.prompts) == 1
+
+
+@pytest.mark.one_frontend
+def test_a_run_that_fails_can_be_asked_for_again(editor, stub):
+    editor.click(160, 120)
+    stub.is_failing = True
+    editor.page.locator(".sa-encode").click()
+    editor.wait(lambda: editor.status.startswith("Press Show mask"))
+    assert editor.page.locator(".sa-encode").is_enabled()
+    stub.is_failing = False
+    editor.encode()
+    shows_the_square(editor)
+
+
+def test_a_graph_without_an_output_runs(editor, stub):
+    editor.click(160, 120)
+    editor.page.evaluate("app.queuePrompt(0)")
+    shows_the_square(editor)
+    (queued,) = stub.prompts
+    segment = editor.node("String(node.id)")
+    (shown,) = (n for n in queued["prompt"].values() if n["class_type"] == "PreviewAny")
+    assert shown["inputs"]["source"][0] == segment
+    # What is saved with the picture is the graph as it is.
+    kinds = [node["type"] for node in queued["extra_data"]["extra_pnginfo"]["workflow"]["nodes"]]
+    assert "PreviewAny" not in kinds
+
+
+@pytest.mark.one_renderer
+def test_a_graph_with_an_output_runs_as_it_is(editor, stub):
+    editor.click(160, 120)
+    editor.page.evaluate(_WITH_OUTPUT)
+    editor.page.evaluate("app.queuePrompt(0)")
+    editor.wait(lambda: len(stub.prompts), 1)
+    (queued,) = stub.prompts
+    assert not [key for key in queued["prompt"] if "shown" in key]
 
 
 @pytest.mark.one_renderer

@@ -25,6 +25,7 @@ export function isOn(item, frame, unframed) {
  * @param {Unframed} unframed @returns {Prompts} */
 export function onFrame(prompts, frame, unframed) {
   return {
+    ...prompts,
     points: prompts.points.filter((point) => isOn(point, frame, unframed)),
     boxes: prompts.boxes.filter((box) => isOn(box, frame, unframed)),
   };
@@ -53,7 +54,7 @@ export function keyFrames(prompts, unframed) {
 /** Whether two sets of prompts ask the same of a frame. @param {Prompts} one @param {Prompts} other
  * @param {number} frame @param {Unframed} unframed */
 export function isSameOn(one, other, frame, unframed) {
-  const asked = (/** @type {Prompts} */ prompts) => JSON.stringify(onFrame(prompts, frame, unframed));
+  const asked = (/** @type {Prompts} */ prompts) => JSON.stringify({ ...onFrame(prompts, frame, unframed), names: {} });
   return asked(one) === asked(other);
 }
 

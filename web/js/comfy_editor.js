@@ -2,7 +2,11 @@
 /** Ties an editor to a node: the text of its points, its image, its model or provider, its runs. */
 
 import { executionId } from "./comfy_graph.js";
+import { isQuick } from "./comfy_engine.js";
 import { limitsOf, variantInput } from "./comfy_limits.js";
+import { previewOf } from "./comfy_outputs.js";
+import { hasPreviews, requestMask } from "./comfy_preview.js";
+import { PartRun } from "./comfy_runs.js";
 import { noteOf, noteRun, runOf, sourcesOf } from "./comfy_sources.js";
 import { PointsText, setHidden, widgetOf } from "./comfy_text.js";
 import { Editor } from "./editor.js";
@@ -11,7 +15,6 @@ import { say } from "./texts.js";
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
 /** @typedef {import("./types.d.ts").ComfyWidget} ComfyWidget */
 /** @typedef {import("./types.d.ts").EditorState} EditorState */
-/** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
 /** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
 
 /**
@@ -26,7 +29,6 @@ import { say } from "./texts.js";
 const WIDGET_TYPE = "SEGMENT_ANYWHERE_EDITOR";
 const NODE_WIDTH = 400;
 const MIN_HEIGHT = 260;
-const ROUTE = "/segment_anywhere/preview";
 /** When to look again at the graph and the page, in milliseconds after a change. */
 const LOOK_AFTER = [0, 50, 300];
 /** And between two looks for what nobody tells of, such as another node's picture that has come. */
@@ -35,8 +37,6 @@ const ENCODE_NODE = "segment_anywhere_encode";
 /** Undo makes the node anew; what is no part of the workflow waits here, by the node's place. */
 /** @type {Map<string, { editor: EditorState, isTextShown: boolean }>} */
 const kept = new Map();
-/** A server without the route is not asked again. */
-let hasRoute = true;
 
 export class NodeEditor {
   #isTextShown = false;
@@ -60,6 +60,7 @@ export class NodeEditor {
       requestMask(host.api, query, signal);
     this.editor = new Editor(host.texts, options, this.#events(), send, place.unframed);
     this.text = new PointsText(node, place.points);
+    this.run = new PartRun(host.api, (progress) => this.editor.setProgress(progress));
     this.widget = addWidget(node, this.editor.slot);
     this.#chain();
     this.#show();
@@ -111,7 +112,7 @@ export class NodeEditor {
 
   applySettings() {
     const { options, isLive } = this.host.settings();
-    this.editor.setOptions(options, this.place.hasPreview && isLive && hasRoute);
+    this.editor.setOptions(options, this.place.hasPreview && isLive && hasPreviews());
   }
 
   /** @param {string} text one undo step */
@@ -121,6 +122,13 @@ export class NodeEditor {
     const tracker = this.host.app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
     if (tracker?.captureCanvasState) tracker.captureCanvasState();
     else tracker?.checkState?.();
+    this.#showSoon();
+  }
+
+  /** Brings the mask by itself where that is a matter of a moment. */
+  #showSoon() {
+    const { editor, host, node, place } = this;
+    if (place.isPointsOnly && editor.awaitsRun && isQuick(host.app, node, editor.stage.source)) this.showMask();
   }
 
   /** @returns {import("./types.d.ts").EditorEvents} */
@@ -128,7 +136,7 @@ export class NodeEditor {
     return {
       commit: (text) => this.commit(text),
       toggleText: () => this.#toggleText(),
-      encode: () => this.#encode(),
+      encode: () => this.showMask(),
       wheel: (event) => {
         event.preventDefault();
         this.host.app.canvas.processMouseWheel(event);
@@ -160,6 +168,7 @@ export class NodeEditor {
       this.#keep();
       this.#timers.forEach(clearTimeout);
       clearInterval(this.#heartbeat);
+      this.run.dispose();
       this.editor.dispose();
     });
     this.#watch();
@@ -224,19 +233,19 @@ export class NodeEditor {
   }
 
   /** Runs this node and what it needs; the rest of the graph keeps what it has. */
-  async #encode() {
-    const { app, api, texts } = this.host;
-    const { output, workflow } = await app.graphToPrompt();
-    // A run needs a node that is an output; this one shows the boxes to nobody.
-    const source = [executionId(app, this.node), 2];
-    output[ENCODE_NODE] = { class_type: "PreviewAny", inputs: { source }, _meta: { title: "Encode" } };
-    this.editor.notify(say(texts, "encoding"));
+  async showMask() {
+    const { app, texts } = this.host;
+    if (this.run.isUnderWay) return;
+    const make = async () => {
+      const { output, workflow } = await app.graphToPrompt();
+      // A run needs a node that is an output; this one shows the boxes to nobody.
+      output[ENCODE_NODE] = previewOf([executionId(app, this.node), 2], "Encode");
+      return { output, workflow };
+    };
     try {
-      const options = { partialExecutionTargets: [ENCODE_NODE] };
-      await api.queuePrompt(0, { output, workflow }, options);
+      await this.run.start(make, ENCODE_NODE);
     } catch (error) {
       const detail = /** @type {any} */ (error)?.response?.error?.message ?? String(error);
-      this.editor.notify("");
       app.extensionManager.toast.add({ severity: "warn", summary: say(texts, "encodeFailed"), detail, life: 6000 });
     }
   }
@@ -266,31 +275,4 @@ export function chain(object, name, then) {
     then(...values);
     return result;
   };
-}
-
-/**
- * @param {any} api @param {PreviewQuery} query @param {AbortSignal} signal
- * @returns {Promise<PreviewAnswer>}
- */
-async function requestMask(api, query, signal) {
-  if (!hasRoute) return { kind: "missing" };
-  const answer = await api.fetchApi(ROUTE, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(query),
-    signal,
-  });
-  if (answer.ok) {
-    const [found, asked] = (answer.headers.get("Segment-Anywhere-Found") ?? "1/1").split("/").map(Number);
-    const tried = Number(answer.headers.get("Segment-Anywhere-Tried") ?? asked);
-    return { kind: "mask", blob: await answer.blob(), found, tried, asked };
-  }
-  // ComfyUI answers 405 for a route it does not have: its static files take GET only.
-  if (answer.status === 404 || answer.status === 405) {
-    hasRoute = false;
-    return { kind: "missing" };
-  }
-  if (answer.status === 409) return { kind: "absent" };
-  const message = (await answer.json().catch(() => null))?.error?.message;
-  return message ? { kind: "refused", message } : { kind: "failed" };
 }

@@ -23,6 +23,16 @@ export function originOf(app, node, name) {
   return slot < 0 ? null : originOfSlot(app, node, slot);
 }
 
+/** The output at the other end of a linked input, reroutes counting as nodes; null where it lies
+ * outside a subgraph. @param {ComfyNode} node @param {number} slot
+ * @returns {{ node: ComfyNode, slot: number } | null} */
+export function originSlot(node, slot) {
+  const id = node.inputs?.[slot]?.link;
+  const link = id == null ? null : linkOf(node.graph, id);
+  const origin = link && node.graph.getNodeById(link.origin_id);
+  return origin ? { node: origin, slot: link.origin_slot } : null;
+}
+
 /** @param {ComfyNode} node @param {string} name */
 export function isLinked(node, name) {
   return (node.inputs ?? []).some((input) => input.name === name && input.link != null);

@@ -2,10 +2,10 @@
 /** Decides which image a node's editor shows: that of its last run, or the one before it. */
 
 import { isLoader, originOf, outputOf, pictureBefore } from "./comfy_graph.js";
+import { fileUrl } from "./comfy_pictures.js";
 import { PLACES } from "./comfy_places.js";
 
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
-/** @typedef {import("./types.d.ts").FileRef} FileRef */
 /** @typedef {import("./types.d.ts").RunState} RunState */
 /** @typedef {import("./types.d.ts").Source} Source */
 
@@ -59,6 +59,7 @@ export function sourcesOf(app, api, node) {
       key: "",
       mask: null,
       note: "",
+      rough: "",
       isExact: found.hops === 0 && isLoader(found.node),
       hasRun: false,
       frame: 0,
@@ -72,13 +73,14 @@ export function sourcesOf(app, api, node) {
  * @param {any} api @param {RunState} run @param {boolean} isSameModel @param {string} note
  * @returns {Source}
  */
-function ofRun(api, run, isSameModel, note) {
+export function ofRun(api, run, isSameModel, note) {
   return {
     url: fileUrl(api, run.image),
     size: run.size,
     key: isSameModel ? run.key : "",
     mask: isSameModel ? { url: fileUrl(api, run.mask), text: run.points } : null,
     note,
+    rough: run.rough,
     isExact: true,
     hasRun: isSameModel,
     frame: 0,
@@ -124,9 +126,4 @@ function pictureUrl(node) {
   const url = new URL(/** @type {HTMLImageElement[]} */ (node.imgs)[0].src, location.href);
   for (const name of ["rand", "t"]) url.searchParams.delete(name);
   return url.href;
-}
-
-/** @param {any} api @param {FileRef} file */
-function fileUrl(api, { filename, subfolder, type }) {
-  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 }

@@ -76,7 +76,7 @@ export function draw(ctx, scene, ratio) {
     ctx.drawImage(scene.mask.outline, ...place);
     ctx.globalAlpha = 1;
   }
-  const isNumbered = objectNumbers(prompts).length > 1;
+  const isNumbered = objectNumbers(prompts).length > 1 || Object.keys(prompts.names).length > 0;
   for (const [index, box] of prompts.boxes.entries()) {
     ctx.globalAlpha = scene.isShown(box) ? 1 : ELSEWHERE;
     drawBox(ctx, scene, box, isSelected(scene, "box", index), isNumbered);
@@ -136,7 +136,7 @@ function isSelected({ selected }, kind, index) {
  * @param {CanvasRenderingContext2D} ctx @param {Scene} scene @param {Point} point
  * @param {boolean} isChosen @param {boolean} isNumbered
  */
-function drawPoint(ctx, { frame, options }, point, isChosen, isNumbered) {
+function drawPoint(ctx, { frame, options, prompts }, point, isChosen, isNumbered) {
   const { x, y } = toArea(frame, point);
   const radius = options.pointSize / 2;
   disc(ctx, x, y, radius + 1.5, CASING);
@@ -144,14 +144,14 @@ function drawPoint(ctx, { frame, options }, point, isChosen, isNumbered) {
   disc(ctx, x, y, radius - 1.5, point.positive ? POSITIVE : NEGATIVE);
   sign(ctx, x, y, radius * 0.5, point.positive);
   if (isChosen) ring(ctx, x, y, radius + 4.5);
-  if (isNumbered) tag(ctx, x + radius + 2, y - radius - 2, `${point.object + 1}`, colourOf(point.object));
+  if (isNumbered) tag(ctx, x + radius + 2, y - radius - 2, calledOn(prompts, point), colourOf(point.object));
 }
 
 /**
  * @param {CanvasRenderingContext2D} ctx @param {Scene} scene @param {Box} box
  * @param {boolean} isChosen @param {boolean} isNumbered
  */
-function drawBox(ctx, { frame }, box, isChosen, isNumbered) {
+function drawBox(ctx, { frame, prompts }, box, isChosen, isNumbered) {
   const low = toArea(frame, { x: box.x1, y: box.y1 });
   const high = toArea(frame, { x: box.x2, y: box.y2 });
   const place = /** @type {const} */ ([low.x, low.y, high.x - low.x, high.y - low.y]);
@@ -178,7 +178,7 @@ function drawBox(ctx, { frame }, box, isChosen, isNumbered) {
       ctx.fillRect(x - HANDLE / 2, y - HANDLE / 2, HANDLE, HANDLE);
     }
   }
-  if (isNumbered) tag(ctx, low.x + 4, low.y + 14, `${box.object + 1}`, colour);
+  if (isNumbered) tag(ctx, low.x + 4, low.y + 14, calledOn(prompts, box), colour);
 }
 
 /**
@@ -220,6 +220,11 @@ function sign(ctx, x, y, arm, isPlus) {
   ctx.lineWidth = Math.max(1.5, arm * 0.45);
   ctx.strokeStyle = LIGHT;
   ctx.stroke();
+}
+
+/** What the object of an item is called. @param {Prompts} prompts @param {Point | Box} item */
+function calledOn({ names }, { object }) {
+  return names[object] ?? `${object + 1}`;
 }
 
 /**

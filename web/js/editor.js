@@ -6,16 +6,16 @@
 
 import { ClipView } from "./clip_view.js";
 import { Edited } from "./edited.js";
-import { addBox, addPoint, itemOf, objectNumbers } from "./edits.js";
+import { addBox, addPoint, itemOf, nameObject, objectNumbers } from "./edits.js";
 import { FullSize } from "./full_size.js";
 import { Gestures } from "./gestures.js";
 import { gestureTarget } from "./hand.js";
-import { handleKey } from "./keys.js";
 import { drawn, NO_LIMITS, refusal, takes } from "./limits.js";
+import { listen } from "./listening.js";
 import { Masks } from "./masks.js";
 import { noPrompts } from "./points.js";
 import { Stage } from "./stage.js";
-import { describe, describeAnswer, Status } from "./status.js";
+import { awaitsRun, describe, describeAnswer, Status } from "./status.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
 import { toImage } from "./view.js";
@@ -41,6 +41,8 @@ export class Editor {
   #choice = "best";
   /** @type {Limits} */
   #limits = NO_LIMITS;
+  /** Of a run for the mask. @type {import("./types.d.ts").Progress | null} */
+  #progress = null;
   /** @type {Ref | null} */
   selected = null;
 
@@ -62,6 +64,7 @@ export class Editor {
     this.toolbar = new Toolbar(texts, {
       sign: (positive) => this.#setSign(positive),
       object: (object) => this.setObject(object),
+      rename: (object, name) => this.change(nameObject(this.prompts, object, name)),
       encode: () => events.encode(),
       fit: () => this.stage.fit(),
       clear: () => this.clear(),
@@ -74,7 +77,7 @@ export class Editor {
     this.root.append(this.toolbar.root, this.stage.root, this.clip.row.root, this.status.root);
     this.fullSize = new FullSize(this.root, say(texts, "area"), () => this.#showFull());
     this.stage.onView = () => this.#refresh();
-    this.#listen();
+    listen(this);
     this.#refresh();
   }
 
@@ -110,6 +113,11 @@ export class Editor {
   /** The text as it was last committed or set. */
   get text() {
     return this.#edited.text;
+  }
+
+  /** Whether no mask of the prompts that are shown can be had without a run. */
+  get awaitsRun() {
+    return awaitsRun(this.#status);
   }
 
   /** The image pixel in the middle of what is shown, in CSS pixels of the area. @returns {XY} */
@@ -183,6 +191,12 @@ export class Editor {
     this.#refresh();
   }
 
+  /** @param {import("./types.d.ts").Progress | null} progress of a run for the mask, null for none */
+  setProgress(progress) {
+    this.#progress = progress;
+    this.#refresh();
+  }
+
   /** @param {string} message shown until the next edit */
   notify(message) {
     this.status.note(message);
@@ -200,7 +214,7 @@ export class Editor {
   setObject(object) {
     this.#object = object;
     this.events.state(this.state);
-    this.notify(say(this.texts, "object", object + 1));
+    this.notify(this.prompts.names[object] ?? say(this.texts, "object", object + 1));
   }
 
   /** @param {Ref | null} ref */
@@ -303,28 +317,6 @@ export class Editor {
     this.stage.dispose();
   }
 
-  #listen() {
-    const { canvas } = this.stage;
-    canvas.addEventListener("keydown", (event) => {
-      if (!handleKey(this, event)) return;
-      event.preventDefault();
-      event.stopPropagation();
-    });
-    canvas.addEventListener("keyup", () => !this.gestures.isActive && this.finish());
-    canvas.addEventListener("blur", () => !this.gestures.isActive && this.finish());
-    canvas.addEventListener("pointerenter", () => this.stage.schedule());
-    canvas.addEventListener("wheel", (event) => {
-      const isGraphs = event.ctrlKey || document.activeElement !== canvas;
-      if (isGraphs && !this.fullSize.isOpen) {
-        this.events.wheel(event);
-        return;
-      }
-      event.preventDefault();
-      event.stopPropagation();
-      this.stage.zoom(this.gestures.place(event), 2 ** (-event.deltaY / 300));
-    });
-  }
-
   /** @param {boolean} positive */
   #setSign(positive) {
     const { lacks } = this.#limits;
@@ -375,22 +367,30 @@ export class Editor {
       positive: this.#positive,
       object: this.#object,
       objects: objectNumbers(prompts),
+      names: prompts.names,
       hasObjects: !this.#limits.isExamples,
       canEdit: this.canEdit,
       isEmpty: this.#isLinked || (!this.text && !this.#edited.unreadable),
       isZoomed: (this.stage.view?.zoom ?? 1) > 1,
       needsEncode: this.#isLive && !source?.key && !source?.hasRun,
+      progress: this.#progress,
       isFull: this.fullSize.isOpen,
     });
     clip.update(prompts);
-    this.status.update({
-      prompts,
-      shown: clip.shown(prompts),
-      source: this.size ? source : null,
+    this.status.update(this.#status);
+  }
+
+  /** @returns {import("./status.js").StatusState} */
+  get #status() {
+    return {
+      prompts: this.prompts,
+      shown: this.clip.shown(this.prompts),
+      source: this.size ? this.stage.source : null,
       unreadable: this.#edited.unreadable,
       isLinked: this.#isLinked,
       isLive: this.#isLive,
+      progress: this.#progress,
       limits: this.#limits,
-    });
+    };
   }
 }

@@ -84,6 +84,13 @@ export function allItems(prompts) {
   ];
 }
 
+/** Calls an object something; "" by its number again. @param {Prompts} prompts @param {number} object
+ * @param {string} name @returns {Prompts} */
+export function nameObject(prompts, object, name) {
+  const { [object]: _, ...names } = prompts.names;
+  return { ...prompts, names: name.trim() ? { ...names, [object]: name.trim() } : names };
+}
+
 /** The object numbers in use, ascending. @param {Prompts} prompts @returns {number[]} */
 export function objectNumbers(prompts) {
   const numbers = new Set([...prompts.points, ...prompts.boxes].map((item) => item.object));

@@ -37,6 +37,10 @@ export function handleKey(editor, event) {
   if (!editor.canEdit) return false;
   if (event.key === "Enter") return addInTheMiddle(editor, event.shiftKey);
   if (event.key.toLowerCase() === "x") return flip(editor);
+  if (event.key === "F2") {
+    editor.toolbar.askName(editor.object);
+    return true;
+  }
   if (/^[1-9]$/.test(event.key)) {
     editor.setObject(Number(event.key) - 1);
     return true;

@@ -20,7 +20,7 @@ export class PointsError extends Error {}
 
 /** @returns {Prompts} */
 export function noPrompts() {
-  return { points: [], boxes: [] };
+  return { points: [], boxes: [], names: {} };
 }
 
 /**
@@ -61,7 +61,10 @@ export function serialisePoints(prompts, size) {
     height: rounded(rounded(box.y2) - rounded(box.y1)),
     ...label(box),
   }));
-  return JSON.stringify({ version: VERSION, size, points, boxes });
+  const used = new Set([...prompts.points, ...prompts.boxes].map(({ object }) => object));
+  const named = Object.entries(prompts.names).filter(([number]) => used.has(Number(number)));
+  const names = named.length ? { names: Object.fromEntries(named) } : {};
+  return JSON.stringify({ version: VERSION, size, points, boxes, ...names });
 }
 
 /** @param {number} value */
@@ -114,7 +117,11 @@ function parseObject(value, size) {
   }
   const boxes = value.boxes || [];
   if (!Array.isArray(boxes)) fail(`${name}.boxes`, boxes, "a list is expected");
-  const prompts = { points, boxes: boxes.map((box, i) => readBox(box, `${name}.boxes[${i}]`)) };
+  const prompts = {
+    points,
+    boxes: boxes.map((box, i) => readBox(box, `${name}.boxes[${i}]`)),
+    names: readNames(value.names, `${name}.names`),
+  };
   const source = sourceSize(value.size, name);
   const unit = value.unit ?? null;
   if (unit !== null && !UNITS.includes(unit)) fail(`${name}.unit`, unit, 'the unit is "pixel" or "fraction"');
@@ -224,6 +231,19 @@ function readWhole(value, name, wanted) {
   return value;
 }
 
+/** @param {any} value @param {string} name @returns {Record<number, string>} */
+function readNames(value, name) {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) fail(name, value, "names are an object of numbers and texts");
+  const names = Object.entries(value).map(([key, text]) => {
+    const isNumber = /^(0|[1-9][0-9]{0,15})$/.test(key) && Number.isSafeInteger(Number(key));
+    if (!isNumber) fail(name, key, "the object is a whole number from 0");
+    if (typeof text !== "string" || !text.trim()) fail(`${name}.${key}`, text, "a name is a text that is not empty");
+    return [key, text.trim()];
+  });
+  return Object.fromEntries(names);
+}
+
 /** @param {any} value @param {string} name @returns {Size | null} */
 function sourceSize(value, name) {
   if (value === null || value === undefined) return null;
@@ -239,6 +259,7 @@ function rescale(prompts, source, size) {
   if (!source) return prompts;
   const [sx, sy] = [size[0] / source[0], size[1] / source[1]];
   return {
+    ...prompts,
     points: prompts.points.map((point) => ({ ...point, x: below(point.x * sx, size[0]), y: below(point.y * sy, size[1]) })),
     boxes: prompts.boxes.map((box) => ({
       ...box,
@@ -265,8 +286,8 @@ function fromFractions(prompts, size) {
       throw new PointsError(`points: point ${index} at (${x}, ${y}) lies outside the image; ${accepted}`);
     }
   }
-  const { boxes } = fit({ points: [], boxes: prompts.boxes }, [1, 1]);
-  return rescale({ points: prompts.points, boxes }, [1, 1], size);
+  const { boxes } = fit({ ...prompts, points: [] }, [1, 1]);
+  return rescale({ ...prompts, boxes }, [1, 1], size);
 }
 
 /** Refuses prompts that may be pixels or fractions: all numbers are within 0..1, not all whole.
@@ -305,7 +326,7 @@ function fit(prompts, size) {
       y2: Math.min(box.y2, height),
     };
   });
-  return { points: prompts.points, boxes };
+  return { ...prompts, boxes };
 }
 
 /** @param {any} value */

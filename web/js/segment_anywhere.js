@@ -6,7 +6,10 @@ import { api } from "../../../scripts/api.js";
 // @ts-ignore: served by ComfyUI
 import { app } from "../../../scripts/app.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
+import { hasPicture, PictureDialog } from "./comfy_dialog.js";
+import { isLoader } from "./comfy_graph.js";
 import { noteDefinition } from "./comfy_limits.js";
+import { noteOutputs, runWithoutOutputs } from "./comfy_outputs.js";
 import { fillPlaceholders } from "./comfy_placeholders.js";
 import { PLACES } from "./comfy_places.js";
 import { followPresets, notePresets } from "./comfy_presets.js";
@@ -93,6 +96,7 @@ app.registerExtension({
     document.head.append(style);
     await loadTexts();
     api.addEventListener("graphChanged", refresh);
+    runWithoutOutputs(api);
   },
 
   setup() {
@@ -105,6 +109,7 @@ app.registerExtension({
     const place = PLACES[definition.name];
     if (place) noteDefinition(place, definition);
     notePresets(definition);
+    noteOutputs(definition);
   },
 
   /** @param {ComfyNode} node */
@@ -128,6 +133,10 @@ app.registerExtension({
   /** @param {ComfyNode} node */
   getNodeMenuItems(node) {
     const editor = editors.get(node);
+    if (!editor && hasPicture(app, node)) {
+      const callback = () => new PictureDialog(host, node, (added) => showNew(node, added));
+      return [null, { content: say(texts, "menuSegment"), callback }];
+    }
     if (!editor?.text.isThere) return [];
     return [
       null,
@@ -137,6 +146,12 @@ app.registerExtension({
     ];
   },
 });
+
+/** Shows the mask on a node that was added for another's picture, unless that has to be made anew.
+ * @param {ComfyNode} node @param {ComfyNode} added */
+function showNew(node, added) {
+  if (isLoader(node)) editors.get(added)?.showMask();
+}
 
 /** A text with the frontend's placeholders filled in. @param {string} text @returns {string} */
 function filled(text) {

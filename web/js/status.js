@@ -16,6 +16,7 @@ import { say } from "./texts.js";
  * @property {string} unreadable why the text cannot be edited, "" where it can
  * @property {boolean} isLinked
  * @property {boolean} isLive
+ * @property {import("./types.d.ts").Progress | null} progress of a run that brings the mask
  * @property {import("./types.d.ts").Limits} limits
  */
 
@@ -94,21 +95,41 @@ export function describeAnswer(texts, answer) {
   return answer.kind === "missing" ? say(texts, "noPreview") : "";
 }
 
+/** Whether there are prompts on the image, and no mask of them can be shown before a run.
+ * @param {StatusState} state */
+export function awaitsRun({ shown, source, isLive }) {
+  const isAsked = shown.points.length + shown.boxes.length > 0;
+  return isAsked && isLive && source !== null && !source.key && !source.hasRun;
+}
+
 /** @param {Texts} texts @param {StatusState} state @param {string} notice */
-function statusLine(texts, { prompts, shown, source, unreadable, isLinked, isLive, limits }, notice) {
-  const { points, boxes } = shown;
+function statusLine(texts, state, notice) {
+  const { source, unreadable, isLinked, progress } = state;
   if (!source) return "";
   if (unreadable) return say(texts, "unreadable", unreadable);
   if (isLinked) return say(texts, "linked");
-  if (notice) return notice;
+  // What has to be done for a mask stays, whatever else is said.
+  if (progress) return joined([say(texts, "encoding"), progress.title, notice]);
+  if (awaitsRun(state)) return joined([say(texts, "needsRun"), notice]);
+  return notice || standing(texts, state, source);
+}
+
+/** What there is to be said while nothing happens. @param {Texts} texts @param {StatusState} state
+ * @param {import("./types.d.ts").Source} source */
+function standing(texts, { prompts, shown: { points, boxes }, isLive, limits }, source) {
   if (!source.isExact) return say(texts, "sourceOnly");
   if (!points.length && !boxes.length) return hint(texts, limits);
-  if (isLive && !source.key && !source.hasRun) return say(texts, "needsRun");
   const counts = [];
   if (points.length) counts.push(say(texts, "points", points.length));
   if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
   const calls = callsOf(texts, limits, prompts);
   if (calls) counts.push(calls);
   const line = counts.join(", ");
-  return isLive && source.key ? line : `${line}. ${say(texts, "withRun")}`;
+  if (!isLive || !source.key) return `${line}. ${say(texts, "withRun")}`;
+  return source.rough ? `${line}. ${say(texts, "rough", source.rough)}` : line;
+}
+
+/** @param {string[]} parts of a line, of which some may be empty */
+function joined(parts) {
+  return parts.filter(Boolean).join(" ");
 }

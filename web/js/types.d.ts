@@ -28,6 +28,8 @@ export interface Box {
 export interface Prompts {
   points: Point[];
   boxes: Box[];
+  /** Of objects, by their numbers; others are called after their number. */
+  names: Record<number, string>;
 }
 
 /** What can be drawn; by the names in core/providers/contract.py. */
@@ -92,6 +94,13 @@ export interface EditorOptions {
 
 export type Texts = Record<string, string>;
 
+/** How far a run is. title: of the node that says so, "" where none does. share: 0..1 of its work, null
+ * where it is not known. */
+export interface Progress {
+  title: string;
+  share: number | null;
+}
+
 export interface EditorEvents {
   /** The text changed for good: one call for each gesture. */
   commit(text: string): void;
@@ -112,6 +121,8 @@ export interface Source {
   mask: { url: string; text: string } | null;
   /** What the run said of itself, "" where this is of no run. */
   note: string;
+  /** The model whose scores mean nothing and whose outlines are rough, "" where it is none. */
+  rough: string;
   /** Whether this is the very image that the node gets. */
   isExact: boolean;
   /** Whether it is of a run with the model as it is now. */
@@ -159,6 +170,7 @@ export interface RunState {
   image: FileRef;
   mask: FileRef;
   negative_boxes: boolean;
+  rough: string;
   /** How many images there were, and those of a batch that can be shown. */
   count: number;
   frames: { index: number; key: string; image: FileRef; mask: FileRef }[];

@@ -40,6 +40,8 @@ def test_vectors(vector):
     assert prompts.points == tuple(Point(**point) for point in vector["points"])
     boxes = tuple(replace(box, name="") for box in prompts.boxes)
     assert boxes == tuple(Box(**box) for box in vector["boxes"])
+    names = sorted((int(number), name) for number, name in vector.get("names", {}).items())
+    assert prompts.names == tuple(names)
 
 
 @given(st.text(max_size=60))
@@ -51,7 +53,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
 
 
 KEYS = (
-    "x y width height label object frame points boxes size unit positive negative version".split()
+    "x y width height label object frame points boxes names size unit positive negative version".split()
 )
 _json = st.recursive(
     st.none()

@@ -73,7 +73,7 @@ def test_beside_words_negative_prompts_may_stand_alone():
 
 def test_beside_words_and_a_click_each_object_needs_one_of_its_own():
     points = '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "label": 0, "object": 1}]'
-    with pytest.raises(InputError, match="object 1 has only negative prompts"):
+    with pytest.raises(InputError, match="object 2 has only negative prompts"):
         read_prompts(PromptInputs(points=points), 1, SIZE, has_words=True)
     inputs = PromptInputs(points="[[1, 2]]", negative_coords=OFF)
     assert read_prompts(inputs, 1, SIZE, True) == read_prompts(inputs, 1, SIZE)
@@ -100,7 +100,7 @@ def test_no_hit_in_any_frame_is_no_error():
 def test_negative_coordinates_belong_to_every_object():
     points = '[{"x": 1, "y": 2, "object": 1}, {"x": 3, "y": 4, "object": 2}]'
     (objects,) = read_prompts(PromptInputs(points=points, negative_coords=OFF), 1, SIZE)
-    assert [one.label for one in objects] == ["object 1", "object 2"]
+    assert [one.label for one in objects] == ["object 2", "object 3"]
     assert [[point.positive for point in one.points] for one in objects] == [[True, False]] * 2
 
 
@@ -153,7 +153,7 @@ def test_negative_coordinates_ask_for_nothing_where_the_points_are_on_other_fram
 def test_negative_prompts_alone_on_a_frame_are_refused():
     inputs = PromptInputs(_points({"frame": 0}, {"frame": 1, "label": 0}))
     with pytest.raises(
-        InputError, match="object 0 has only negative prompts on frame 1; an object"
+        InputError, match="object 1 has only negative prompts on frame 1; an object"
     ):
         read_prompts(inputs, 2, SIZE)
 
@@ -221,7 +221,7 @@ def test_all_inputs_join_in_key_frames():
 def test_an_object_of_a_detector_keeps_its_name_among_key_frames():
     boxes = [{**BOX, "label": "dog"}, {**FAR, "label": "cat"}, BOX]
     (objects,) = read_key_frames(PromptInputs(bboxes=boxes), 1, SIZE).values()
-    assert [(one.number, one.label) for one in objects] == [(0, "dog"), (1, "cat"), (2, "object 2")]
+    assert [(one.number, one.label) for one in objects] == [(0, "dog"), (1, "cat"), (2, "object 3")]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ MASK = torch.ones(10, 10)
 def test_objects_come_in_the_order_of_their_numbers():
     points = (Point(1, 1, object=3), Point(2, 2, object=1), Point(3, 3, object=3))
     objects = group_by_object(Prompts(points))
-    assert [one.label for one in objects] == ["object 1", "object 3"]
+    assert [one.label for one in objects] == ["object 2", "object 4"]
     assert [len(one.points) for one in objects] == [1, 2]
 
 
@@ -27,7 +27,7 @@ def test_several_boxes_of_one_object_become_objects():
     points = (Point(5, 5), Point(25, 5), Point(15, 5, positive=False), Point(13, 5))
     first, second = group_by_object(Prompts(points, (left, right)))
     assert (first.box, second.box) == (left, right)
-    assert (first.label, second.label) == ("object 0", "dog")
+    assert (first.label, second.label) == ("object 1", "dog")
     assert [point.x for point in first.points] == [5, 15, 13]
     assert [point.x for point in second.points] == [25, 15]
 
@@ -77,7 +77,7 @@ def test_a_mask_alone_is_an_object():
     ],
 )
 def test_an_object_with_negative_prompts_only_is_left_out(prompts):
-    assert all(one.label == "object 0" for one in group_by_object(prompts))
+    assert all(one.label == "object 1" for one in group_by_object(prompts))
     assert len(group_by_object(prompts)) == sum(point.positive for point in prompts.points)
 
 

@@ -25,7 +25,7 @@ def test_every_mask_is_an_object_with_its_place_as_id():
     segments = masks_to_segments(masks, MaskBatch.OBJECTS, ["dog", "cat"])
     assert (segments.batch, segments.size) == (1, SIZE)
     assert segments.ids.tolist() == [0, 2, 3]
-    assert segments.labels == ("dog", "object 2", "object 3")
+    assert segments.labels == ("dog", "object 3", "object 4")
     assert segments.scores.tolist() == [1.0] * 3 and segments.frames.tolist() == [0] * 3
     assert torch.equal(segments.full_masks(), (masks[[0, 2, 3]] * 255).round().to(torch.uint8))
 
@@ -37,7 +37,7 @@ def test_one_object_is_on_the_image_of_each_mask():
     assert segments.frames.tolist() == [0, 2, 3]
     assert segments.ids.tolist() == [0, 0, 0] and segments.labels == ("dog",) * 3
     assert torch.equal(segments.full_masks(), (masks[[0, 2, 3]] * 255).round().to(torch.uint8))
-    assert masks_to_segments(masks, MaskBatch.FRAMES).labels == ("object 0",) * 3
+    assert masks_to_segments(masks, MaskBatch.FRAMES).labels == ("object 1",) * 3
 
 
 @pytest.mark.parametrize(

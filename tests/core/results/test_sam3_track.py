@@ -50,9 +50,9 @@ def test_an_object_that_is_not_seen_is_not_there():
     masks[1, 0] = False
     frames = list(track_instances(read_track(_track(masks)), ["dog"]))
     assert [[each.label for each in found] for found in frames] == [
-        ["dog", "object 1"],
-        ["object 1"],
-        ["dog", "object 1"],
+        ["dog", "object 2"],
+        ["object 2"],
+        ["dog", "object 2"],
     ]
     assert all(each.score == 1.0 for found in frames for each in found)
 

@@ -218,7 +218,7 @@ def test_where_an_object_lies(seg, box):
 
 def test_a_label_that_is_missing_is_the_place():
     found = [_theirs(_square(), label=label) for label in (None, " ", "dog", 3)]
-    assert from_segs([(SIZE, found)]).labels == ("object 0", "object 1", "dog", "3")
+    assert from_segs([(SIZE, found)]).labels == ("object 1", "object 2", "dog", "3")
 
 
 def test_objects_of_others_are_numbered_by_label_and_place_after_ours():

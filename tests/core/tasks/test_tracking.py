@@ -46,7 +46,7 @@ def _clip(frames: int = 6, objects: int = 2, hidden: tuple[tuple[int, int], ...]
 
 def _click(number: int, frame: int) -> ObjectPrompt:
     point = Point(4.0 + frame, 3.0 + 6 * number, object=number)
-    return ObjectPrompt(f"object {number}", (point,), number=number)
+    return ObjectPrompt(f"object {number + 1}", (point,), number=number)
 
 
 def _follow(image, prompts, looks_ahead=True, found=None, **settings):
@@ -252,7 +252,7 @@ def test_what_is_followed_already_is_not_new():
         ("start", 0, [0]),
         ("start", 0, [1]),
     ]
-    assert set(tracks.segments.labels) == {"object 0", "square"}
+    assert set(tracks.segments.labels) == {"object 1", "square"}
 
 
 def test_the_bound_of_objects_holds_for_them_too():
@@ -268,7 +268,7 @@ def test_what_became_of_the_objects():
     first, second = json.loads(track_json(tracks))["objects"]
     assert first == {
         "id": 0,
-        "label": "object 0",
+        "label": "object 1",
         "first_frame": 0,
         "last_frame": 5,
         "frames_lost": 2,
@@ -276,5 +276,5 @@ def test_what_became_of_the_objects():
     }
     assert second["lowest_score"] == pytest.approx(0.9)
     assert track_line(tracks) == (
-        "2 objects followed through 6 frames by colour; object 0 is lost on 2 frames"
+        "2 objects followed through 6 frames by colour; object 1 is lost on 2 frames"
     )

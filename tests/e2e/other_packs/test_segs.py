@@ -283,4 +283,4 @@ def test_the_boxes_of_segs_are_prompts(api, photograph):
     run = api.succeed(graph)
     first, second = api.masks(run, "first image") > 0.5, api.masks(run, "second image") > 0.5
     assert (first & second).sum() / (first | second).sum() > 0.8
-    assert [box["label"] for box in json.loads(run.text("boxes"))[0]] == ["object 0", "object 1"]
+    assert [box["label"] for box in json.loads(run.text("boxes"))[0]] == ["object 1", "object 2"]
