@@ -165,10 +165,11 @@ class TextSegment(ShownNode):
         closeness = Closeness(tiles, zoom)
         check_examples(model.family, detector == AUTO, sum(map(len, examples)))
         check_wholly_seen(closeness, examples)
-        if not split_phrases(prompt) and not any(examples):
+        labels = model_choices.known_labels(detector)
+        if not labels and not split_phrases(prompt) and not any(examples):
             nothing = Segments.from_instances([], (height, width), batch)
             return _result(cls, image, points, nothing, NO_PROMPT)
-        query = read_query(prompt, negative_prompt, threshold, max_objects, examples)
+        query = read_query(prompt, negative_prompt, threshold, max_objects, examples, labels)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
         if closeness:

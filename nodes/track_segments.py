@@ -143,7 +143,8 @@ class TrackSegments(ShownNode):
         subjects = read_subjects(prompts, segments, batch, (height, width))
         words = None
         if prompt.strip():
-            query = read_query(prompt, "", threshold, max_objects)
+            labels = model_choices.known_labels(detector)
+            query = read_query(prompt, "", threshold, max_objects, labels=labels)
             finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
             find = partial(segment_words_on, images, query, finder, model.family, model.segmenter)
             words = Words(find, redetect_every)
