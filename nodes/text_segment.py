@@ -45,6 +45,7 @@ class TextSegment(ShownNode):
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
                 *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
                 *("sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
+                *("detr", "rt-detr", "d-fine", "rf-detr", "segformer", "face", "clothes", "person"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),
@@ -56,7 +57,8 @@ class TextSegment(ShownNode):
                     default="",
                     multiline=True,
                     tooltip="What to find: phrases, separated by commas or line ends, such as: "
-                    "dog, red car. Each object carries its phrase as label.",
+                    "dog, red car. Each object carries its phrase as label. A detector of "
+                    "models/detection knows its own classes alone: name some, or none for all.",
                 ),
                 io.String.Input(
                     "negative_prompt",
@@ -72,8 +74,8 @@ class TextSegment(ShownNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Lowest score that counts; 0 takes the one that fits the detector: 0.2 "
-                    "for OWLv2, 0.4 for the others. Lower it to find more; when nothing is found, "
-                    "the node names the best score it saw.",
+                    "for OWLv2, 0.5 for RT-DETR, D-FINE and RF-DETR, 0.4 for the others. Lower it "
+                    "to find more; when nothing is found, the node names the best score it saw.",
                 ),
                 io.Int.Input(
                     "max_objects",
@@ -99,9 +101,10 @@ class TextSegment(ShownNode):
                     default=Refine.AUTO,
                     optional=True,
                     tooltip="Whether the model draws anew what the detector has masks for. auto: a "
-                    "SAM redraws CLIPSeg's rough areas; SAM 3's own masks stay. on redraws these "
-                    "too, without encoding the image again; off leaves all. Detectors that find "
-                    "boxes alone always need the model.",
+                    "SAM redraws what CLIPSeg and RF-DETR find roughly; the own masks of SAM 3 and "
+                    "SegFormer stay. on redraws these too, those of SAM 3 without encoding the "
+                    "image again; off leaves all. Detectors that find boxes alone always need the "
+                    "model.",
                 ),
                 io.Int.Input(
                     "tiles",

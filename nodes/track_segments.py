@@ -210,7 +210,7 @@ def _words_inputs() -> list[io.Input]:
             step=0.01,
             optional=True,
             tooltip="Lowest score of what the prompt finds; 0 takes the one that fits the "
-            "detector: 0.2 for OWLv2, 0.4 for the others.",
+            "detector: 0.2 for OWLv2, 0.5 for RT-DETR, D-FINE and RF-DETR, 0.4 for the others.",
         ),
         io.Combo.Input(
             "detector",

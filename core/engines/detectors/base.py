@@ -82,7 +82,7 @@ def _read_folder(path: Path, model_class: str, release: str, has_tokenizer: bool
 
 
 def _refuse_incomplete(path: Path, has_tokenizer: bool) -> None:
-    wanted = {"weights (model.safetensors)": ("*.safetensors",)}
+    wanted: dict[str, tuple[str, ...]] = {"weights (model.safetensors)": ("*.safetensors",)}
     if has_tokenizer:
         wanted["tokenizer (tokenizer.json or vocab.*)"] = ("tokenizer.json", "vocab.*")
     for what, patterns in wanted.items():

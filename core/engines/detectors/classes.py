@@ -136,9 +136,10 @@ def _checked_size(size: Any) -> dict[str, int]:
     if isinstance(size, int):
         return {"height": size, "width": size}
     for names in (("height", "width"), ("shortest_edge", "longest_edge")):
-        sides = [size.get(name) for name in names] if isinstance(size, Mapping) else []
-        if sides and all(isinstance(side, int) and side > 0 for side in sides):
-            return dict(zip(names, sides, strict=True))
+        sides = {name: size.get(name) for name in names} if isinstance(size, Mapping) else {}
+        given = {name: side for name, side in sides.items() if isinstance(side, int) and side > 0}
+        if len(given) == len(names):
+            return given
     raise CheckpointError(
         f"preprocessor_config.json: found the size {size!r}; accepted are a number, height and "
         "width, or shortest_edge and longest_edge. Download the whole repository again."

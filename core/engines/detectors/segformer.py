@@ -47,9 +47,9 @@ class _Winners:
 class SegformerDetector(ClassDetector):
     """A SegFormer: the encoder in `dtype`, the head in fp32.
 
-    An embedding holds the logits of all classes, [1, C, h, w]. A class may be in several places: its
-    connected parts are objects. Their outlines are left as they are by `auto`, for what a part of a
-    face or a piece of clothing is no SAM knows.
+    An embedding holds the logits of all classes, [1, C, h, w]. A class may be in several places:
+    its connected parts are objects, as two faces are two. Their outlines are left as they are by
+    `auto`: of a box around hair a SAM would make the head.
     """
 
     family = "segformer"
@@ -84,7 +84,8 @@ class SegformerDetector(ClassDetector):
         unnamed = set(range(logits.shape[1])).difference(*named)
         every = [*named, *((number,) for number in sorted(unnamed))]
         # No finer than the input: beyond that, memory would grow and no outline get better.
-        size = tuple(map(min, embedding.size, (each * _STRIDE for each in logits.shape[-2:])))
+        height, width = (each * _STRIDE for each in logits.shape[-2:])
+        size = min(embedding.size[0], height), min(embedding.size[1], width)
         winners = _find_winners(logits, every, size)
         find = partial(self._parts, logits, winners, every, threshold, embedding.size)
         return map(find, classes)
