@@ -11,6 +11,7 @@ from typing import overload
 
 from comfy_api.latest import io
 
+from ..core.engines.detectors.classes import known_labels as class_labels
 from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, family_of_header, weights_state
@@ -141,6 +142,12 @@ def fetch_detector(choice: str, family: Family, cls: type[io.ComfyNode]) -> Path
     if choice == AUTO:
         return fetch(usual_detector(family, local_models(DETECTOR_MODELS)), cls)
     return fetch(resolve(choice, DETECTOR_MODELS), cls)
+
+
+def known_labels(choice: str) -> tuple[str, ...]:
+    """The classes of a detector that knows no others; () for one that understands any words."""
+    source = resolve(choice, DETECTOR_MODELS)
+    return class_labels(source) if isinstance(source, Path) else ()
 
 
 def fetch_matting(choice: str, cls: type[io.ComfyNode]) -> Path:

@@ -45,7 +45,8 @@ class TextSegment(ShownNode):
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
                 *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
                 *("sam", "sam3", "sam 3.1", "segment anything", "segment anything 3"),
-                *("open vocabulary", "object detection", "yolo", "florence", "rt-detr"),
+                *("open vocabulary", "object detection", "yolo", "florence"),
+                *("detr", "rt-detr", "d-fine", "rf-detr", "segformer", "face", "clothes", "person"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),
@@ -57,7 +58,8 @@ class TextSegment(ShownNode):
                     default="",
                     multiline=True,
                     tooltip="What to find: phrases, separated by commas or line ends, such as: "
-                    "dog, red car. Each object carries its phrase as label.",
+                    "dog, red car. Each object carries its phrase as label. A detector of "
+                    "models/detection knows its own classes alone: name some, or none for all.",
                 ),
                 io.String.Input(
                     "negative_prompt",
@@ -74,8 +76,8 @@ class TextSegment(ShownNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Lowest score that counts; 0 takes the one that fits the detector: 0.2 "
-                    "for OWLv2, 0.4 for the others. Lower it to find more; when nothing is found, "
-                    "the node names the best score it saw.",
+                    "for OWLv2, 0.5 for RT-DETR, D-FINE and RF-DETR, 0.4 for the others. Lower it "
+                    "to find more; when nothing is found, the node names the best score it saw.",
                 ),
                 io.Int.Input(
                     "max_objects",
@@ -102,9 +104,10 @@ class TextSegment(ShownNode):
                     default=Refine.AUTO,
                     optional=True,
                     tooltip="Whether the model draws anew what the detector has masks for. auto: a "
-                    "SAM redraws CLIPSeg's rough areas; SAM 3's own masks stay. on redraws these "
-                    "too, without encoding the image again; off leaves all. Detectors that find "
-                    "boxes alone always need the model.",
+                    "SAM redraws what CLIPSeg and RF-DETR find roughly; the own masks of SAM 3 and "
+                    "SegFormer stay. on redraws these too, those of SAM 3 without encoding the "
+                    "image again; off leaves all. Detectors that find boxes alone always need the "
+                    "model.",
                 ),
                 io.Int.Input(
                     "tiles",
@@ -169,10 +172,11 @@ class TextSegment(ShownNode):
         closeness = Closeness(tiles, zoom)
         check_examples(model.family, detector == AUTO, sum(map(len, examples)))
         check_wholly_seen(closeness, examples)
-        if not split_phrases(prompt) and not any(examples):
+        labels = model_choices.known_labels(detector)
+        if not labels and not split_phrases(prompt) and not any(examples):
             nothing = Segments.from_instances([], (height, width), batch)
             return _result(cls, image, points, nothing, NO_PROMPT)
-        query = read_query(prompt, negative_prompt, threshold, max_objects, examples)
+        query = read_query(prompt, negative_prompt, threshold, max_objects, examples, labels)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
         if closeness:

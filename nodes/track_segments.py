@@ -145,7 +145,8 @@ class TrackSegments(ShownNode):
         subjects = read_subjects(prompts, segments, batch, (height, width))
         words = None
         if prompt.strip():
-            query = read_query(prompt, "", threshold, max_objects)
+            labels = model_choices.known_labels(detector)
+            query = read_query(prompt, "", threshold, max_objects, labels=labels)
             finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
             find = partial(segment_words_on, images, query, finder, model.family, model.segmenter)
             words = Words(find, redetect_every)
@@ -215,7 +216,7 @@ def _words_inputs() -> list[io.Input]:
             step=0.01,
             optional=True,
             tooltip="Lowest score of what the prompt finds; 0 takes the one that fits the "
-            "detector: 0.2 for OWLv2, 0.4 for the others.",
+            "detector: 0.2 for OWLv2, 0.5 for RT-DETR, D-FINE and RF-DETR, 0.4 for the others.",
         ),
         io.Combo.Input(
             "detector",

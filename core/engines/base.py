@@ -79,7 +79,8 @@ class Detections:
 
 
 class MaskDetail(Enum):
-    """What a detector's own masks are worth: it has none, a heat map's outlines, or a SAM's."""
+    """What a detector's own masks are worth: it has none, rough outlines, or none are better: a
+    SAM's, or those of classes that a SAM does not know."""
 
     NONE = 0
     ROUGH = 1

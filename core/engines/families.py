@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,8 @@ from .sam3 import layout as sam3_layout
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The kinds of prompt a family understands. examples: boxes beside words."""
+    """The kinds of prompt a family understands. examples: boxes beside words. classes: of words
+    those alone that a model's own classes are called by, and no words as all of them."""
 
     points: bool = True
     boxes: bool = True
@@ -29,6 +30,7 @@ class Capabilities:
     masks: bool = True
     words: bool = False
     examples: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ FAMILIES = (
 
 
 _WORDS_ALONE = Capabilities(points=False, boxes=False, masks=False, words=True)
+_CLASSES_ALONE = replace(_WORDS_ALONE, classes=True)
 DETECTOR_FAMILIES = (
     Family(
         "grounding_dino",
@@ -163,6 +166,24 @@ DETECTOR_FAMILIES = (
         folder="clipseg",
         module="detectors.clipseg",
         model_types=("clipseg",),
+    ),
+    Family(
+        "detr",
+        "RT-DETR / D-FINE / RF-DETR",
+        _CLASSES_ALONE,
+        folder="detection",
+        module="detectors.detr",
+        model_types=("rt_detr_v2", "rt_detr", "d_fine", "rf_detr"),
+        # What transformers' own post-processing begins with.
+        usual_threshold=0.5,
+    ),
+    Family(
+        "segformer",
+        "SegFormer",
+        _CLASSES_ALONE,
+        folder="detection",
+        module="detectors.segformer",
+        model_types=("segformer",),
     ),
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""

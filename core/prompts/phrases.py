@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from .examples import VISUAL
+from .labels import all_labels, choose_labels
 from .prompts import Box
 
 # The full-width comma is what Chinese and Japanese keyboards write.
@@ -22,7 +23,7 @@ class TextQuery:
     max_objects: per phrase and frame, 0 for all. examples: of each frame, boxes around what is
     wanted or is not, which go with every phrase but the unwanted ones; () without any on any frame.
     is_visual: there are no words, so that a frame without a box around what is wanted asks for
-    nothing.
+    nothing. is_all: the phrases are all classes of the detector, none of them asked for by name.
     """
 
     phrases: tuple[str, ...]
@@ -31,6 +32,7 @@ class TextQuery:
     max_objects: int
     examples: tuple[tuple[Box, ...], ...] = ()
     is_visual: bool = False
+    is_all: bool = False
 
     @property
     def all_phrases(self) -> tuple[str, ...]:
@@ -68,13 +70,18 @@ def read_query(
     threshold: float,
     max_objects: int,
     examples: Sequence[tuple[Box, ...]] = (),
+    labels: Sequence[str] = (),
 ) -> TextQuery:
     """Split prompts into phrases at commas and line ends; repeated ones count once.
 
-    examples: as `examples.read_examples` gives them. Raises InputError for a prompt without phrases
-    where no box shows what is wanted either, and for a phrase in both prompts.
+    examples: as `examples.read_examples` gives them. labels: the classes of a detector that knows
+    no others; the phrases are then those of them that the prompts name, all for a prompt without
+    phrases. Raises InputError for a prompt without phrases where no box shows what is wanted and no
+    class is known either, for a phrase in both prompts, and for one that names no class.
     """
     phrases, unwanted = split_phrases(prompt), split_phrases(negative_prompt)
+    if labels:
+        return _read_classes(phrases, unwanted, threshold, max_objects, labels)
     boxes = [box for frame in examples for box in frame]
     is_visual = not phrases and any(box.positive for box in boxes)
     if is_visual:
@@ -88,6 +95,20 @@ def read_query(
     check_apart(phrases, unwanted)
     kept = tuple(examples) if boxes else ()
     return TextQuery(phrases, unwanted, threshold, max_objects, kept, is_visual)
+
+
+def _read_classes(
+    phrases: Sequence[str],
+    unwanted: Sequence[str],
+    threshold: float,
+    max_objects: int,
+    labels: Sequence[str],
+) -> TextQuery:
+    """The query for those of a detector's classes that phrases name, all where there are none."""
+    without = choose_labels(unwanted, labels, "negative_prompt")
+    chosen = choose_labels(phrases, labels) or all_labels(labels, without)
+    check_apart(chosen, without)
+    return TextQuery(chosen, without, threshold, max_objects, is_all=not phrases)
 
 
 def check_apart(phrases: Iterable[str], unwanted: Iterable[str]) -> None:

@@ -361,9 +361,11 @@ def _check_finite(embeddings: Sequence[Embedding]) -> None:
     features = [feature for each in embeddings for feature in each.features]
     # One question to the device, and not one for each tensor.
     if not torch.stack([torch.isfinite(feature).all() for feature in features]).all():
-        dtype = str(features[0].dtype).removeprefix("torch.")
+        # What detectors of known classes keep is worked out in fp32, of what an encoder gave them.
+        types = {feature.dtype for feature in features} - {torch.float32}
+        dtype = "".join(f" in {each}".replace("torch.", "") for each in types)
         raise EngineError(
-            f"precision: the image encoder overflowed in {dtype}. Choose bf16 or fp32 in Load SAM."
+            f"precision: the image encoder overflowed{dtype}. Choose bf16 or fp32 in Load SAM."
         )
 
 

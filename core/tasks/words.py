@@ -322,11 +322,22 @@ def box_prompt(found: Detections, row: int, phrase: str, size: tuple[int, int]) 
 
 
 def misses(frames: Sequence[FrameObjects], query: TextQuery) -> list[str]:
-    """A line for each phrase that was found in no frame: the threshold and the best score seen."""
+    """A line for each phrase that was found in no frame: the threshold and the best score seen.
+
+    Of all classes, which nobody asked for by name, one line where none was found.
+    """
+    found = [any(frame.counts[place] for frame in frames) for place in range(len(query.phrases))]
+    best = [max(frame.best[place] for frame in frames) for place in range(len(query.phrases))]
+    if query.is_all:
+        nearest = max(range(len(best)), key=best.__getitem__, default=0)
+        is_missed = best and not any(found)
+        asked = [(f"any of {len(best)} classes", nearest)] if is_missed else []
+    else:
+        phrases = enumerate(query.phrases)
+        asked = [(f'"{phrase}"', place) for place, phrase in phrases if not found[place]]
     lines = []
-    for place, phrase in enumerate(query.phrases):
-        if not any(frame.counts[place] for frame in frames):
-            # Rounded down, so that what missed the threshold never looks as if it had reached it.
-            best = math.floor(100 * max(frame.best[place] for frame in frames)) / 100
-            lines.append(f'nothing >= {query.threshold:.2f} for "{phrase}"; best {best:.2f}')
+    for name, place in asked:
+        # Rounded down, so that what missed the threshold never looks as if it had reached it.
+        score = math.floor(100 * best[place]) / 100
+        lines.append(f"nothing >= {query.threshold:.2f} for {name}; best {score:.2f}")
     return lines

@@ -35,7 +35,14 @@ def asked(monkeypatch) -> list[float]:
 def test_which_threshold_is_usual():
     families = [each for each in (*FAMILIES, *DETECTOR_FAMILIES) if each.capabilities.words]
     usual = {family.name: family.usual_threshold for family in families}
-    assert usual == {"sam3": 0.4, "grounding_dino": 0.4, "owlv2": 0.2, "clipseg": 0.4}
+    assert usual == {
+        "sam3": 0.4,
+        "grounding_dino": 0.4,
+        "owlv2": 0.2,
+        "clipseg": 0.4,
+        "detr": 0.5,
+        "segformer": 0.4,
+    }
 
 
 @pytest.mark.parametrize("node", [TextSegment, TrackSegments])

@@ -11,6 +11,10 @@ import transformers
 needs_sam3 = pytest.mark.skipif(
     not hasattr(transformers, "Sam3Model"), reason="SAM 3 needs transformers 5"
 )
+needs_rf_detr = pytest.mark.skipif(
+    not hasattr(transformers, "RfDetrForInstanceSegmentation"),
+    reason="RF-DETR needs transformers 5.9",
+)
 
 
 def missing(reason: str) -> NoReturn:

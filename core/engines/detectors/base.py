@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
-from ..families import DETECTOR_FAMILIES, family_named, family_of_type
+from ..families import DETECTOR_FAMILIES, Family, family_named, family_of_type
 from ..files.checkpoints import read_config
 from ..files.folders import STRICT, build_model, read_image_settings, unreadable
 from ..image_model import ImageModel, Statistics
@@ -31,7 +31,8 @@ _SAME_OBJECT = 0.7
 
 @dataclass(frozen=True)
 class DetectorFolder:
-    """A transformers folder, read. image: its preprocessor_config.json, empty where it has none."""
+    """A transformers folder, read. tokenizer: None for a model that reads no text. image: its
+    preprocessor_config.json, empty where it has none."""
 
     model: Any
     tokenizer: Any
@@ -43,7 +44,19 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
 
     Raises CheckpointError where the folder is incomplete, unreadable or of another model type.
     """
-    model_type = read_config(path / "config.json").get("model_type")
+    family, config = detector_family(path)
+    detector: type[FolderDetector] = family.builder().DETECTOR
+    model_class, release = detector.model_class(path, config)
+    return detector(_read_folder(path, model_class, release, detector.has_tokenizer), dtype)
+
+
+def detector_family(path: Path) -> tuple[Family, dict[str, Any]]:
+    """The family of a detector's folder, and its config.json; reads no weights.
+
+    Raises CheckpointError where that is unreadable or of another model type.
+    """
+    config = read_config(path / "config.json")
+    model_type = config.get("model_type")
     family = family_of_type(model_type, DETECTOR_FAMILIES)
     if model_type is None or family is None:
         known = ", ".join(name for each in DETECTOR_FAMILIES for name in each.model_types)
@@ -51,27 +64,27 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
             f"{path}: config.json names the model type {model_type!r}; accepted: {known}. Choose "
             "another detector in Text Segment."
         )
-    detector: type[FolderDetector] = family.builder().DETECTOR
-    return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
+    return family, config
 
 
-def _read_folder(path: Path, model_class: str) -> DetectorFolder:
+def _read_folder(path: Path, model_class: str, release: str, has_tokenizer: bool) -> DetectorFolder:
     import transformers
 
-    _refuse_incomplete(path)
-    model = build_model(path, model_class)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
-    except Exception as error:
-        raise unreadable(path, error) from error
+    _refuse_incomplete(path, has_tokenizer)
+    model = build_model(path, model_class, release)
+    tokenizer = None
+    if has_tokenizer:
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
+        except Exception as error:
+            raise unreadable(path, error) from error
     return DetectorFolder(model, tokenizer, read_image_settings(path))
 
 
-def _refuse_incomplete(path: Path) -> None:
-    wanted = {
-        "weights (model.safetensors)": ("*.safetensors",),
-        "tokenizer (tokenizer.json or vocab.*)": ("tokenizer.json", "vocab.*"),
-    }
+def _refuse_incomplete(path: Path, has_tokenizer: bool) -> None:
+    wanted: dict[str, tuple[str, ...]] = {"weights (model.safetensors)": ("*.safetensors",)}
+    if has_tokenizer:
+        wanted["tokenizer (tokenizer.json or vocab.*)"] = ("tokenizer.json", "vocab.*")
     for what, patterns in wanted.items():
         if not any(any(path.glob(pattern)) for pattern in patterns):
             raise CheckpointError(
@@ -83,12 +96,13 @@ def _refuse_incomplete(path: Path) -> None:
 class FolderDetector(ImageModel):
     """A model of a transformers folder: the image encoder in `dtype`, all else in fp32.
 
-    model_classes: the class of transformers for each model type. mask_detail: that of a model that
-    finds boxes alone, unless a subclass has another.
+    model_classes: the class of transformers for each model type. has_tokenizer: whether it reads
+    text. mask_detail: that of a model that finds boxes alone, unless a subclass has another.
     """
 
     model_classes: Mapping[str, str]
-    mask_detail = MaskDetail.NONE
+    has_tokenizer = True
+    mask_detail: MaskDetail = MaskDetail.NONE
 
     def __init__(self, folder: DetectorFolder, dtype: torch.dtype):
         super().__init__(folder.model.float(), dtype)
@@ -98,6 +112,14 @@ class FolderDetector(ImageModel):
             tuple(folder.image.get("image_mean", self.statistics.mean)),
             tuple(folder.image.get("image_std", self.statistics.std)),
         )
+
+    @classmethod
+    def model_class(cls, path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
+        """The class of transformers for a folder with this config.json, and its first release.
+
+        Raises CheckpointError for a model of another task.
+        """
+        return cls.model_classes[config["model_type"]], "4.57"
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
@@ -157,11 +179,16 @@ def corners(boxes: Tensor) -> Tensor:
 
 
 def collect_boxes(
-    scores: Tensor, boxes: Tensor, threshold: float, size: tuple[int, int]
+    scores: Tensor,
+    boxes: Tensor,
+    threshold: float,
+    size: tuple[int, int],
+    logits: Tensor | None = None,
 ) -> list[Detections]:
     """Give each box to its best phrase and drop repetitions, phrase by phrase.
 
-    scores: [Q, P] of each box and phrase. boxes: [Q, 4] in pixels, xyxy.
+    scores: [Q, P] of each box and phrase. boxes: [Q, 4] in pixels, xyxy. logits: [Q, h, w] of their
+    masks, of a model that has any.
     """
     scores, boxes = scores.float().cpu(), _inside(boxes.float().cpu(), size)
     owners = scores.argmax(dim=1)
@@ -173,7 +200,10 @@ def collect_boxes(
         reached = own >= threshold
         kept = nms(places[reached], own[reached], _SAME_OBJECT)
         best = float(own.max()) if len(own) else 0.0
-        results.append(Detections(own[reached][kept], places[reached][kept], None, best))
+        masks = None
+        if logits is not None:
+            masks = logits[rows.nonzero()[reached][kept][:, 0].to(logits.device)]
+        results.append(Detections(own[reached][kept], places[reached][kept], masks, best))
     return results
 
 

@@ -18,13 +18,14 @@ STRICT = {"local_files_only": True, "trust_remote_code": False}
 """For everything that transformers reads of a folder itself."""
 
 
-def build_model(path: Path, model_class: str) -> Any:
+def build_model(path: Path, model_class: str, release: str = "4.57") -> Any:
     """A model of a class of transformers with a folder's weights, in float32.
 
+    release: the first one of transformers that has the class, of those that the tests run on.
     Raises CheckpointError where the folder's configuration or weights are missing, unreadable or do
     not belong together, or where transformers is too old for them.
     """
-    transformers = weights.classes(path.name, model_class, "4.57")
+    transformers = weights.classes(path.name, model_class, release)
     # Read here and not by transformers, which would leave the file mapped.
     state = read_folder_weights(path)
     try:
