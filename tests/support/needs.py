@@ -12,6 +12,8 @@ needs_sam3 = pytest.mark.skipif(
     not hasattr(transformers, "Sam3Model"), reason="SAM 3 needs transformers 5"
 )
 
+needs_timm = pytest.mark.timm
+
 
 def missing(reason: str) -> NoReturn:
     """Skip a test for what this machine has not; with CI set, where all of it is, fail it."""

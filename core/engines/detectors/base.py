@@ -6,7 +6,7 @@ Nothing of a folder that is there is asked of the network.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
 from ..families import DETECTOR_FAMILIES, family_named, family_of_type
 from ..files.checkpoints import read_config
-from ..files.folders import STRICT, build_model, read_image_settings, unreadable
+from ..files.folders import STRICT, build_model, read_settings, unreadable
 from ..image_model import ImageModel, Statistics
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ _SAME_OBJECT = 0.7
 
 @dataclass(frozen=True)
 class DetectorFolder:
-    """A transformers folder, read. image: its preprocessor_config.json, empty where it has none."""
+    """A transformers folder, read. image: its preprocessor_config.json, empty where it has none.
+
+    generation: its generation_config.json, likewise.
+    """
 
     model: Any
     tokenizer: Any
     image: dict[str, Any]
+    generation: dict[str, Any] = field(default_factory=dict)
 
 
 def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
@@ -43,7 +47,8 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
 
     Raises CheckpointError where the folder is incomplete, unreadable or of another model type.
     """
-    model_type = read_config(path / "config.json").get("model_type")
+    config = read_config(path / "config.json")
+    model_type = config.get("model_type")
     family = family_of_type(model_type, DETECTOR_FAMILIES)
     if model_type is None or family is None:
         known = ", ".join(name for each in DETECTOR_FAMILIES for name in each.model_types)
@@ -52,6 +57,7 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
             "another detector in Text Segment."
         )
     detector: type[FolderDetector] = family.builder().DETECTOR
+    detector.check_folder(path, config)
     return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
 
 
@@ -64,7 +70,8 @@ def _read_folder(path: Path, model_class: str) -> DetectorFolder:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
     except Exception as error:
         raise unreadable(path, error) from error
-    return DetectorFolder(model, tokenizer, read_image_settings(path))
+    image = read_settings(path, "preprocessor_config.json")
+    return DetectorFolder(model, tokenizer, image, read_settings(path, "generation_config.json"))
 
 
 def _refuse_incomplete(path: Path) -> None:
@@ -98,6 +105,13 @@ class FolderDetector(ImageModel):
             tuple(folder.image.get("image_mean", self.statistics.mean)),
             tuple(folder.image.get("image_std", self.statistics.std)),
         )
+
+    @classmethod
+    def check_folder(cls, path: Path, config: Mapping[str, Any]) -> None:
+        """Refuse a folder that the model cannot be built from; config: its config.json.
+
+        Raises CheckpointError.
+        """
 
     def detect(
         self, embedding: Embedding, phrases: Sequence[str], threshold: float
@@ -163,7 +177,7 @@ def collect_boxes(
 
     scores: [Q, P] of each box and phrase. boxes: [Q, 4] in pixels, xyxy.
     """
-    scores, boxes = scores.float().cpu(), _inside(boxes.float().cpu(), size)
+    scores, boxes = scores.float().cpu(), inside(boxes.float().cpu(), size)
     owners = scores.argmax(dim=1)
     is_box = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     results = []
@@ -177,7 +191,7 @@ def collect_boxes(
     return results
 
 
-def _inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes [N, 4] xyxy cut to an image of (H, W)."""
     height, width = size
     limits = torch.tensor([width, height, width, height], dtype=torch.float32)
