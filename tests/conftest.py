@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 from headless.local.pack import host_dirs, start_host
 from tests.support.paths import FIXTURES, ROOT
+from tests.support.timm_alone import import_timm
 
 _installed = Path(segment_anywhere.__file__).parent
 if not ROOT.samefile(_installed):
@@ -55,6 +56,11 @@ def models(tmp_path, monkeypatch) -> Path:
     shutil.copytree(FIXTURES / "sam2_tiny", tmp_path / "sam2" / "tiny")
     shutil.copy(FIXTURES / "sam2_parity" / "checkpoint.pt", tmp_path / "sam2" / "random.pt")
     return tmp_path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("timm"):
+        import_timm()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

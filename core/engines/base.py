@@ -174,6 +174,15 @@ class RefiningDetector(Detector, Protocol):
 
 
 @runtime_checkable
+class DrawingDetector(Detector, Protocol):
+    """A detector that finds boxes, and draws masks of its own when it is asked in another way."""
+
+    def drawing(self) -> Detector:
+        """The same model, whose detections have logits."""
+        ...
+
+
+@runtime_checkable
 class ExampleDetector(Detector, Protocol):
     """A detector that reads example boxes beside words."""
 

@@ -39,7 +39,8 @@ class Family:
 
     folder: the model folder of ComfyUI that its files belong in, "" for a family without any; other
     packs keep them there as well, so that nothing has to be moved. module: the one of this package
-    with the functions `from_official(state, dtype)` and `from_transformers(config, state, dtype)`;
+    with the functions `from_official(state, dtype)` and, where transformers has a model of it,
+    `from_transformers(config, state, dtype)`;
     a detector's has its class, `DETECTOR`, and a matting model's `load_matting(path, dtype)`.
     is_official: whether a state dict's keys are those of the family's official checkpoints.
     model_types: what transformers calls it in config.json. grid_side: clicks along each side of an
@@ -106,6 +107,13 @@ FAMILIES = (
         module="sam.hq",
         is_official=sam_layout.is_sam_hq,
         model_types=("sam_hq",),
+    ),
+    Family(
+        "mobile_sam",
+        "MobileSAM",
+        folder="sams",
+        module="sam.mobile",
+        is_official=sam_layout.is_mobile_sam,
     ),
     Family(
         "sam2",
@@ -184,6 +192,14 @@ DETECTOR_FAMILIES = (
         folder="detection",
         module="detectors.segformer",
         model_types=("segformer",),
+    ),
+    Family(
+        "florence2",
+        "Florence-2",
+        _WORDS_ALONE,
+        folder="florence2",
+        module="detectors.florence2",
+        model_types=("florence2",),
     ),
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""

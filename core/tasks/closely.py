@@ -30,6 +30,7 @@ from .words import (
     Draw,
     FoundWords,
     Refine,
+    asked_to_draw,
     box_prompt,
     draw_own,
     draw_refined,
@@ -101,6 +102,7 @@ def segment_closely(
     query = with_threshold(query, finder)
     crops = make_tiles((height, width), closeness.tiles)
     total = batch * len(crops)
+    finder = asked_to_draw(finder, family, refine)
     read = _reader(finder, family, refine)
     is_drawn = closeness.zoom or read is _as_prompts
     tell(f"{_images(total)} to encode")

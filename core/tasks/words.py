@@ -16,7 +16,13 @@ from typing import Protocol, TypeVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..engines.base import Detections, Detector, MaskDetail, RefiningDetector
+from ..engines.base import (
+    Detections,
+    Detector,
+    DrawingDetector,
+    MaskDetail,
+    RefiningDetector,
+)
 from ..engines.families import Family, family_named
 from ..engines.files.catalogue import DETECTORS, Entry
 from ..prompts.phrases import TextQuery
@@ -138,6 +144,7 @@ def _draw_frames(
     counted: Counted,
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
+    finder = asked_to_draw(finder, family, refine)
     detector, batch = finder.detector, len(image)
     finder.embedder.cache.begin_run()
     frames = (each for each in rgb_frames(image) if query.asks(each[0]))
@@ -187,6 +194,14 @@ def is_redrawn(detector: Detector, family: Family, refine: Refine) -> bool:
     if refine is not Refine.AUTO:
         return refine is Refine.ON
     return detector.mask_detail is MaskDetail.ROUGH and family.redraws_rough_masks
+
+
+def asked_to_draw(finder: Finder, family: Family, refine: Refine) -> Finder:
+    """A finder whose detections have masks, where no model of this family draws them anew."""
+    detector = finder.detector
+    if isinstance(detector, DrawingDetector) and not is_redrawn(detector, family, refine):
+        return replace(finder, detector=detector.drawing())
+    return finder
 
 
 @dataclass

@@ -8,11 +8,18 @@ import pytest
 from segment_anywhere.core.engines.base import Engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 
-from tests.support.needs import needs_sam3
+from tests.support.needs import needs_sam3, needs_timm
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import Reference
 
-MODELS = ("sam", "sam_hq", "sam2", "edgetam", pytest.param("sam3", marks=needs_sam3))
+MODELS = (
+    "sam",
+    "sam_hq",
+    pytest.param("mobile_sam", marks=needs_timm),
+    "sam2",
+    "edgetam",
+    pytest.param("sam3", marks=needs_sam3),
+)
 """The families that have weights, to parametrize a test with."""
 
 

@@ -16,6 +16,8 @@ needs_rf_detr = pytest.mark.skipif(
     reason="RF-DETR needs transformers 5.9",
 )
 
+needs_timm = pytest.mark.timm
+
 
 def missing(reason: str) -> NoReturn:
     """Skip a test for what this machine has not; with CI set, where all of it is, fail it."""

@@ -157,11 +157,51 @@ def make_clipseg(folder: Path) -> None:
     _write_image_settings(folder, "ViTImageProcessor", {"height": 96, "width": 96})
 
 
+def make_florence2(folder: Path) -> None:
+    """A Florence-2 of one layer each for images of 64 pixels, whose words are mostly places."""
+    folder.mkdir(parents=True)
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    places = [f"<loc_{place}>" for place in range(1000)]
+    marks = ["<od>", "</od>", "<poly>", "</poly>", "<sep>", "<image>"]
+    tokens = [*special, *sorted(ByteLevel.alphabet())]
+    _write(folder / "vocab.json", {token: index for index, token in enumerate(tokens)})
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    tokenizer = tf.BartTokenizerFast.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": [*places, *marks]})
+    tokenizer.save_pretrained(folder)
+    sizes = {"d_model": 16, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    layers = {"encoder_layers": 1, "decoder_layers": 1}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    ends = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 512, "model_type": "bart"}
+    vision = {
+        "embed_dim": [8, 8, 8, 8],
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 1, 1],
+        "num_groups": [1, 1, 1, 1],
+        "window_size": 4,
+        "projection_dim": 16,
+    }
+    config = tf.Florence2Config(
+        text_config=text | sizes | layers | heads | ends,
+        vision_config=vision,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    # Chosen so that its answers hold boxes, and depend on the image and the question.
+    torch.manual_seed(16)
+    model = tf.Florence2ForConditionalGeneration(config)
+    start_afresh(model)
+    model.save_pretrained(folder)
+    _write(folder / "generation_config.json", {"num_beams": 3, "max_new_tokens": 40})
+    _write_image_settings(folder, "CLIPImageProcessor", {"height": 64, "width": 64})
+
+
 MAKERS = {
     "grounding-dino": make_grounding_dino,
     "mm-grounding-dino": lambda folder: make_grounding_dino(folder, is_mm=True),
     "owlv2": make_owlv2,
     "clipseg": make_clipseg,
+    "florence2": make_florence2,
 }
 """How a model of each type is made in a folder that is not there yet."""
 

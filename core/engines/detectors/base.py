@@ -6,7 +6,7 @@ Nothing of a folder that is there is asked of the network.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
 from ..families import DETECTOR_FAMILIES, Family, family_named, family_of_type
 from ..files.checkpoints import read_config
-from ..files.folders import STRICT, build_model, read_image_settings, unreadable
+from ..files.folders import STRICT, build_model, read_settings, unreadable
 from ..image_model import ImageModel, Statistics
 
 if TYPE_CHECKING:
@@ -31,12 +31,16 @@ _SAME_OBJECT = 0.7
 
 @dataclass(frozen=True)
 class DetectorFolder:
-    """A transformers folder, read. tokenizer: None for a model that reads no text. image: its
-    preprocessor_config.json, empty where it has none."""
+    """A transformers folder, read. tokenizer: None for a model that reads no text.
+
+    image, generation: its preprocessor_config.json and generation_config.json, empty where it has
+    none.
+    """
 
     model: Any
     tokenizer: Any
     image: dict[str, Any]
+    generation: dict[str, Any] = field(default_factory=dict)
 
 
 def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
@@ -78,7 +82,9 @@ def _read_folder(path: Path, model_class: str, release: str, has_tokenizer: bool
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **STRICT)
         except Exception as error:
             raise unreadable(path, error) from error
-    return DetectorFolder(model, tokenizer, read_image_settings(path))
+    image = read_settings(path, "preprocessor_config.json")
+    generation = read_settings(path, "generation_config.json")
+    return DetectorFolder(model, tokenizer, image, generation)
 
 
 def _refuse_incomplete(path: Path, has_tokenizer: bool) -> None:
@@ -117,7 +123,7 @@ class FolderDetector(ImageModel):
     def model_class(cls, path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
         """The class of transformers for a folder with this config.json, and its first release.
 
-        Raises CheckpointError for a model of another task.
+        Raises CheckpointError for a folder that the model cannot be built from.
         """
         return cls.model_classes[config["model_type"]], "4.57"
 
@@ -190,7 +196,7 @@ def collect_boxes(
     scores: [Q, P] of each box and phrase. boxes: [Q, 4] in pixels, xyxy. logits: [Q, h, w] of their
     masks, of a model that has any.
     """
-    scores, boxes = scores.float().cpu(), _inside(boxes.float().cpu(), size)
+    scores, boxes = scores.float().cpu(), inside(boxes.float().cpu(), size)
     owners = scores.argmax(dim=1)
     is_box = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     results = []
@@ -207,7 +213,7 @@ def collect_boxes(
     return results
 
 
-def _inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes [N, 4] xyxy cut to an image of (H, W)."""
     height, width = size
     limits = torch.tensor([width, height, width, height], dtype=torch.float32)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, UntypedStorage
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, SegmentAnywhereError
 from ..base import Engine
 from ..families import FAMILIES, Family, family_of_keys, family_of_type
-from ..sam import layout as sam_layout
+from .strangers import stranger_of_keys, stranger_of_type
 
 if TYPE_CHECKING:
     from torch.serialization import MAP_LOCATION
@@ -79,7 +79,8 @@ def _family_of_file(path: Path) -> Family:
     state = _map_weights(path)
     family = family_of_keys(state)
     if family is None:
-        _refuse_tiny_vit(path, state)
+        if stranger := stranger_of_keys(state):
+            raise CheckpointError(f"{path.name}: {stranger.sentence}")
         first = ", ".join(list(state)[:3])
         known = ", ".join(each.title for each in FAMILIES if each.is_official is not None)
         raise CheckpointError(
@@ -90,21 +91,12 @@ def _family_of_file(path: Path) -> Family:
     return family
 
 
-def _refuse_tiny_vit(path: Path, state: Mapping[str, Tensor]) -> None:
-    if sam_layout.is_tiny_vit(state):
-        raise CheckpointError(
-            f"{path.name}: this is a SAM behind the image encoder TinyViT (MobileSAM, HQ-SAM "
-            "tiny), for which the transformers library has no model. Use EdgeTAM or SAM 2.1 tiny, "
-            "which are as small, or HQ-SAM vit_b."
-        )
-
-
 def _load_file(path: Path, dtype: torch.dtype) -> Engine:
     family = _family_of_file(path)
     state = read_weights(path, family.unused)
     try:
         return family.builder().from_official(state, dtype)
-    except CheckpointError:
+    except SegmentAnywhereError:
         raise
     except Exception as error:
         # Shapes are read as they come, and transformers checks sizes with errors of its own.
@@ -316,6 +308,8 @@ def _family_of_folder(path: Path) -> tuple[Family, dict[str, Any]]:
     config = read_config(path / "config.json")
     family = family_of_type(config.get("model_type"))
     if family is None:
+        if stranger := stranger_of_type(config.get("model_type")):
+            raise CheckpointError(f"{path}: {stranger.sentence}")
         known = ", ".join(name for each in FAMILIES for name in each.model_types)
         raise CheckpointError(
             f"{path.name}: config.json names the model type {config.get('model_type')!r}, which "

@@ -47,12 +47,12 @@ def build_model(path: Path, model_class: str, release: str = "4.57") -> Any:
     return model
 
 
-def read_image_settings(path: Path) -> dict[str, Any]:
-    """A folder's preprocessor_config.json, empty where it has none.
+def read_settings(path: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a folder such as preprocessor_config.json, empty where it has none.
 
     Raises CheckpointError where it is unreadable.
     """
-    settings = path / "preprocessor_config.json"
+    settings = path / name
     return read_config(settings) if settings.is_file() else {}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 from ..files.checkpoints import read_config
-from ..files.folders import build_model, read_image_settings
+from ..files.folders import build_model, read_settings
 from ..image_model import Statistics
 from ..lineage import weights
 
@@ -42,7 +42,9 @@ def load_matting(path: Path, dtype: torch.dtype) -> VitMatte:
     config = read_config(path / "config.json")
     _check_config(path, config)
     weights.classes("ViTMatte", _MODEL_CLASS, "4.57")
-    return VitMatte(build_model(path, _MODEL_CLASS), read_image_settings(path), dtype)
+    return VitMatte(
+        build_model(path, _MODEL_CLASS), read_settings(path, "preprocessor_config.json"), dtype
+    )
 
 
 def _check_config(path: Path, config: Mapping[str, Any]) -> None:

@@ -23,7 +23,13 @@ from ..lineage import weights
 from ..lineage.layouts import both_positions
 from ..lineage.prompted import ModelPrompts, PromptedEngine
 from .encoder import bias_bytes, streamline
-from .layout import infer_decoder, infer_encoder, infer_mask_channels, to_transformers
+from .layout import (
+    Encoder,
+    infer_decoder,
+    infer_encoder,
+    infer_mask_channels,
+    to_transformers,
+)
 
 if TYPE_CHECKING:
     from transformers import SamHQModel, SamModel
@@ -51,7 +57,6 @@ class SamEngine(PromptedEngine):
     def __init__(self, model: SamModel | SamHQModel, dtype: torch.dtype):
         super().__init__(model, dtype)
         self._image_size: int = self._config.vision_config.image_size
-        streamline(self.module.vision_encoder)
 
     def _features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """A map at 1/16 of the model's input, in the encoder's dtype."""
@@ -166,7 +171,7 @@ def build_official(state: Mapping[str, Tensor], kind: str, **decoder_extra: int)
     kind: what the names of transformers' classes begin with. decoder_extra: further settings of the
     mask decoder.
     """
-    config = _official_config(state, **decoder_extra)
+    config = official_config(infer_encoder(state), state, **decoder_extra)
     return _build(kind, config, to_transformers(state))
 
 
@@ -176,9 +181,11 @@ def build_folder(config: Mapping[str, Any], state: Mapping[str, Tensor], kind: s
     return _build(kind, parts, both_positions(state))
 
 
-def _official_config(state: Mapping[str, Tensor], **decoder_extra: int) -> dict[str, Any]:
+def official_config(
+    encoder: Encoder, state: Mapping[str, Tensor], **decoder_extra: int
+) -> dict[str, Any]:
     """What a folder's config.json would say of an official checkpoint, from its shapes."""
-    encoder, decoder = infer_encoder(state), infer_decoder(state)
+    decoder = infer_decoder(state)
     vision = {
         "hidden_size": encoder.width,
         "output_channels": decoder.hidden_size,
@@ -214,8 +221,15 @@ def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) ->
 
     Raises CheckpointError for missing and unknown weights and for other shapes.
     """
-    title = _TITLES[kind]
-    library = weights.classes(title, f"{kind}Model", "4.57")
+    model = empty_model(kind, config)
+    weights.adopt_weights(model, state, _TITLES[kind])
+    streamline(model.vision_encoder)
+    return model
+
+
+def empty_model(kind: str, config: Mapping[str, Any]) -> Any:
+    """The model of a configuration without its weights; kind as for `build_official`."""
+    library = weights.classes(_TITLES[kind], f"{kind}Model", "4.57")
     vision, prompts, masks = (config[part] for part in _PARTS)
     whole = getattr(library, f"{kind}Config")(
         vision_config=vision,
@@ -223,9 +237,7 @@ def _build(kind: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) ->
         mask_decoder_config={**masks, "layer_norm_eps": _NORM_EPS},
     )
     with torch.device("meta"):
-        model = getattr(library, f"{kind}Model")(whole)
-    weights.adopt_weights(model, state, title)
-    return model
+        return getattr(library, f"{kind}Model")(whole)
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The official SAM and HQ-SAM checkpoints: keys in transformers' names, architecture from shapes.
+"""The official checkpoints of SAM, HQ-SAM and MobileSAM: transformers' names, and what shapes tell.
 
 Source: `segment_anything` 1.0 and `segment_anything_hq` 0.3, and the parameter names of
 transformers' `SamModel` and `SamHQModel`.
@@ -51,14 +51,16 @@ def is_sam_hq(keys: Mapping[str, Tensor]) -> bool:
     return _has_vit(keys) and _has_hq_token(keys)
 
 
-def is_tiny_vit(keys: Mapping[str, Tensor]) -> bool:
-    """Whether the image encoder is a TinyViT, as in MobileSAM and the tiny HQ-SAM."""
-    return "image_encoder.patch_embed.seq.0.c.weight" in keys
+def is_mobile_sam(keys: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an official MobileSAM checkpoint: SAM behind a TinyViT."""
+    has_tiny_vit = "image_encoder.patch_embed.seq.0.c.weight" in keys
+    return has_tiny_vit and "mask_decoder.iou_token.weight" in keys and not _has_hq_token(keys)
 
 
 def _has_vit(keys: Mapping[str, Tensor]) -> bool:
     return "image_encoder.patch_embed.proj.weight" in keys and (
-        "mask_decoder.iou_token.weight" in keys
+        # EfficientSAM calls what enlarges its masks otherwise.
+        "mask_decoder.output_upscaling.0.weight" in keys
     )
 
 

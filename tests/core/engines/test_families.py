@@ -26,8 +26,9 @@ NEGATIVE_BOX = ObjectPrompt("object 3", (Point(1, 1),), negative_boxes=(Box(0, 0
 @pytest.mark.parametrize("family", [each for each in FAMILIES if each.module])
 def test_every_family_that_loads_has_a_builder(family):
     module = family.builder()
-    assert callable(module.from_official) and callable(module.from_transformers)
-    assert family.model_types and family.is_official is not None
+    assert callable(module.from_official) and family.is_official is not None
+    # transformers has no model of MobileSAM.
+    assert hasattr(module, "from_transformers") is bool(family.model_types)
     assert all(family_of_type(name) is family for name in family.model_types)
 
 

@@ -25,7 +25,7 @@ from segment_anywhere.core.engines.lineage.prompted import (
     PromptedEngine,
 )
 from segment_anywhere.core.engines.sam import engine as sam
-from segment_anywhere.core.engines.sam import hq
+from segment_anywhere.core.engines.sam import hq, mobile
 from segment_anywhere.core.engines.sam2 import edgetam
 from segment_anywhere.core.engines.sam2 import engine as sam2
 from segment_anywhere.core.engines.sam2.tracker import TOGETHER
@@ -33,7 +33,7 @@ from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 
 from tests.support.live_bytes import LiveBytes
-from tests.support.needs import needs_sam3
+from tests.support.needs import needs_sam3, needs_timm
 from tests.support.paths import FIXTURES
 from tests.support.word_models import write_bert_tokenizer
 
@@ -43,11 +43,13 @@ MODELS = {
     "SAM ViT-H": (sam.from_official, f"sam_parity/{OFFICIAL}", "vit_h"),
     "HQ-SAM ViT-B": (hq.from_official, f"sam_hq_parity/{OFFICIAL}", "vit_b"),
     "HQ-SAM ViT-H": (hq.from_official, f"sam_hq_parity/{OFFICIAL}", "vit_h"),
+    "MobileSAM": (mobile.from_official, f"mobile_sam_parity/{OFFICIAL}", "vit_t"),
     "SAM 2.1 tiny": (sam2.from_official, f"sam2_parity/{OFFICIAL}", "sam2.1_hiera_tiny"),
     "SAM 2.1 large": (sam2.from_official, f"sam2_parity/{OFFICIAL}", "sam2.1_hiera_large"),
     "EdgeTAM": (edgetam.from_official, f"edgetam_parity/{OFFICIAL}", "edgetam"),
     "SAM 3": (sam3.from_official, "sam3_keys/sam3.json.gz", None),
 }
+MARKS = {"SAM 3": needs_sam3, "MobileSAM": needs_timm}
 
 
 def _shapes(path: Path, entry: str | None) -> dict[str, list[int]]:
@@ -63,9 +65,7 @@ def _peak(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs_sam3 if name == "SAM 3" else ()) for name in MODELS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in MODELS])
 def test_an_engine_needs_what_it_says(name, dtype):
     """Nearly so: it may say up to half as much again of what decoding takes."""
     make, keys, entry = MODELS[name]

@@ -14,11 +14,18 @@ import torch
 from segment_anywhere.core.engines.base import Embedding
 from segment_anywhere.core.engines.lineage.prompted import PromptedEngine
 
-from tests.support.needs import needs_sam3
+from tests.support.needs import needs_sam3, needs_timm
 from tests.support.paths import FIXTURES
 from tests.support.predictor_cases import Reference
 
-MARKS = {"sam": (), "sam_hq": (), "sam2": (), "edgetam": (), "sam3": needs_sam3}
+MARKS = {
+    "sam": (),
+    "sam_hq": (),
+    "mobile_sam": needs_timm,
+    "sam2": (),
+    "edgetam": (),
+    "sam3": needs_sam3,
+}
 REFERENCES = {family: Reference(FIXTURES / f"{family}_parity") for family in MARKS}
 FAMILIES = [pytest.param(family, marks=marks) for family, marks in MARKS.items()]
 CASES = [

@@ -15,6 +15,7 @@ from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter, _choose
 
 from tests.support.engines import engine_of
+from tests.support.needs import needs_timm
 
 CLICK = ObjectPrompt("click", (Point(20, 30),))
 PAIR = ObjectPrompt("pair", (Point(20, 30), Point(50, 10, positive=False)))
@@ -153,7 +154,9 @@ def test_many_objects_are_decoded_in_small_groups(segmenter):
         assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sam", "sam_hq", "edgetam", "sam2"])
+@pytest.mark.parametrize(
+    "name", ["sam", "sam_hq", pytest.param("mobile_sam", marks=needs_timm), "edgetam", "sam2"]
+)
 def test_a_known_image_needs_no_encoder(name):
     """Its weights may be anywhere, here where they have no numbers."""
     segmenter = Segmenter(engine_of(name))

@@ -30,6 +30,7 @@ from tests.support.flow_walks import (
     mask_of,
     of_mask,
 )
+from tests.support.needs import needs_timm
 from tests.support.paths import ROOT
 from tests.support.pretended import DEVICE, copies, placed
 
@@ -75,7 +76,9 @@ def test_any_model_can_follow(family):
     assert iou(found[-1][1], masks[5]) > 0.85
 
 
-@pytest.mark.parametrize("family", ["grabcut", "sam", "sam_hq"])
+@pytest.mark.parametrize(
+    "family", ["grabcut", "sam", "sam_hq", pytest.param("mobile_sam", marks=needs_timm)]
+)
 def test_what_has_no_memory_follows_by_flow(family):
     session = engine_of(family).track(16)
     assert isinstance(session, FlowSession)

@@ -168,16 +168,6 @@ def test_hq_sam_without_its_token_is_not_taken_for_sam(tmp_path):
         load_engine(path, torch.float32)
 
 
-def test_a_tiny_vit_is_refused_with_what_to_use_instead(tmp_path):
-    """The tiny HQ-SAM, whose keys are MobileSAM's and those of the high-quality mask."""
-    keys = REFERENCES["sam_hq"].official["vit_tiny"]["keys"]
-    path = tmp_path / "sam_hq_vit_tiny.pth"
-    torch.save({key: torch.zeros(1) for key in keys}, path)
-    for load in (find_family, lambda path: load_engine(path, torch.float32)):
-        with pytest.raises(CheckpointError, match=r"sam_hq_vit_tiny.pth.*TinyViT.*Use EdgeTAM"):
-            load(path)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_encoder_as_it_was_and_as_it_runs_here(family, dtype, tmp_path):
