@@ -16,6 +16,8 @@ IMAGE_INPUT = "image"
 # What saves datasets, and what it is told of the picture's name.
 SAVE_CLASS = "SegmentAnywhereSave"
 NAME_INPUT = "image_name"
+# What calls a provider.
+REMOTE_CLASS = "SegmentAnywhereRemote"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ _DEFAULT_PREFIX = "ComfyUI"
 # What a name may have in the file systems of all three platforms.
 _NAME_BYTES = 255
 _DIGEST = 8
+_UMASK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _umask() -> int:
-    # The only way to read it is to set it.
-    mask = os.umask(0)
-    os.umask(mask)
+    # The only way to read it is to set it, and results of several servers are written by threads.
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -197,6 +197,15 @@ def run_job(task: Task, job: Job, runner: Runner, *, force: bool = False) -> Out
         return Outcome(job, error=error)
 
 
+def is_finished(task: Task, job: Job) -> bool:
+    """Whether an earlier run has done a job; False where its image cannot be looked at."""
+    try:
+        digest = signature(task.graph, task.plan.names, job.image)
+        return is_done(task.plan.folder, job.stem, digest)
+    except OSError:
+        return False
+
+
 def _with_name(graph: Graph, job: Job) -> Graph:
     """The graph in which nodes that save datasets call the picture by its name, as others do."""
     if job.image is None:

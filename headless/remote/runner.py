@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 import time
 import urllib.parse
 import uuid
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import WorkflowError
+from ..errors import RunnerLost, WorkflowError
 from ..graph import IMAGE_INPUT, Graph, Node, describe
 from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of, slug
 from .client import HttpAnswer, HttpClient, Unreachable
@@ -44,6 +45,7 @@ class ServerRunner:
         self._poll_seconds = poll_seconds
         self._client_id = uuid.uuid4().hex
         self._info: dict[str, Mapping[str, Any] | None] = {}
+        self._is_stopped = threading.Event()
 
     def __enter__(self) -> ServerRunner:
         """Make sure that a ComfyUI answers.
@@ -135,6 +137,10 @@ class ServerRunner:
         outputs = entry.get("outputs") or {}
         return [self._fetch(each, outputs[each]) for each in targets if each in outputs]
 
+    def stop(self) -> None:
+        """Cancel the job that another thread waits for; nothing is run any more."""
+        self._is_stopped.set()
+
     def _node_info(self, class_type: str) -> Mapping[str, Any] | None:
         if class_type not in self._info:
             name = urllib.parse.quote(class_type, safe="")
@@ -191,6 +197,9 @@ class ServerRunner:
             if entry is not None:
                 return entry
             time.sleep(self._poll_seconds)
+            if self._is_stopped.is_set():
+                self._cancel(prompt_id)
+                raise WorkflowError("The job was given up. Run again.")
 
     def _poll(self, prompt_id: str, *, ask_queue: bool) -> Mapping[str, Any] | None:
         entry = self._history(prompt_id)
@@ -280,9 +289,9 @@ def _safe_suffix(name: str) -> str:
     return found.group().lower() if found else ""
 
 
-def _gone(base: str, error: Exception) -> WorkflowError:
+def _gone(base: str, error: Exception) -> RunnerLost:
     why = f"status {error.status}" if isinstance(error, HttpAnswer) else str(error)
-    return WorkflowError(f"ComfyUI at {base} was lost while the job ran: {why}", stops_run=True)
+    return RunnerLost(f"ComfyUI at {base} was lost while the job ran: {why}", was_running=True)
 
 
 def _refusal(graph: Graph, answer: Any) -> str | None:
