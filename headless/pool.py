@@ -48,7 +48,10 @@ class Worker(Protocol):
 
 @dataclass
 class _Unit:
+    """A job, the worker that had it last, and how often it has failed."""
+
     job: Job
+    worker: Worker | None = None
     tries: int = 0
 
 
@@ -140,29 +143,40 @@ class Pool:
         self._under_way[worker.start()] = (worker, None)
 
     def _hand_out(self, task: Task, jobs: Iterator[Job], force: bool) -> Iterator[Outcome]:
-        while self._idle and not (self._is_exhausted and not self._again):
-            if self._again:
-                unit = self._again.popleft()
-            elif (job := next(jobs, None)) is None:
-                self._is_exhausted = True
-                return
-            elif not force and is_finished(task, job):
-                yield Outcome(job)
-                continue
-            else:
-                unit = _Unit(job)
-            worker = self._idle.popleft()
-            self._under_way[worker.run(unit.job)] = (worker, unit)
+        """Give every idle worker a unit; what an earlier run has done is an outcome."""
+        for worker in list(self._idle):
+            unit = self._pick(worker, jobs)
+            while unit is not None and self._is_done(unit, task, force):
+                yield Outcome(unit.job)
+                unit = self._pick(worker, jobs)
+            if unit is not None:
+                self._idle.remove(worker)
+                unit.worker = worker
+                self._under_way[worker.run(unit.job)] = (worker, unit)
 
-    def _is_busy(self) -> bool:
-        return any(unit is not None for _, unit in self._under_way.values())
+    def _is_done(self, unit: _Unit, task: Task, force: bool) -> bool:
+        return unit.worker is None and not force and is_finished(task, unit.job)
+
+    def _pick(self, worker: Worker, jobs: Iterator[Job]) -> _Unit | None:
+        """The next unit for a worker: what another one has failed at, else one that is new."""
+        is_alone = len(self._idle) + self._count_busy() == 1
+        for unit in self._again:
+            if unit.worker is not worker or is_alone:
+                self._again.remove(unit)
+                return unit
+        job = next(jobs, None)
+        self._is_exhausted = job is None
+        return None if job is None else _Unit(job)
+
+    def _count_busy(self) -> int:
+        return sum(unit is not None for _, unit in self._under_way.values())
 
     def _is_over(self) -> bool:
-        return self._is_exhausted and not self._again and not self._is_busy()
+        return self._is_exhausted and not self._again and not self._count_busy()
 
     def _time_left(self) -> float | None:
         """How long to wait for news: for a worker that is at work, any time."""
-        if self._idle or self._is_busy():
+        if self._idle or self._count_busy():
             self._last_ready = time.monotonic()
             return None
         return max(0.0, self._last_ready + self._patience - time.monotonic())

@@ -221,7 +221,8 @@ class RayWorker:
     def _loss(self, error: BaseException, *, was_running: bool) -> WorkflowError:
         kinds = self._ray.exceptions
         if isinstance(error, kinds.RayTaskError):
-            return WorkflowError(f"{type(error.cause).__name__}: {one_line(error.cause)}")
+            cause = getattr(error, "cause", error)
+            return WorkflowError(f"{type(cause).__name__}: {one_line(cause)}")
         return RunnerLost(f"A worker ended: {_reason(kinds, error)}.", was_running=was_running)
 
 

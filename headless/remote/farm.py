@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
 
-from ..errors import RunnerLost, WorkflowError
+from ..errors import WorkflowError
 from ..graph import SAVE_CLASS, Graph
 from ..images import Job
 from ..pool import Pool, Say
@@ -114,18 +114,18 @@ class ServerWorker:
         self._runner.stop()
 
     def _find(self) -> None:
+        # A new one each time, for a server that was restarted may have other nodes.
+        runner = ServerRunner(self._url)
         while True:
             try:
-                # A new one, for a server that was restarted may have other nodes.
-                with ServerRunner(self._url) as runner:
-                    runner.check(self._task.graph)
-            except RunnerLost as error:
+                runner.__enter__()
+                break
+            except WorkflowError as error:
+                # What was a ComfyUI before may be one again, whatever answers in between.
                 if not self._was_there or self._is_stopped.wait(RETRY_SECONDS):
                     raise WorkflowError(str(error), stops_run=True) from error
-            else:
-                self._runner = runner
-                self._was_there = True
-                return
+        runner.check(self._task.graph)
+        self._runner, self._was_there = runner, True
 
 
 def _in_thread(work: Callable[[], T]) -> Future[T]:
