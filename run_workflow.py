@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from headless.errors import WorkflowError
 from headless.graph import load_graph
-from headless.images import expand_images
-from headless.results import recorded_outputs
-from headless.runs import Outcome, Request, open_runner, prepare, run_jobs
+from headless.runs import Outcome, Request, finish, open_runner, prepare, run_jobs
+from headless.sinks.files import recorded_outputs
+from headless.sources.naming import expand_sources
+from headless.sources.sampling import read_sampling
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_OUT = "segment-anywhere-out"
@@ -49,10 +50,22 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("workflow", type=Path, help="workflow file (in ComfyUI: File > Export (API))")
-    add("--image", metavar="PATH", help="images: files, folders, patterns", **many)
+    add(
+        "--image",
+        metavar="PATH",
+        help="images and clips: files, folders, patterns, addresses such as s3://bucket/photos",
+        **many,
+    )
+    add("--fps", metavar="N", help="of clips take so many frames of each second")
+    add(
+        "--range",
+        metavar="START:END",
+        help="of clips take what lies between two seconds; END is not part of it",
+    )
     add("--image-node", metavar="NODE", help="id or title of the LoadImage node for the images")
     add("--set", metavar="NODE.INPUT=VALUE", help="change an input; NODE is an id or title", **many)
     add("--out", metavar="DIR", type=Path, default=Path(DEFAULT_OUT), help="folder for results")
+    add("--table", metavar="FILE.parquet", type=Path, help="also one row for every object")
     add("--server", metavar="URL", help="run on this ComfyUI, e.g. http://127.0.0.1:8188")
     add("--models", metavar="DIR", type=Path, help="folder of the model files (without --server)")
     add("--force", action="store_true", help="run also what an earlier run has done")
@@ -75,10 +88,15 @@ def run(options: argparse.Namespace) -> int:
         graph=load_graph(options.workflow),
         name=options.workflow.stem,
         out=options.out,
-        images=expand_images(options.image, recorded_outputs(options.out)),
+        sources=expand_sources(
+            options.image,
+            recorded_outputs(options.out),
+            read_sampling(options.fps, options.range),
+        ),
         image_node=options.image_node,
         assignments=options.set,
         inputs=[options.workflow],
+        table=options.table,
     )
     with open_runner(options.server, options.models, options.out) as runner:
         task = prepare(request, runner)
@@ -90,13 +108,15 @@ def run(options: argparse.Namespace) -> int:
             for outcome in bar:
                 outcomes.append(outcome)
                 if outcome.error is not None:
-                    line = f"failed: {outcome.job.image or options.workflow}: {outcome.error}"
+                    line = f"failed: {outcome.job.source or options.workflow}: {outcome.error}"
                     with bar.external_write_mode(file=sys.stderr):
                         report(line, outcome.error, options.verbose)
         finally:
             # Every image of a dataset writes the file of all of them.
             for path in dict.fromkeys(path for outcome in outcomes for path in outcome.written):
                 print(path)
+        if (table := finish(task, outcomes)) is not None:
+            print(table)
     return conclude(outcomes, total)
 
 
