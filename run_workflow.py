@@ -22,9 +22,11 @@ from tqdm import tqdm
 from headless.crews import Where, open_crew
 from headless.errors import WorkflowError
 from headless.graph import load_graph
-from headless.images import expand_images
-from headless.results import recorded_outputs
-from headless.runs import Outcome, Request
+from headless.runs import Outcome, Request, Task, finish
+from headless.sinks.files import recorded_outputs
+from headless.sources.naming import expand_sources
+from headless.sources.sampling import read_sampling
+from headless.sources.units import Job
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_OUT = "segment-anywhere-out"
@@ -53,10 +55,22 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("workflow", type=Path, help="workflow file (in ComfyUI: File > Export (API))")
-    add("--image", metavar="PATH", help="images: files, folders, patterns", **many)
+    add(
+        "--image",
+        metavar="PATH",
+        help="images and clips: files, folders, patterns, addresses such as s3://bucket/photos",
+        **many,
+    )
+    add("--fps", metavar="N", help="of clips take so many frames of each second")
+    add(
+        "--range",
+        metavar="START:END",
+        help="of clips take what lies between two seconds; END is not part of it",
+    )
     add("--image-node", metavar="NODE", help="id or title of the LoadImage node for the images")
     add("--set", metavar="NODE.INPUT=VALUE", help="change an input; NODE is an id or title", **many)
     add("--out", metavar="DIR", type=Path, default=Path(DEFAULT_OUT), help="folder for results")
+    add("--table", metavar="FILE.parquet", type=Path, help="also one row for every object")
     add(
         "--server",
         metavar="URL",
@@ -124,10 +138,15 @@ def run(options: argparse.Namespace) -> int:
         graph=load_graph(options.workflow),
         name=options.workflow.stem,
         out=options.out,
-        images=expand_images(options.image, recorded_outputs(options.out)),
+        sources=expand_sources(
+            options.image,
+            recorded_outputs(options.out),
+            read_sampling(options.fps, options.range),
+        ),
         image_node=options.image_node,
         assignments=options.set,
         inputs=[options.workflow],
+        table=options.table,
     )
     where = Where(
         options.out,
@@ -141,9 +160,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         with open_crew(where, progress.say) as crew:
             task = crew.prepare(request)
-            progress.follow(crew.run(task, force=options.force), len(task.jobs))
+            progress.follow(task, crew.run(task, force=options.force))
     finally:
         progress.print_paths()
+    if (table := finish(task, progress.outcomes)) is not None:
+        print(table)
     return progress.conclude()
 
 
@@ -158,22 +179,24 @@ class Progress:
     def __init__(self, workflow: Path, verbose: bool) -> None:
         self._workflow = workflow
         self._verbose = verbose
-        self._outcomes: list[Outcome] = []
+        self.outcomes: list[Outcome] = []
         self._total = 0
         self._seconds = 0.0
 
-    def follow(self, running: Iterable[Outcome], total: int) -> None:
-        """Count outcomes up to a total, and show those that failed."""
-        self._total = total
+    def follow(self, task: Task, running: Iterable[Outcome]) -> None:
+        """Count the outcomes of a task, image by image, and show those that failed."""
+        self._total = len(task.jobs)
+        images = sum(count_images(job) for job in task.jobs)
         start = time.monotonic()
         try:
-            bar = tqdm(running, total=total, unit="image", file=sys.stderr, disable=total < 2)
-            for outcome in bar:
-                self._outcomes.append(outcome)
-                if outcome.error is not None:
-                    line = f"failed: {outcome.job.image or self._workflow}: {outcome.error}"
-                    with bar.external_write_mode(file=sys.stderr):
-                        report(line, outcome.error, self._verbose)
+            with tqdm(total=images, unit="image", file=sys.stderr, disable=images < 2) as bar:
+                for outcome in running:
+                    self.outcomes.append(outcome)
+                    if outcome.error is not None:
+                        line = f"failed: {outcome.job.source or self._workflow}: {outcome.error}"
+                        with bar.external_write_mode(file=sys.stderr):
+                            report(line, outcome.error, self._verbose)
+                    bar.update(count_images(outcome.job))
         finally:
             self._seconds = time.monotonic() - start
 
@@ -184,24 +207,29 @@ class Progress:
     def print_paths(self) -> None:
         """Print what was written."""
         # Every image of a dataset writes the file of all of them.
-        written = (path for outcome in self._outcomes for path in outcome.written)
+        written = (path for outcome in self.outcomes for path in outcome.written)
         for path in dict.fromkeys(written):
             print(path)
 
     def conclude(self) -> int:
         """Sum up, and return the exit status."""
-        if left := self._total - len(self._outcomes):
+        if left := self._total - len(self.outcomes):
             print(f"Stopped; {left} of {self._total} were not run.", file=sys.stderr)
-        if skipped := sum(outcome.skipped for outcome in self._outcomes):
+        if skipped := sum(outcome.skipped for outcome in self.outcomes):
             note = f"{skipped} of {self._total} were done already; --force runs them again."
             print(note, file=sys.stderr)
-        done = sum(bool(outcome.written) for outcome in self._outcomes)
-        failed = sum(outcome.error is not None for outcome in self._outcomes)
-        if self._total > 1 and done + failed:
+        done = sum(count_images(each.job) for each in self.outcomes if each.written)
+        failed = sum(outcome.error is not None for outcome in self.outcomes)
+        if self._total > 1 and (done or failed):
             rate = done / max(self._seconds, 1e-9)
             took = f"in {tqdm.format_interval(self._seconds)}, {rate:.3g} a second"
             print(f"{done} done, {failed} failed {took}.", file=sys.stderr)
         return FAILED if failed else OK
+
+
+def count_images(job: Job) -> int:
+    """Return how many images a job has; a clip that is followed as a whole is one."""
+    return len(job.source.frames or (None,)) if job.source else 1
 
 
 def report(line: str, error: BaseException, verbose: bool) -> None:

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from .errors import RunnerLost, WorkflowError, one_line
-from .images import Job
 from .runs import Outcome, Task, is_finished
+from .sources.units import Job
 
 TRIES = 2
 # A worker that ends so often before it is ready is left out.

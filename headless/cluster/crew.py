@@ -15,9 +15,9 @@ from typing import Any
 
 from ..errors import RunnerLost, WorkflowError, one_line
 from ..graph import REMOTE_CLASS
-from ..images import Job
 from ..pool import Pool, Say
 from ..runs import Outcome, Request, Task, open_runner, prepare
+from ..sources.units import Job
 from .hands import Hands, Setup
 from .session import require_ray, session
 

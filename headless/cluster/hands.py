@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WorkflowError
-from ..images import Job
 from ..runs import Outcome, Task, run_job
+from ..sources.units import Job
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from ..errors import WorkflowError
 from ..graph import SAVE_CLASS, Graph
-from ..images import Job
 from ..pool import Pool, Say
 from ..runs import Outcome, Request, Task, prepare, run_job
+from ..sources.units import Job
 from .runner import ServerRunner
 
 T = TypeVar("T")

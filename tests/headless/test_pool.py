@@ -10,10 +10,10 @@ import pytest
 
 from headless.errors import RunnerLost, WorkflowError
 from headless.graph import parse_graph
-from headless.images import Job
 from headless.pool import STARTS, TRIES, Pool
-from headless.results import NodeResult, Plan, save, signature
 from headless.runs import Outcome, Task
+from headless.sinks.files import NodeResult, Plan, save, signature
+from headless.sources.units import Job
 
 GRAPH = parse_graph({"1": {"class_type": "SaveImage", "inputs": {}}}, "test")
 SHORTAGE = "nobody is there"
