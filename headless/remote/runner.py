@@ -161,8 +161,9 @@ class ServerRunner:
     def _content(self, source: Source) -> tuple[str, bytes]:
         """The name and content of the file to upload."""
         if source.is_clip:
-            system = self._client.get_json("/system_stats").get("system", {})
-            check_memory(source, system.get("ram_free"))
+            with self._explained("asking for its memory"):
+                stats = self._client.get_json("/system_stats")
+            check_memory(source, stats["system"].get("ram_free"))
         if source.is_clip and not (source.frames is None and source.sampling == Sampling()):
             # The server's nodes read whole files only.
             clip = look_into(source)

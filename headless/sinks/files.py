@@ -338,8 +338,8 @@ def staged(files: Mapping[Path, bytes]) -> Iterator[Callable[[], None]]:
 
     try:
         for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            parts[path] = _part(path, data)
+            parts[path] = empty_part(path)
+            parts[path].write_bytes(data)
         yield put
     finally:
         # An interrupt is no Exception, and it must not leave the temporary files either.
@@ -357,15 +357,16 @@ def write_whole(path: Path, data: bytes) -> None:
         put()
 
 
-def _part(path: Path, data: bytes) -> Path:
+def empty_part(path: Path) -> Path:
+    """Make an empty file beside a place, which is to be written and then put there.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    os.close(handle)
+    os.chmod(name, 0o666 & ~_umask())
     return Path(name)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..extras import load_extra
 from ..graph import Graph, Link, Node, describe
 from ..schema import expand_spec
 from ..sources.units import Source
-from .files import NodeResult, PlacedFile, file_name, read_record, unwritable
+from .files import NodeResult, PlacedFile, empty_part, file_name, read_record, unwritable
 
 SUFFIX = ".parquet"
 TITLE = "Table"
@@ -178,22 +177,19 @@ def write_table(table: Table, folder: Path, done: Sequence[str], failed: Collect
         load_extra(name, "pyarrow", "--table") for name in ("pyarrow", "pyarrow.parquet")
     )
     schema = arrow.schema(_columns(arrow)).with_metadata(_MARK)
+    part = None
     try:
-        table.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=table.path.parent)
-    except OSError as error:
-        raise unwritable(f"--table {table.path}", error) from error
-    os.close(handle)
-    try:
-        with parquet.ParquetWriter(name, schema) as writer:
+        part = empty_part(table.path)
+        with parquet.ParquetWriter(part, schema) as writer:
             for rows in _batches(_rows(table, folder, done, failed)):
                 writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
-        os.replace(name, table.path)
+        os.replace(part, table.path)
     except OSError as error:
         raise unwritable(f"--table {table.path}", error) from error
     finally:
         # An interrupt is no Exception, and it must not leave the temporary file either.
-        Path(name).unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
     return table.path
 
 

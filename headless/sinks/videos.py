@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".mp4"
 LOSSLESS_SUFFIX = ".mov"
+_X264, _PNG = "libx264", "png"
 # x264's quality, from 0 for no loss: masks as good as exact, pictures as good as the eye can tell.
 _MASK_QUALITY, _PICTURE_QUALITY = "4", "18"
 _MAX_DENOMINATOR = 1001
@@ -84,16 +85,16 @@ def encode(frames: Iterable[NDArray[np.uint8]], rate: float, *, exact: bool) -> 
         WorkflowError: PyAV is missing, or cannot encode them.
     """
     av = load_extra("av", "av", "Writing a video")
-    if "libx264" in av.codecs_available:
-        codec, options = "libx264", {"crf": _MASK_QUALITY if exact else _PICTURE_QUALITY}
-    else:
-        codec, options = "mpeg4", {"qscale": "1" if exact else "3"}
-    return _encoded(frames, rate, "mp4", codec, options)
+    if _X264 in av.codecs_available:
+        quality = _MASK_QUALITY if exact else _PICTURE_QUALITY
+        return _encoded(frames, rate, "mp4", _X264, {"crf": quality})
+    quality = "1" if exact else "3"
+    return _encoded(frames, rate, "mp4", "mpeg4", {"qmin": quality, "qmax": quality})
 
 
 def lossless(frames: Iterable[NDArray[np.uint8]], rate: float) -> bytes:
     """A file that PyAV reads exactly these frames from, as for `encode`."""
-    return _encoded(frames, rate, "mov", "png", {})
+    return _encoded(frames, rate, "mov", _PNG, {})
 
 
 def _encoded(
@@ -105,7 +106,7 @@ def _encoded(
     try:
         with av.open(stream_of_bytes, "w", format=container) as output:
             stream = output.add_stream(codec, rate=_fraction(rate), options=options)
-            _shape(stream, first, exact_pixels=codec == "png")
+            _shape(stream, first, codec)
             for pixels in chain([first], rest):
                 output.mux(stream.encode(_frame(av, pixels, stream)))
             output.mux(stream.encode())
@@ -126,14 +127,15 @@ def _fraction(rate: float) -> Fraction:
     return Fraction(rate).limit_denominator(_MAX_DENOMINATOR)
 
 
-def _shape(stream: Any, first: NDArray[np.uint8], *, exact_pixels: bool) -> None:
+def _shape(stream: Any, first: NDArray[np.uint8], codec: str) -> None:
     height, width, _ = first.shape
     stream.width, stream.height = width, height
-    if exact_pixels:
+    if codec == _PNG:
         stream.pix_fmt = "rgb24"
         return
-    # The format of players halves the colours' sides, which odd ones forbid.
-    stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+    # The format of players halves the colours' sides, which x264 does not do to odd ones.
+    is_odd = codec == _X264 and (width % 2 or height % 2)
+    stream.pix_fmt = "yuv444p" if is_odd else "yuv420p"
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED_RANGE

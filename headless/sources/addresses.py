@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,24 @@ _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az":
 _REFUSED = (401, 403)
 # What a change of a file shows in; which of them a place knows differs.
 _STAMPS = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-# A clip is fetched once for all of its frames: the last file of each thread stays.
-_kept = threading.local()
+
+
+class _Folder:
+    """A temporary folder that goes with its last reference, and with the process."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="segment-anywhere-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class _Kept(threading.local):
+    """The last file of each thread: a clip is fetched once for all of its units."""
+
+    key: tuple[str, str] | None = None
+    folder: _Folder | None = None
+
+
+_kept = _Kept()
 
 
 def find(address: str, suffixes: Collection[str]) -> list[Source]:
@@ -70,16 +88,16 @@ def fetch(source: Source) -> Path:
         WorkflowError: it cannot be read.
     """
     key = (source.place, source.stamp)
-    if getattr(_kept, "key", None) != key:
-        _kept.key = None
-        # The old one goes first: there need not be room for two.
-        _kept.folder = None
-        folder = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
-        with _explained(source.place):
-            system, remote = _system(source.place)
-            system.get_file(remote, str(Path(folder.name, source.name)))
-        _kept.folder, _kept.key = folder, key
-    return Path(_kept.folder.name, source.name)
+    if _kept.folder is not None and _kept.key == key:
+        return _kept.folder.path / source.name
+    # The old one goes first: there need not be room for two.
+    _kept.key = _kept.folder = None
+    folder = _Folder()
+    with _explained(source.place):
+        system, remote = _system(source.place)
+        system.get_file(remote, str(folder.path / source.name))
+    _kept.key, _kept.folder = key, folder
+    return folder.path / source.name
 
 
 def _system(address: str) -> tuple[Any, str]:

@@ -67,7 +67,7 @@ def look_into(source: Source) -> Clip:
         if container.format.name == _WITHOUT_TIMES or None in stamps:
             stamps, base = list(range(len(stamps))), 1 / rate if rate else base
     sampling = source.sampling or Sampling()
-    frames = source.frames or _chosen(source.place, sorted(set(stamps)), base, sampling)
+    frames = source.frames or _chosen(source.place, sorted(set(stamps)), base, sampling, rate)
     rate = rate or _rate(frames, base)
     return Clip(pixels, min(rate, sampling.fps or rate), tuple(frames))
 
@@ -85,7 +85,9 @@ def _rate(frames: Sequence[Frame], base: float) -> float:
     return (len(frames) - 1) / length if length else 1.0
 
 
-def _chosen(place: str, stamps: Sequence[int], base: float, sampling: Sampling) -> list[Frame]:
+def _chosen(
+    place: str, stamps: Sequence[int], base: float, sampling: Sampling, rate: float
+) -> list[Frame]:
     if not stamps:
         raise WorkflowError(f"{place}: this video has no frames. Choose another file.")
     times = [(stamp - stamps[0]) * base for stamp in stamps]
@@ -101,14 +103,18 @@ def _chosen(place: str, stamps: Sequence[int], base: float, sampling: Sampling) 
             f"last one is at {times[-1]:.3f} seconds."
         )
     if sampling.fps is not None:
-        wanted = _sampled(times, wanted, sampling.start, sampling.fps)
+        # The last frame is seen for as long as the others.
+        end = min(end, times[-1] + (1 / rate if rate else base))
+        wanted = _sampled(times, wanted, (sampling.start, end), sampling.fps)
     return [Frame(number, stamps[number]) for number in wanted]
 
 
-def _sampled(times: Sequence[float], wanted: Sequence[int], start: float, fps: float) -> list[int]:
-    """Of the wanted frames those that are seen at start, start + 1 / fps, and so on."""
-    last = times[wanted[-1]]
-    count = math.floor((last - start) * fps + _TOLERANCE) + 1
+def _sampled(
+    times: Sequence[float], wanted: Sequence[int], span: tuple[float, float], fps: float
+) -> list[int]:
+    """Of the wanted frames those that are seen at start, start + 1 / fps, and so on before end."""
+    start, end = span
+    count = max(1, math.ceil((end - start) * fps - _TOLERANCE))
     seen = (bisect_right(times, start + each / fps + _TOLERANCE) - 1 for each in range(count))
     return list(dict.fromkeys(max(number, wanted[0]) for number in seen))
 
