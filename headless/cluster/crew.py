@@ -58,7 +58,7 @@ class RayCrew:
     """
 
     def __init__(self, wanted: Wanted, say: Say, patience: float = PATIENCE) -> None:
-        require_ray("--workers" if wanted.address is None else "--ray")
+        require_ray("--workers of 2 or more" if wanted.address is None else "--ray")
         self._wanted = wanted
         self._say = say
         self._patience = patience

@@ -13,9 +13,9 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from ..errors import WorkflowError, one_line
+from ..extras import missing_extra
 from ..local.pack import PACK_ROOT
 
-EXTRA = 'pip install "ray==2.*"'
 AUTO = "auto"
 # Whose models and settings are used, see `local.pack.find_home`.
 HOME = "COMFYUI_PATH"
@@ -33,7 +33,7 @@ def require_ray(option: str) -> None:
         WorkflowError: with the command that installs it.
     """
     if importlib.util.find_spec("ray") is None:
-        raise WorkflowError(f"{option} needs Ray, which is not installed. Install it with {EXTRA}")
+        raise missing_extra("ray", option)
 
 
 @contextmanager
