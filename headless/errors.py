@@ -1,4 +1,4 @@
-"""The one exception of the headless runner."""
+"""What can go wrong in the headless runner."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ class WorkflowError(Exception):
     def __init__(self, message: str, *, stops_run: bool = False) -> None:
         super().__init__(one_line(message))
         self.stops_run = stops_run
+
+
+class RunnerLost(WorkflowError):
+    """What runs the graphs ended or is out of reach; another one can do its work.
+
+    Args:
+        message: what was lost, why, and the next step.
+        was_running: True when a graph was under way, which may be what ended it.
+    """
+
+    def __init__(self, message: str, *, was_running: bool = False) -> None:
+        super().__init__(message, stops_run=True)
+        self.was_running = was_running
 
 
 def one_line(text: object) -> str:

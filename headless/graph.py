@@ -13,9 +13,19 @@ from .errors import WorkflowError
 IMAGE_CLASS = "LoadImage"
 IMAGE_TITLE = "Image"
 IMAGE_INPUT = "image"
+VIDEO_CLASS = "LoadVideo"
+COMPONENTS_CLASS = "GetVideoComponents"
+# How nodes that open a file call its name: LoadImage, LoadVideo, and those of other packs.
+FILE_INPUTS = (IMAGE_INPUT, "file", "video")
+# Stands for the name of a file that a run gives to the node that gets the images.
+GIVEN = "(from --image)"
+# What follows objects from frame to frame, and so needs all of a clip at once.
+TRACKERS = frozenset({"SegmentAnywhereTrack", "SAM3_VideoTrack"})
 # What saves datasets, and what it is told of the picture's name.
 SAVE_CLASS = "SegmentAnywhereSave"
 NAME_INPUT = "image_name"
+# What calls a provider.
+REMOTE_CLASS = "SegmentAnywhereRemote"
 
 
 @dataclass(frozen=True)
@@ -204,28 +214,30 @@ def _parse_node(node_id: str, value: object, source: str) -> Node:
     return Node(node_id, class_type, str(title or class_type), inputs)
 
 
-def find_image_node(graph: Graph, address: str | None = None) -> Node:
+def find_image_node(graph: Graph, address: str | None = None, *, only_clips: bool = False) -> Node:
     """Return the node that gets the images.
 
     Args:
         graph: the workflow.
         address: id or title that the user gave; None to choose: the only LoadImage, or the only
             one with the title "Image".
+        only_clips: no picture is among what it gets; then the only LoadVideo comes first.
 
     Raises:
-        WorkflowError: there is none, the choice is open, or the node takes no image file.
+        WorkflowError: there is none, the choice is open, or the node takes no file.
     """
     if address is not None:
         node = graph.find(address)
-        if IMAGE_INPUT not in node.inputs or as_link(node.inputs[IMAGE_INPUT]):
+        if file_input(node) is None:
             raise WorkflowError(
                 f"--image-node {address}: {node} is a {node.class_type}, which takes no image "
                 f"file. Name a LoadImage node: {_loaders_text(graph)}."
             )
         return node
-    loaders = _loaders(graph)
+    videos = _of_class(graph, VIDEO_CLASS) if only_clips else []
+    loaders = _of_class(graph, IMAGE_CLASS)
     titled = [node for node in loaders if node.title == IMAGE_TITLE]
-    for choice in (loaders, titled):
+    for choice in (videos, loaders, titled):
         if len(choice) == 1:
             return choice[0]
     if not loaders:
@@ -238,9 +250,60 @@ def find_image_node(graph: Graph, address: str | None = None) -> Node:
     )
 
 
-def _loaders(graph: Graph) -> list[Node]:
-    return [node for node in graph.nodes.values() if node.class_type == IMAGE_CLASS]
+def file_input(node: Node) -> str | None:
+    """Return under which name a node takes a file, None where it takes none."""
+    found = (name for name in FILE_INPUTS if isinstance(node.inputs.get(name), str))
+    return next(found, None)
+
+
+def given_file(graph: Graph, node_id: str, name: str, *, is_clip: bool) -> Graph:
+    """Return the graph in which a node opens a file.
+
+    A LoadImage that gets a clip becomes the two nodes that ComfyUI reads videos with.
+
+    Args:
+        graph: the workflow.
+        node_id: from `find_image_node`.
+        name: what the node is told.
+        is_clip: it is a video.
+
+    Raises:
+        WorkflowError: the node takes no such file.
+    """
+    node = graph.nodes[node_id]
+    field = file_input(node) or IMAGE_INPUT
+    if is_clip and node.class_type == IMAGE_CLASS:
+        return _reading_clip(graph, node, name)
+    if is_clip is (field == IMAGE_INPUT):
+        kind, other = ("a clip", "images") if is_clip else ("an image", "clips")
+        raise WorkflowError(
+            f"--image: found {kind} for {node}, a {node.class_type}, which takes {other}. Run it "
+            "by itself, with another --image-node."
+        )
+    return graph.with_input(node_id, field, name)
+
+
+def _reading_clip(graph: Graph, node: Node, name: str) -> Graph:
+    for each in graph.nodes.values():
+        for field, link in each.links().items():
+            if link == Link(node.id, 1):
+                raise WorkflowError(
+                    f"{each}, input {field!r}: takes the mask of {node}, and a clip has none. "
+                    "Unlink it, or run the workflow on images."
+                )
+    loader = Node(f"{node.id}_clip", VIDEO_CLASS, f"{node.title}: clip", {"file": name})
+    reader = replace(node, class_type=COMPONENTS_CLASS, inputs={"video": [loader.id, 0]})
+    return Graph({**graph.nodes, node.id: reader, loader.id: loader})
+
+
+def follows(graph: Graph) -> bool:
+    """Whether a clip goes through the graph as a whole, because a node follows objects."""
+    return any(node.class_type in TRACKERS for node in graph.nodes.values())
+
+
+def _of_class(graph: Graph, class_type: str) -> list[Node]:
+    return [node for node in graph.nodes.values() if node.class_type == class_type]
 
 
 def _loaders_text(graph: Graph) -> str:
-    return describe(_loaders(graph)) or "the workflow has none"
+    return describe(_of_class(graph, IMAGE_CLASS)) or "the workflow has none"

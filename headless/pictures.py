@@ -1,8 +1,9 @@
-"""Which picture files a graph may read: those in ComfyUI's folders, and those the user names; and
-what is wrong with one that cannot be read."""
+"""Which files a graph may read: those in ComfyUI's folders, and those the user names; and what is
+wrong with a picture that cannot be read."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import WorkflowError
+from .graph import GIVEN
+from .sources.units import Sampling, Source
 
 # As the host writes them: a file's name, and in which folder it is where that is not the input.
 _ANNOTATED = re.compile(r"(?P<name>.*) \[(?P<folder>input|output|temp)\]", re.DOTALL)
 
 
 class Pictures:
-    """The files that LoadImage may open. A graph may come from anywhere, and may send them away.
+    """The files that LoadImage and LoadVideo may open.
+
+    A graph may come from anywhere, and may send them away.
 
     Args:
         folders: ComfyUI's input, output and temp folder, by these names; none has to exist.
@@ -25,6 +30,7 @@ class Pictures:
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = folders
         self._named: set[str] = set()
+        self._given: dict[str, Source] = {}
 
     def admit(self, name: str) -> str | None:
         """Let a file be read that the user has named; its path, None where it is no file."""
@@ -33,6 +39,34 @@ class Pictures:
             return None
         self._named.add(os.path.realpath(path))
         return path
+
+    def give(self, source: Source) -> str:
+        """Let one source be read, the last one no more; the name that stands for it in a graph."""
+        path = os.path.abspath(source.place)
+        name = path
+        if source.is_clip:
+            # The frames belong to the name: nodes keep results by it.
+            name = f"{path}#{hashlib.sha256(repr(source).encode()).hexdigest()[:16]}"
+        self._named.add(os.path.realpath(path))
+        self._given = {name: source}
+        return name
+
+    def clip(self, name: str) -> Source:
+        """Return the clip that a name stands for: frames that were given, or a whole file.
+
+        Raises:
+            ValueError: as `find`.
+        """
+        return self._given.get(name) or Source(self.find(name), Sampling())
+
+    def check(self, name: str) -> None:
+        """Make sure that a name stands for a file that may be read, or for one that a run gives.
+
+        Raises:
+            ValueError: as `find`.
+        """
+        if name != GIVEN:
+            self.find(name)
 
     def find(self, name: str) -> str:
         """Return the path of a picture that a graph names, as ComfyUI finds it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,25 @@ from typing import Any, Protocol
 
 from .assign import apply_assignments
 from .errors import WorkflowError
-from .graph import IMAGE_INPUT, NAME_INPUT, SAVE_CLASS, Graph, Node, find_image_node
-from .images import Job, plan_jobs
-from .results import NodeResult, Plan, is_done, output_names, save, signature, slug
+from .graph import (
+    GIVEN,
+    IMAGE_INPUT,
+    NAME_INPUT,
+    SAVE_CLASS,
+    Graph,
+    Node,
+    file_input,
+    find_image_node,
+    follows,
+    given_file,
+)
+from .sinks.files import NodeResult, Plan, is_done, output_names, save, signature, slug
+from .sinks.table import Table, plan_table, write_table
+from .sinks.videos import as_videos
+from .sources.clips import look_into
+from .sources.files import at_hand
+from .sources.naming import plan_jobs
+from .sources.units import Job, Source
 
 
 class Runner(Protocol):
@@ -44,6 +59,10 @@ class Runner(Protocol):
         """Return INPUT_TYPES of a node class, None where there is no such class."""
         ...
 
+    def output_types(self, class_type: str) -> Sequence[str]:
+        """Return the types of a node class's outputs, none where there is no such class."""
+        ...
+
     def localize(self, graph: Graph, chosen: Collection[str]) -> Graph:
         """Return the graph with the names of its pictures as the runner needs them.
 
@@ -69,13 +88,14 @@ class Runner(Protocol):
         """
         ...
 
-    def run(self, graph: Graph, image_node: str | None, image: Path | None) -> list[NodeResult]:
+    def run(self, graph: Graph, image_node: str | None, source: Source | None) -> list[NodeResult]:
         """Run a checked graph once and return what its output nodes made.
 
         Args:
             graph: the workflow.
-            image_node: id of the node that gets the image.
-            image: the image, or None to leave the graph as it is.
+            image_node: id of the node that gets the image or the clip.
+            source: a picture, a clip or some frames of one, in a file on this machine; None to
+                leave the graph as it is.
 
         Raises:
             WorkflowError: a node failed, or the runner itself.
@@ -87,17 +107,18 @@ class Runner(Protocol):
 class Request:
     """What the user asks for.
 
-    `name` is what the results are called where there are no images; `inputs` are files besides the
-    images that no result may replace.
+    `name` is what the results are called where there are no sources; `inputs` are files besides the
+    sources that no result may replace; `table` is the file for all objects.
     """
 
     graph: Graph
     name: str
     out: Path
-    images: Sequence[Path] = ()
+    sources: Sequence[Source] = ()
     image_node: str | None = None
     assignments: Sequence[str] = ()
     inputs: Collection[Path] = ()
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +129,17 @@ class Task:
     image_node: str | None
     jobs: Sequence[Job]
     plan: Plan
+    table: Table | None = None
+
+    @property
+    def full_graph(self) -> Graph:
+        """The graph with what the table needs besides."""
+        return self.table.added_to(self.graph) if self.table else self.graph
+
+    @property
+    def objects(self) -> str:
+        """Where in the graph the objects of the table come from, empty without one."""
+        return self.table.origin if self.table else ""
 
 
 @dataclass(frozen=True)
@@ -158,23 +190,30 @@ def prepare(request: Request, runner: Runner) -> Task:
     Raises:
         WorkflowError: the graph, an assignment or a name is wrong.
     """
-    images = request.images
+    sources = request.sources
     graph = apply_assignments(request.graph, request.assignments, runner.input_spec)
-    node = find_image_node(graph, request.image_node) if images else None
+    node = None
+    if sources:
+        clips = all(source.is_clip for source in sources)
+        node = find_image_node(graph, request.image_node, only_clips=clips)
+        # The file is no part of the graph, so that every run has the same graph.
+        graph = graph.with_input(node.id, file_input(node) or IMAGE_INPUT, "")
     # The nodes that read what the user names, and not what the file of the graph names.
     chosen = {each.id for each in graph.nodes.values() if each != request.graph.nodes[each.id]}
-    if node is not None:
-        graph = graph.with_input(node.id, IMAGE_INPUT, os.path.abspath(images[0]))
-        chosen.add(node.id)
     graph = runner.localize(graph, chosen)
-    runner.check(graph)
-    names = output_names(runner.output_nodes(graph))
-    if node is not None:
-        # From here on the image is no part of the graph, so that every run has the same graph.
-        graph = graph.with_input(node.id, IMAGE_INPUT, "")
-    jobs = plan_jobs(images, names.values()) if images else [Job(slug(request.name))]
-    inputs = frozenset(path.resolve() for path in (*images, *request.inputs))
-    return Task(graph, node.id if node else None, jobs, Plan(request.out, names, inputs))
+    table = plan_table(request.table, graph, runner) if request.table else None
+    full = table.added_to(graph) if table else graph
+    for is_clip in sorted({source.is_clip for source in sources}):
+        runner.check(given_file(full, node.id, GIVEN, is_clip=is_clip) if node else full)
+    if node is None:
+        runner.check(full)
+    names = output_names(each for each in runner.output_nodes(full) if each.id in graph.nodes)
+    jobs = [Job(slug(request.name))]
+    if sources:
+        jobs = plan_jobs(sources, names.values(), whole_clips=follows(graph))
+    files = [Path(source.place) for source in sources if not source.is_elsewhere]
+    inputs = frozenset(path.resolve() for path in (*files, *request.inputs))
+    return Task(graph, node.id if node else None, jobs, Plan(request.out, names, inputs), table)
 
 
 def run_job(task: Task, job: Job, runner: Runner, *, force: bool = False) -> Outcome:
@@ -187,23 +226,60 @@ def run_job(task: Task, job: Job, runner: Runner, *, force: bool = False) -> Out
         force: run it even if it is done.
     """
     try:
-        digest = signature(task.graph, task.plan.names, job.image)
-        if not force and is_done(task.plan.folder, job.stem, digest):
+        digest = signature(task.graph, task.plan.names, job.source)
+        if not force and is_done(task.plan.folder, job.stem, digest, task.objects):
             return Outcome(job)
-        graph = _with_name(task.graph, job)
-        results = runner.run(graph, task.image_node, job.image)
-        return Outcome(job, save(task.plan, job, results, digest))
+        results = _results(task, job, runner)
+        return Outcome(job, save(task.plan, job, results, digest, task.objects))
     except (WorkflowError, OSError) as error:
         return Outcome(job, error=error)
 
 
+def is_finished(task: Task, job: Job) -> bool:
+    """Whether an earlier run has done a job; False where its image cannot be looked at."""
+    try:
+        digest = signature(task.graph, task.plan.names, job.source)
+        return is_done(task.plan.folder, job.stem, digest, task.objects)
+    except (WorkflowError, OSError):
+        return False
+
+
+def _results(task: Task, job: Job, runner: Runner) -> list[NodeResult]:
+    """What the graph made of a job, as it is saved: pictures of a clip as videos, and objects."""
+    graph = _with_name(task.full_graph, job)
+    source = at_hand(job.source) if job.source else None
+    results = runner.run(graph, task.image_node, source)
+    frames = source.frames if source else None
+    if source is not None and source.is_clip and frames is None:
+        clip = look_into(source)
+        frames = clip.frames
+        results = as_videos(results, len(frames), clip.rate)
+    if task.table is not None:
+        numbers = [frame.number for frame in frames or ()]
+        results = task.table.kept(results, job.stem, numbers)
+    return results
+
+
+def finish(task: Task, outcomes: Sequence[Outcome]) -> Path | None:
+    """Write what is made of all results together, the table; its path, None without one.
+
+    Raises:
+        WorkflowError: it cannot be written.
+    """
+    if task.table is None:
+        return None
+    done = [outcome.job.stem for outcome in outcomes if outcome.error is None]
+    failed = {outcome.job.stem for outcome in outcomes if outcome.error is not None}
+    return write_table(task.table, task.plan.folder, done, failed)
+
+
 def _with_name(graph: Graph, job: Job) -> Graph:
     """The graph in which nodes that save datasets call the picture by its name, as others do."""
-    if job.image is None:
+    if job.source is None:
         return graph
     for node in graph.nodes.values():
         if node.class_type == SAVE_CLASS and not node.inputs.get(NAME_INPUT):
-            graph = graph.with_input(node.id, NAME_INPUT, f"{job.stem}{job.image.suffix}")
+            graph = graph.with_input(node.id, NAME_INPUT, f"{job.stem}{job.source.suffix}")
     return graph
 
 

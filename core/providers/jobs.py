@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from . import slots
 from .answers import unusable
 from .batch import BatchRequest
 from .contract import Queue, SegmentRequest
@@ -121,7 +122,7 @@ class Payment:
             self.task.cancel()
 
     async def _run(self) -> Fetched | None:
-        async with self._entry.lock():
+        async with self._entry.lock(), slots.alone_with(self._entry.key):
             with self._entry.marking():
                 kept = await asyncio.to_thread(self._entry.get)
                 if kept is None:

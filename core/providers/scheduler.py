@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..results.segments import Instance
-from . import background
+from . import background, slots
 from .batch import BatchRequest
 from .guard import guard
 from .images import encode_picture, frame_pixels
@@ -93,6 +93,7 @@ class Scheduler:
         self._encoder_slots = asyncio.Semaphore(_ENCODERS)
         # A frame may need several calls.
         self._call_slots = asyncio.Semaphore(limits.concurrency)
+        self._place = f"{asked.provider.key} {asked.profile.url}"
 
     def start(self, notify: Callable[[], None]) -> Future[list[list[Instance]]]:
         """Begin. The result is there once nothing more is sent and no answer more is waited for.
@@ -228,7 +229,7 @@ class Scheduler:
 
     async def _call(self, call: PlannedCall, encode: _Once) -> ReadAnswer:
         """One call and its masks; a failure is noted, so that the other calls go on."""
-        async with self._call_slots:
+        async with self._call_slots, slots.one_of(self._limits.concurrency, self._place):
             if self._is_stopped or any(each.concerns_all for each in self.failures.values()):
                 self.unsent.add(call.frame)
                 return ReadAnswer([])

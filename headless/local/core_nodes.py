@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageOps, ImageSequence
 
 from ..pictures import Pictures, explaining
-from ..results import FileData
+from ..sinks.files import FileData
 
 NO_ALPHA_SIZE = 64
 PNG_LEVEL = 4
@@ -45,7 +45,7 @@ class LoadImage:
         if image is None:
             return "image is linked; accepted is the name of a file. Remove the link"
         try:
-            cls.pictures.find(image)
+            cls.pictures.check(image)
         except ValueError as error:
             return str(error)
         return True

@@ -154,6 +154,12 @@ def finish_calls(root: Path = PACK_ROOT) -> None:
         background.finish(partial(tqdm.write, file=sys.stderr))
 
 
+def share_calls(folder: Path, root: Path = PACK_ROOT) -> None:
+    """Bound the calls to a provider over all processes that share the folder; loads the pack."""
+    _import_pack(root)
+    importlib.import_module(f"{_module_name(root)}.core.providers.slots").share(folder)
+
+
 def _module_name(root: Path) -> str:
     # ComfyUI's own name is the path without dots; the hash keeps it short and as unique.
     return f"node_pack_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,13 +11,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from ..errors import WorkflowError
-from ..graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node, describe
+from ..graph import (
+    COMPONENTS_CLASS,
+    IMAGE_CLASS,
+    VIDEO_CLASS,
+    Graph,
+    Node,
+    describe,
+    file_input,
+    given_file,
+)
 from ..pictures import Pictures
-from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of
+from ..sinks.files import DATASET, FileData, NodeResult, PlacedFile, place_of
+from ..sources.clips import check_memory
+from ..sources.units import Source
 from .core_nodes import CORE_NODES, LoadImage
 from .executor import Executor
 from .pack import OUTPUT, PACK_ROOT, HostDirs, finish_calls, host_dirs, load_pack, start_host
+from .video_nodes import GetVideoComponents, LoadVideo
 
 
 class EmbeddedRunner:
@@ -36,7 +49,12 @@ class EmbeddedRunner:
         self._temporary = tempfile.TemporaryDirectory(prefix="segment-anywhere-")
         self._dirs: HostDirs = host_dirs(models, Path(self._temporary.name), pack_root, out)
         self._pictures = Pictures(self._dirs.pictures)
-        self._core = {**CORE_NODES, IMAGE_CLASS: LoadImage.reading(self._pictures)}
+        self._core = {
+            **CORE_NODES,
+            IMAGE_CLASS: LoadImage.reading(self._pictures),
+            VIDEO_CLASS: LoadVideo.reading(self._pictures),
+            COMPONENTS_CLASS: GetVideoComponents,
+        }
         self._pack_root = pack_root
         self._pack: dict[str, type] | None = None
         self._executor = Executor(self._class_of)
@@ -72,8 +90,13 @@ class EmbeddedRunner:
         cls: Any = self._find(class_type)
         return None if cls is None else cls.INPUT_TYPES()
 
+    def output_types(self, class_type: str) -> Sequence[str]:
+        """Return the types of a class's outputs, none when there is no such class."""
+        cls: Any = self._find(class_type)
+        return () if cls is None else [str(each) for each in cls.RETURN_TYPES]
+
     def localize(self, graph: Graph, chosen: Collection[str]) -> Graph:
-        """Turn the file names of LoadImage nodes into paths.
+        """Turn the file names of LoadImage and LoadVideo nodes into paths.
 
         Names that lead to no file which may be read stay, and `check` reports them.
 
@@ -83,12 +106,13 @@ class EmbeddedRunner:
                 graph's own names are looked up where ComfyUI would.
         """
         for node in graph.nodes.values():
-            name = node.inputs.get(IMAGE_INPUT)
-            if node.class_type == IMAGE_CLASS and isinstance(name, str):
+            field = file_input(node) if node.class_type in (IMAGE_CLASS, VIDEO_CLASS) else None
+            name = node.inputs[field] if field else ""
+            if field and name:
                 path = self._pictures.admit(name) if node.id in chosen else None
                 with suppress(ValueError):
                     path = path or self._pictures.admit(self._pictures.find(name))
-                    graph = graph.with_input(node.id, IMAGE_INPUT, path)
+                    graph = graph.with_input(node.id, field, path)
         return graph
 
     def output_nodes(self, graph: Graph) -> list[Node]:
@@ -114,21 +138,22 @@ class EmbeddedRunner:
         """
         self._executor.check(graph, [node.id for node in self.output_nodes(graph)])
 
-    def run(self, graph: Graph, image_node: str | None, image: Path | None) -> list[NodeResult]:
+    def run(self, graph: Graph, image_node: str | None, source: Source | None) -> list[NodeResult]:
         """Run the graph once.
 
         Args:
             graph: a checked graph.
             image_node: id of the node that gets the image.
-            image: the image, wherever it is, or None to leave the graph as it is.
+            source: a file on this machine, wherever it is, or None to leave the graph as it is.
 
         Raises:
-            WorkflowError: a node failed.
+            WorkflowError: a node failed, or a clip is larger than the memory that is free.
         """
-        if image is not None and image_node is not None:
-            path = os.path.abspath(image)
-            self._pictures.admit(path)
-            graph = graph.with_input(image_node, IMAGE_INPUT, path)
+        if source is not None and image_node is not None:
+            if source.is_clip:
+                check_memory(source, psutil.virtual_memory().available)
+            name = self._pictures.give(source)
+            graph = given_file(graph, image_node, name, is_clip=source.is_clip)
         targets = [node.id for node in self.output_nodes(graph)]
         shown = self._executor.run(graph, targets)
         self._settle()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from ..decode import read_json
-from ..errors import WorkflowError, one_line
+from ..errors import RunnerLost, WorkflowError, one_line
 
 TIMEOUT = 60.0
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class HttpAnswer(Exception):
             return None
 
 
-class Unreachable(WorkflowError):
+class Unreachable(RunnerLost):
     """The server cannot be reached at all."""
 
 
@@ -115,8 +115,7 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             raise Unreachable(
                 f"No answer from ComfyUI at {self.base} ({_reason(error)}). Start it, or correct "
-                "--server.",
-                stops_run=True,
+                "--server."
             ) from error
         if not 200 <= status < 300:
             raise HttpAnswer(status, content)

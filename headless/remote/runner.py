@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 import time
 import urllib.parse
 import uuid
@@ -13,10 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import WorkflowError
-from ..graph import IMAGE_INPUT, Graph, Node, describe
+from ..errors import RunnerLost, WorkflowError
+from ..graph import Graph, Node, describe, given_file
 from ..pictures import check_picture
-from ..results import DATASET, FileData, NodeResult, PlacedFile, place_of, slug
+from ..sinks.files import DATASET, FileData, NodeResult, PlacedFile, place_of, slug
+from ..sinks.videos import LOSSLESS_SUFFIX, lossless
+from ..sources.clips import check_memory, look_into, read
+from ..sources.units import Sampling, Source
 from .client import HttpAnswer, HttpClient, Unreachable
 
 UPLOAD_FOLDER = "segment-anywhere"
@@ -45,6 +49,7 @@ class ServerRunner:
         self._poll_seconds = poll_seconds
         self._client_id = uuid.uuid4().hex
         self._info: dict[str, Mapping[str, Any] | None] = {}
+        self._is_stopped = threading.Event()
 
     def __enter__(self) -> ServerRunner:
         """Make sure that a ComfyUI answers.
@@ -77,6 +82,11 @@ class ServerRunner:
         """Return what the server says about the inputs of a class, None when it lacks it."""
         info = self._node_info(class_type)
         return None if info is None else info.get("input", {})
+
+    def output_types(self, class_type: str) -> Sequence[str]:
+        """Return what the server says about the outputs of a class, none when it lacks it."""
+        info = self._node_info(class_type)
+        return [str(each) for each in (info or {}).get("output", ())]
 
     def localize(self, graph: Graph, chosen: Collection[str]) -> Graph:
         """Return the graph as it is: the pictures it names are the server's."""
@@ -113,21 +123,22 @@ class ServerRunner:
                 f"{describe(missing)}. Install the node packs they come from and restart it."
             )
 
-    def run(self, graph: Graph, image_node: str | None, image: Path | None) -> list[NodeResult]:
+    def run(self, graph: Graph, image_node: str | None, source: Source | None) -> list[NodeResult]:
         """Run the graph once and fetch what its output nodes made.
 
         Args:
             graph: a checked graph.
             image_node: id of the node that gets the image.
-            image: the image to upload, or None to leave the graph as it is.
+            source: a file on this machine to upload, or None to leave the graph as it is.
 
         Raises:
             WorkflowError: the image cannot be read, the server refused the graph, a node failed, or
                 the server is gone.
             KeyboardInterrupt: passed on after the job has been cancelled.
         """
-        if image is not None and image_node is not None:
-            graph = graph.with_input(image_node, IMAGE_INPUT, self._upload(image))
+        if source is not None and image_node is not None:
+            name = self._upload(*self._content(source))
+            graph = given_file(graph, image_node, name, is_clip=source.is_clip)
         targets = [node.id for node in self.output_nodes(graph)]
         prompt_id = str(uuid.uuid4())
         with self._cancelled_on_interrupt(prompt_id):
@@ -137,6 +148,10 @@ class ServerRunner:
         outputs = entry.get("outputs") or {}
         return [self._fetch(each, outputs[each]) for each in targets if each in outputs]
 
+    def stop(self) -> None:
+        """Cancel the job that another thread waits for; nothing is run any more."""
+        self._is_stopped.set()
+
     def _node_info(self, class_type: str) -> Mapping[str, Any] | None:
         if class_type not in self._info:
             name = urllib.parse.quote(class_type, safe="")
@@ -145,19 +160,32 @@ class ServerRunner:
             self._info[class_type] = (answer or {}).get(class_type)
         return self._info[class_type]
 
-    def _upload(self, image: Path) -> str:
-        check_picture(image)
+    def _content(self, source: Source) -> tuple[str, bytes]:
+        """The name and content of the file to upload."""
+        if source.is_clip:
+            with self._explained("asking for its memory"):
+                stats = self._client.get_json("/system_stats")
+            check_memory(source, stats["system"].get("ram_free"))
+        if source.is_clip and not (source.frames is None and source.sampling == Sampling()):
+            # The server's nodes read whole files only.
+            clip = look_into(source)
+            name = f"{Path(source.name).stem}{LOSSLESS_SUFFIX}"
+            return name, lossless(read(source, clip), clip.rate)
+        if not source.is_clip:
+            check_picture(Path(source.place))
         try:
-            data = image.read_bytes()
+            return source.name, Path(source.place).read_bytes()
         except OSError as error:
-            raise WorkflowError(f"{image}: cannot be read ({error.strerror}).") from error
+            raise WorkflowError(f"{source.place}: cannot be read ({error.strerror}).") from error
+
+    def _upload(self, name: str, data: bytes) -> str:
         # The name follows from the content, so that no other upload can replace it meanwhile.
-        plain = slug(image.stem.encode("ascii", "ignore").decode())[:60] or "image"
+        plain = slug(Path(name).stem.encode("ascii", "ignore").decode())[:60] or "image"
         digest = hashlib.sha256(data).hexdigest()[:16]
-        name = f"{plain}-{digest}{_safe_suffix(image.name)}"
+        unique = f"{plain}-{digest}{_safe_suffix(name)}"
         fields = {"type": "input", "subfolder": UPLOAD_FOLDER, "overwrite": "true"}
-        with self._explained(f"uploading {image.name}"):
-            answer = self._client.post_file("/upload/image", name, data, fields)
+        with self._explained(f"uploading {name}"):
+            answer = self._client.post_file("/upload/image", unique, data, fields)
         parts = (self._field(answer, "subfolder"), self._field(answer, "name"))
         return "/".join(part for part in parts if part)
 
@@ -194,6 +222,9 @@ class ServerRunner:
             if entry is not None:
                 return entry
             time.sleep(self._poll_seconds)
+            if self._is_stopped.is_set():
+                self._cancel(prompt_id)
+                raise WorkflowError("The job was given up. Run again.")
 
     def _poll(self, prompt_id: str, *, ask_queue: bool) -> Mapping[str, Any] | None:
         entry = self._history(prompt_id)
@@ -283,9 +314,9 @@ def _safe_suffix(name: str) -> str:
     return found.group().lower() if found else ""
 
 
-def _gone(base: str, error: Exception) -> WorkflowError:
+def _gone(base: str, error: Exception) -> RunnerLost:
     why = f"status {error.status}" if isinstance(error, HttpAnswer) else str(error)
-    return WorkflowError(f"ComfyUI at {base} was lost while the job ran: {why}", stops_run=True)
+    return RunnerLost(f"ComfyUI at {base} was lost while the job ran: {why}", was_running=True)
 
 
 def _refusal(graph: Graph, answer: Any) -> str | None:

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 
 import run_workflow
 from headless.errors import WorkflowError
-from headless.results import place_of
+from headless.sinks.files import place_of
 from tests.support.fake_comfy import INFO, FakeComfy, serving
 from tests.support.paths import ROOT
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from headless.errors import WorkflowError
 from headless.graph import load_graph, parse_graph
-from headless.images import Job
 from headless.runs import Outcome, Request, Task, open_runner, prepare, run_job, run_jobs
+from headless.sources.units import Job, Source
 from tests.support.fake_comfy import REFUSAL, WORKFLOW, FakeComfy, serving
 
 GRAPH = {
@@ -43,7 +43,11 @@ def comfy() -> Iterator[FakeComfy]:
 
 
 def _request(tmp_path: Path, images: list[Path], graph: dict) -> Request:
-    return Request(parse_graph(graph, "test"), "test", tmp_path / "out", images)
+    return Request(parse_graph(graph, "test"), "test", tmp_path / "out", _sources(images))
+
+
+def _sources(images: list[Path]) -> list[Source]:
+    return [Source(str(path)) for path in images]
 
 
 def _spawned() -> ProcessPoolExecutor:
@@ -86,7 +90,9 @@ def test_the_workflow_of_a_request_is_never_replaced(tmp_path, images):
     path = tmp_path / "out" / "a_mask.png"
     path.parent.mkdir()
     path.write_text(json.dumps(GRAPH))
-    request = Request(load_graph(path), "test", tmp_path / "out", images[:1], inputs=[path])
+    request = Request(
+        load_graph(path), "test", tmp_path / "out", _sources(images[:1]), inputs=[path]
+    )
     with open_runner() as runner:
         (outcome,) = run_jobs(prepare(request, runner), runner)
     assert "would replace an input" in str(outcome.error) and not outcome.skipped

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from headless.graph import Graph, parse_graph
-from headless.results import NodeResult
+from headless.sinks.files import NodeResult
+from headless.sources.units import Source
 
 PACK = """
 from __future__ import annotations
@@ -131,6 +132,11 @@ def photo(
     Image.new(mode, size, color).save(path)
     path.write_bytes(path.read_bytes() + tail)
     return path
+
+
+def given(path: Path) -> Source:
+    """A picture as a run gets it."""
+    return Source(str(path))
 
 
 def pixels(result: NodeResult, frame: int = 0) -> np.ndarray:

@@ -52,9 +52,10 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         assert "Accepted" in str(error) or "outside" in str(error)
 
 
-KEYS = (
-    "x y width height label object frame points boxes names size unit positive negative version".split()
-)
+KEYS = [
+    *("x", "y", "width", "height", "label", "object", "frame", "points", "boxes", "names"),
+    *("size", "unit", "positive", "negative", "version"),
+]
 _json = st.recursive(
     st.none()
     | st.booleans()

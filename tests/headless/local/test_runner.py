@@ -9,14 +9,14 @@ import pytest
 
 from headless.errors import WorkflowError
 from headless.graph import parse_graph
-from tests.support.local_runs import graph, log, photo, pixels
+from tests.support.local_runs import given, graph, log, photo, pixels
 
 
 def test_a_v3_pack_runs(runner, pack, tmp_path):
     made = graph(provider="a", **{"provider.prompt": "cat"}, points=7)
     image = photo(tmp_path / "x.png")
     runner.check(runner.localize(made.with_input("1", "image", str(image)), {"1"}))
-    mask, info = runner.run(made, "1", image)
+    mask, info = runner.run(made, "1", given(image))
     assert pixels(mask).shape == (4, 6, 3) and pixels(mask).min() == 255
     assert info.texts == ["small [('prompt', 'cat'), ('provider', 'a')] 7"]
     assert log(pack) == ["on_load", "load small 2", "segment"]
@@ -35,7 +35,7 @@ def test_a_graph_without_output_is_refused(runner):
 
 
 def test_the_runner_works_while_no_event_loop_is_left_behind(runner, tmp_path):
-    runner.run(graph(), "1", photo(tmp_path / "a.png"))
+    runner.run(graph(), "1", given(photo(tmp_path / "a.png")))
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
 

@@ -17,6 +17,7 @@ from headless.errors import WorkflowError
 from headless.graph import Graph, parse_graph
 from headless.remote.client import HttpAnswer, HttpClient
 from headless.remote.runner import ServerRunner
+from headless.sources.units import Source
 from tests.support.fake_comfy import INFO, REFUSAL, WORKFLOW, FakeComfy, serving
 from tests.support.local_runs import photo
 
@@ -38,7 +39,7 @@ def graph(**changes: Any) -> Graph:
 
 def run(comfy: FakeComfy, image: Path | None, made: Graph | None = None) -> list:
     with ServerRunner(comfy.url, poll_seconds=0.001) as runner:
-        return runner.run(made or graph(), "1", image)
+        return runner.run(made or graph(), "1", Source(str(image)) if image else None)
 
 
 def test_an_image_goes_up_and_its_results_come_back(comfy, image):

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from headless.errors import WorkflowError
 from headless.graph import Node, parse_graph
-from headless.images import Job
-from headless.results import (
+from headless.sinks.files import (
     FileData,
     NodeResult,
     Plan,
@@ -28,6 +27,7 @@ from headless.results import (
     slug,
     write_whole,
 )
+from headless.sources.units import Job, Source
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_signature_follows_graph_names_and_image(tmp_path):
             "1": {"class_type": "A", "inputs": {"x": text}, "_meta": {"title": title}},
             "2": {"class_type": "LoadImage", "inputs": {"image": str(other)}},
         }
-        return signature(parse_graph(data, "test"), {"1": name}, image)
+        return signature(parse_graph(data, "test"), {"1": name}, Source(str(image)))
 
     first = made()
     assert made() == first and made(title="u") == first

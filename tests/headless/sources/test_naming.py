@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headless.errors import WorkflowError
-from headless.images import expand_images, plan_jobs
+from headless.sources.naming import expand_sources, plan_jobs
+from headless.sources.units import Source
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_images_are_found_once_and_in_order(photos, arguments, found):
-    assert [path.as_posix() for path in expand_images(arguments)] == found
+    assert [each.place for each in expand_sources(arguments)] == found
 
 
 @pytest.mark.parametrize(
@@ -55,14 +56,14 @@ def test_images_are_found_once_and_in_order(photos, arguments, found):
 )
 def test_nothing_to_run_on(photos, argument, says):
     with pytest.raises(WorkflowError, match=says) as caught:
-        expand_images([argument])
+        expand_sources([argument])
     assert argument in str(caught.value)
 
 
 def test_earlier_results_are_left_out_of_folders_only(photos):
     skip = {(photos / "a/x.png").resolve()}
-    assert expand_images(["a"], skip) == [Path("a/y.JPG")]
-    assert expand_images(["a/x.png"], skip) == [Path("a/x.png")]
+    assert expand_sources(["a"], skip) == [Source("a/y.JPG")]
+    assert expand_sources(["a/x.png"], skip) == [Source("a/x.png")]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_earlier_results_are_left_out_of_folders_only(photos):
     ],
 )
 def test_stems(paths, stems):
-    jobs = plan_jobs([Path(path) for path in paths], ["mask_cut", "cut"])
+    jobs = plan_jobs([Source(path) for path in paths], ["mask_cut", "cut"])
     assert [job.stem for job in jobs] == stems
 
 
@@ -97,12 +98,12 @@ PATHS = st.lists(
 @given(PATHS, st.lists(NAME, min_size=1, max_size=3, unique=True))
 @example(["0/_.png", "0/__00.png"], ["00"])
 def test_no_two_runs_share_a_file(paths, names):
-    jobs = plan_jobs([Path(path) for path in paths], names)
+    jobs = plan_jobs([Source(path) for path in paths], names)
     files = [
         {f"{job.stem}.json"}
         | {f"{job.stem}_{name}{tail}.png" for name in names for tail in ("", "_00", "_01")}
         for job in jobs
     ]
     assert all(not one & other for one, other in itertools.combinations(files, 2))
-    again = plan_jobs([Path(path) for path in reversed(paths)], names)
-    assert {job.image: job.stem for job in again} == {job.image: job.stem for job in jobs}
+    again = plan_jobs([Source(path) for path in reversed(paths)], names)
+    assert {job.source: job.stem for job in again} == {job.source: job.stem for job in jobs}

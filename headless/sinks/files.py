@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .decode import read_json
-from .errors import WorkflowError
-from .graph import IMAGE_CLASS, IMAGE_INPUT, Graph, Node
-from .images import Job
+from ..decode import read_json
+from ..errors import WorkflowError
+from ..graph import IMAGE_CLASS, VIDEO_CLASS, Graph, Node, file_input
+from ..sources.files import stamp_of
+from ..sources.naming import FRAME_DIGITS
+from ..sources.units import Job, Source
 
 RECORD_KIND = "segment-anywhere run"
 # Under which a node names the files of a dataset, among what it shows.
 DATASET = "dataset"
+# The disk is full, the user's share of it is, or a file may not be so large.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DEFAULT_PREFIX = "ComfyUI"
 # What a name may have in the file systems of all three platforms.
 _NAME_BYTES = 255
 _DIGEST = 8
+_UMASK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -117,24 +125,31 @@ def _shared(name: str, taken: Sequence[str]) -> bool:
     return same > 1 or (frame_of != name and frame_of in taken)
 
 
-def signature(graph: Graph, names: Mapping[str, str], image: Path | None) -> str:
-    """Return a digest of everything that a run's results depend on: graph, names, image files."""
+def signature(graph: Graph, names: Mapping[str, str], source: Source | None) -> str:
+    """Return a digest of everything that a run's results depend on: graph, names, files.
+
+    Raises:
+        WorkflowError: the source is gone.
+    """
     nodes = {
         node.id: [node.class_type, node.inputs, _stamp_of(node)] for node in graph.nodes.values()
     }
-    stamp = _stamp(image) if image else None
+    stamp = _stamp(source) if source else None
     text = json.dumps([nodes, dict(names), stamp], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _stamp_of(node: Node) -> list[Any] | None:
-    value = node.inputs.get(IMAGE_INPUT) if node.class_type == IMAGE_CLASS else None
-    return _stamp(Path(value)) if isinstance(value, str) and os.path.isfile(value) else None
+def _stamp_of(node: Node) -> list[str | int] | None:
+    field = file_input(node) if node.class_type in (IMAGE_CLASS, VIDEO_CLASS) else None
+    value = node.inputs[field] if field else None
+    return stamp_of(Path(value)) if isinstance(value, str) and os.path.isfile(value) else None
 
 
-def _stamp(path: Path) -> list[Any]:
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+def _stamp(source: Source) -> list[Any]:
+    stamp = [source.place, source.stamp] if source.is_elsewhere else stamp_of(Path(source.place))
+    if source.sampling is None:
+        return stamp
+    return [*stamp, astuple(source.sampling), [astuple(frame) for frame in source.frames or ()]]
 
 
 def _record_path(folder: Path, stem: str) -> Path:
@@ -159,10 +174,19 @@ def _is_record(record: object) -> bool:
     )
 
 
-def is_done(folder: Path, stem: str, digest: str) -> bool:
-    """Return True when an earlier run had this signature and all its files are still there."""
+def is_done(folder: Path, stem: str, digest: str, objects: str = "") -> bool:
+    """Return True when an earlier run had this signature and all its files are still there.
+
+    Args:
+        folder: of the results.
+        stem: of the run.
+        digest: from `signature`.
+        objects: from where in the graph its objects are to be kept for a table, empty for none.
+    """
     record = read_record(folder, stem)
     if record is None or record.get("signature") != digest:
+        return False
+    if objects and record.get("objects") != objects:
         return False
     return all((folder / name).is_file() for name in record["outputs"])
 
@@ -174,7 +198,9 @@ def recorded_outputs(folder: Path) -> set[Path]:
     return {(folder / name).resolve() for record in records for name in record["outputs"]}
 
 
-def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> list[Path]:
+def save(
+    plan: Plan, job: Job, results: Sequence[NodeResult], digest: str, objects: str = ""
+) -> list[Path]:
     """Write the results of one run and its record.
 
     Args:
@@ -182,6 +208,7 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
         job: the run.
         results: what its output nodes made.
         digest: from `signature`.
+        objects: where in the graph the objects among the results come from, empty for none.
 
     Returns:
         The paths written, the record left out.
@@ -191,9 +218,9 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
             or the folder cannot be written to.
     """
     files = {
-        plan.folder / file_name(f"{job.stem}_{plan.names[result.node_id]}", tail): data
+        plan.folder / file_name(body, tail): data
         for result in results
-        for tail, data in _tails(result)
+        for body, tail, data in _named(plan, job, result)
     }
     placed = {each.place: each.data for result in results for each in result.placed}
     files |= {plan.folder / place: data for place, data in placed.items() if data is not None}
@@ -202,30 +229,40 @@ def save(plan: Plan, job: Job, results: Sequence[NodeResult], digest: str) -> li
         raise WorkflowError("The workflow ran, but no output node made an image or a text.")
     record = _record_path(plan.folder, job.stem)
     _refuse_foreign(plan, job, [*files, record], record)
+    names = [path.relative_to(plan.folder).as_posix() for path in (*files, *there)]
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        # Without its record a half-replaced set of results counts as not done.
-        record.unlink(missing_ok=True)
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
-        names = [path.relative_to(plan.folder).as_posix() for path in (*files, *there)]
-        write_whole(record, _record_text(job, digest, names))
+        with staged({**files, record: _record_text(job, digest, objects, names)}) as put:
+            # Without its record a half-replaced set of results counts as not done.
+            record.unlink(missing_ok=True)
+            put()
     except OSError as error:
-        raise WorkflowError(
-            f"--out {plan.folder}: cannot be written ({error.strerror}: {error.filename}). "
-            "Choose another folder."
-        ) from error
+        raise unwritable(f"--out {plan.folder}", error) from error
     return [*files, *there]
 
 
-def _record_text(job: Job, digest: str, names: Sequence[str]) -> bytes:
+def unwritable(place: str, error: OSError) -> WorkflowError:
+    """The error for a place, as the command line names it, that could not be written to."""
+    if error.errno in FULL:
+        return WorkflowError(
+            f"{place}: the disk is full, and nothing of this result was kept. Make room there and "
+            "run again: what is done already is not done again."
+        )
+    return WorkflowError(
+        f"{place}: cannot be written ({error.strerror}: {error.filename}). Choose another folder."
+    )
+
+
+def _record_text(job: Job, digest: str, objects: str, names: Sequence[str]) -> bytes:
+    source = job.source
     record = {
         "kind": RECORD_KIND,
         "signature": digest,
-        "image": str(job.image) if job.image else None,
+        "image": source.place if source else None,
         "outputs": names,
     }
+    if objects:
+        record["objects"] = objects
     return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -239,11 +276,22 @@ def _refuse_foreign(plan: Plan, job: Job, paths: Iterable[Path], record: Path) -
         )
 
 
-def _tails(result: NodeResult) -> list[tuple[str, bytes]]:
-    """What ends the name of each file, number and suffix, with its content."""
+def _named(plan: Plan, job: Job, result: NodeResult) -> Iterator[tuple[str, str, bytes]]:
+    """The two parts of each file's name, and its content."""
     files = [(data.suffix, data.data) for data in result.files]
     texts = [(".txt", _with_newline(text)) for text in result.texts]
-    return [*_numbered(files), *_numbered(texts)]
+    if not files and not texts:
+        return
+    name = plan.names[result.node_id]
+    frames = job.source.frames if job.source else None
+    if frames and len(frames) == len(files):
+        # By the frame's number alone, not by how many frames are a unit of work.
+        clip = job.stem.rpartition("_")[0]
+        for frame, (suffix, data) in zip(frames, files, strict=True):
+            yield f"{clip}_{frame.number:0{FRAME_DIGITS}}_{name}", suffix, data
+        files = []
+    for tail, data in (*_numbered(files), *_numbered(texts)):
+        yield f"{job.stem}_{name}", tail, data
 
 
 def _numbered(items: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
@@ -273,26 +321,58 @@ def place_of(entry: Mapping[str, Any]) -> str:
     return place.as_posix()
 
 
+@contextmanager
+def staged(files: Mapping[Path, bytes]) -> Iterator[Callable[[], None]]:
+    """Write files beside their places; what this gives then puts them there, one after the other.
+
+    So a disk that is too small for all of them keeps what it had, and so does an interrupt.
+
+    Raises:
+        OSError: a folder cannot be written to.
+    """
+    parts: dict[Path, Path] = {}
+
+    def put() -> None:
+        for path, part in parts.items():
+            os.replace(part, path)
+
+    try:
+        for path, data in files.items():
+            parts[path] = empty_part(path)
+            parts[path].write_bytes(data)
+        yield put
+    finally:
+        # An interrupt is no Exception, and it must not leave the temporary files either.
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, also when interrupted.
 
     Raises:
         OSError: the folder cannot be written to.
     """
+    with staged({path: data}) as put:
+        put()
+
+
+def empty_part(path: Path) -> Path:
+    """Make an empty file beside a place, which is to be written and then put there.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        # An interrupt is no Exception, and it must not leave the temporary file either.
-        Path(name).unlink(missing_ok=True)
-        raise
+    os.close(handle)
+    os.chmod(name, 0o666 & ~_umask())
+    return Path(name)
 
 
 def _umask() -> int:
-    # The only way to read it is to set it.
-    mask = os.umask(0)
-    os.umask(mask)
+    # The only way to read it is to set it, and results of several servers are written by threads.
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

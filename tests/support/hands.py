@@ -1,0 +1,36 @@
+"""Workers of Ray's that die at the worst moment, as a crash or a kill ends them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from headless.cluster.hands import Hands
+from headless.runs import Outcome
+from headless.sources.units import Job
+
+POISON = "poison"
+# A file beside the results, so that a death happens once.
+PAID = "paid.once"
+
+
+class Mortal(Hands):
+    """Dies of a picture that is called poison."""
+
+    def run(self, job: Job) -> Outcome:
+        if job.stem == POISON:
+            os._exit(1)
+        return super().run(job)
+
+
+class DeadOncePaid(Hands):
+    """Dies once, when the provider's answer is there and no result is written yet."""
+
+    def run(self, job: Job) -> Outcome:
+        mark = Path(self._task.plan.folder, PAID)
+        if job.source is not None and not mark.exists():
+            self._runner.run(self._task.graph, self._task.image_node, job.source)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            os._exit(1)
+        return super().run(job)
