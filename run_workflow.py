@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from headless.errors import WorkflowError
 from headless.graph import load_graph
-from headless.runs import Outcome, Request, finish, open_runner, prepare, run_jobs
+from headless.runs import Outcome, Request, Task, finish, open_runner, prepare, run_jobs
 from headless.sinks.files import recorded_outputs
 from headless.sources.naming import expand_sources
 from headless.sources.sampling import read_sampling
@@ -115,9 +115,20 @@ def run(options: argparse.Namespace) -> int:
             # Every image of a dataset writes the file of all of them.
             for path in dict.fromkeys(path for outcome in outcomes for path in outcome.written):
                 print(path)
-        if (table := finish(task, outcomes)) is not None:
-            print(table)
-    return conclude(outcomes, total)
+    status = conclude(outcomes, total)
+    return status if write_last(task, outcomes, options.verbose) else FAILED
+
+
+def write_last(task: Task, outcomes: Sequence[Outcome], verbose: bool) -> bool:
+    """Write and print what is made of all results together; False where that failed."""
+    try:
+        table = finish(task, outcomes)
+    except WorkflowError as error:
+        report(f"failed: {error}", error, verbose)
+        return False
+    if table is not None:
+        print(table)
+    return True
 
 
 def conclude(outcomes: Sequence[Outcome], total: int) -> int:

@@ -122,9 +122,8 @@ def _cut(path: Path) -> Path:
 )
 def test_what_is_no_clip_is_one_sentence(tmp_path, make, says):
     source = _clip(make(tmp_path))
-    with pytest.raises(WorkflowError, match=says) as caught:
+    with pytest.raises(WorkflowError, match=says):
         look_into(source)
-    assert source.place in str(caught.value)
 
 
 def test_a_range_without_frames_says_where_the_clip_ends(tmp_path):
