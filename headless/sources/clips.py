@@ -33,6 +33,7 @@ BYTES_PER_PIXEL = 3 * 4
 _TOLERANCE = 1e-6
 # AVI has no time stamps of its own, and what is made up for it is wrong where frames are reordered.
 _WITHOUT_TIMES = "avi"
+_NO_FRAMES = "this video has no frames, or was cut short. Choose another file."
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _rate(frames: Sequence[Frame], base: float) -> float:
 
 def _chosen(stamps: Sequence[int], base: float, sampling: Sampling, rate: float) -> list[Frame]:
     if not stamps:
-        raise WorkflowError("this video has no frames. Choose another file.")
+        raise WorkflowError(_NO_FRAMES)
     times = [(stamp - stamps[0]) * base for stamp in stamps]
     end = math.inf if sampling.end is None else sampling.end
     wanted = [
@@ -218,6 +219,8 @@ def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             yield container, stream
+    except av.error.EOFError as error:
+        raise WorkflowError(_NO_FRAMES) from error
     except av.error.FFmpegError as error:
         raise WorkflowError(
             f"cannot be read as a video ({error.strerror}). It may be damaged, cut "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,11 +112,20 @@ def _cut(path: Path) -> Path:
     return path
 
 
+def _without_frames(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.width = stream.height = 32
+        container.start_encoding()
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda folder: write_sound(folder / "a.mp4"), "no pictures in it"),
         (lambda folder: _cut(write_video(folder / "a.mp4")), "cannot be read as a video"),
+        (lambda folder: _without_frames(folder / "a.mkv"), "no frames"),
         (lambda folder: folder / "gone.mp4", "No such file"),
         (lambda folder: Path(__file__), "cannot be read as a video"),
     ],
