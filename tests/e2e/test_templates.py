@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 NAMES = [lesson.name for lesson in all_lessons()]
 ARTIFACTS = ROOT / "artifacts" / "templates"
 # What would be downloaded: a small model of the tests takes its place.
-SMALL = {"auto": "clipseg/tiny", "sam3/sam3.1_multiplex_fp16.safetensors": "sam3/tiny"}
+SMALL_SAM3, SMALL_DETECTOR = "sam3/tiny", "clipseg/tiny"
 # Weights that the tests have not.
 LACKING = {"subject_cutout", "detailer"}
 _LOAD = """async (saved) => {
@@ -104,11 +104,14 @@ def page(request, comfy, browser):
 def _graph(name: str) -> dict:
     """A template's graph with small models in it."""
     graph = json.loads(api_path(lesson_named(name)).read_text(encoding="utf-8"))
-    for node in graph.values():
-        for key in ("model", "detector"):
-            value = node["inputs"].get(key)
-            if isinstance(value, str):
-                node["inputs"][key] = SMALL.get(value, value)
+    inputs = [node["inputs"] for node in graph.values()]
+    (model,) = [each for each in inputs if "precision" in each] or [{"model": ""}]
+    if model["model"].startswith("sam3/"):
+        model["model"] = SMALL_SAM3
+    else:
+        for each in inputs:
+            if each.get("detector") == "auto":
+                each["detector"] = SMALL_DETECTOR
     return graph
 
 
