@@ -1,7 +1,7 @@
 """Records the README's moving picture: a click, its mask, a run. python -m tools.record_click
 
-A real ComfyUI (in $COMFYUI_PATH or ~/comfy/ComfyUI) with its own frontend opens the template *1 Click*
-in Chromium. The mouse does what a hand does; what is seen after each step becomes a frame.
+A real ComfyUI (in $COMFYUI_PATH or ~/comfy/ComfyUI) with its own frontend opens the template
+*1 Click* in Chromium. The mouse does what a hand does; what is seen after each step is a frame.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from .templates.writing import editor_path, lesson_named
 
 OUT = ROOT / "web" / "docs" / "first_click.webp"
 # The window, how large the graph is in it, and the width of the recording, in pixels.
-WINDOW, ZOOM, WIDTH = (1440, 800), 0.72, 960
+WINDOW, ZOOM, WIDTH = (1440, 800), 0.72, 1080
 # The flower in the middle, a second one below it, and how the mouse gets there.
 FIRST, SECOND, START = (310, 215), (410, 410), (560, 90)
+# A pixel of the second one that the mark of the click does not cover.
+BESIDE = (372, 412)
 _STEPS, _PACE = 5, 70
-_QUALITY, _LIMIT = 72, 2_000_000
+_QUALITY, _LIMIT = 80, 2_000_000
 # A mouse pointer, from its tip.
 _POINTER = ((0, 0), (0, 22), (5, 17), (9, 26), (13, 24), (9, 16), (16, 16))
 _OPEN = """async ([saved, zoom]) => {
@@ -97,16 +99,17 @@ def record(tab: ComfyPage, api: Api) -> Recording:
     _show_mask(tab, recording)
     recording.take(1100)
     recording.move(tab.place(*SECOND))
+    before = tab.colour(*BESIDE)
     recording.click()
-    tab.wait(lambda: tab.masked(SECOND[0] - 40, SECOND[1] + 5), seconds=60)
+    tab.wait(lambda: _differ(tab.colour(*BESIDE), before), seconds=60)
     recording.take(1100)
     button = tab.page.get_by_role("button", name="Run", exact=True).first
     box = button.bounding_box()
     assert box is not None
-    before = set(api.http.get_json("/history"))
+    earlier = set(api.http.get_json("/history"))
     recording.move((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2))
     recording.click()
-    tab.wait(lambda: bool(set(api.http.get_json("/history")) - before), seconds=120)
+    tab.wait(lambda: bool(set(api.http.get_json("/history")) - earlier), seconds=120)
     tab.page.wait_for_timeout(2000)
     recording.take(2600)
     return recording
@@ -116,17 +119,17 @@ def _show_mask(tab: ComfyPage, recording: Recording) -> None:
     """Wait for the mask of the first click, and ask for it where it does not come by itself."""
     tab.page.wait_for_timeout(1500)
     button = tab.page.locator(".sa-encode")
-    if not tab.masked(*_beside(FIRST)) and button.is_visible():
+    if tab.drawn != "mask" and button.is_visible():
         box = button.bounding_box()
         assert box is not None
         recording.move((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2))
         recording.click()
-    tab.wait(lambda: tab.masked(*_beside(FIRST)), seconds=90)
+    tab.wait(lambda: tab.drawn, "mask", seconds=90)
 
 
-def _beside(place: tuple[int, int]) -> tuple[int, int]:
-    """A pixel of the flower that the mark of the click does not cover."""
-    return (place[0] + 40, place[1] + 2)
+def _differ(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Whether a pixel was tinted by a mask."""
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) > 25
 
 
 def main() -> None:
