@@ -23,7 +23,7 @@ from tests.support.servers.__main__ import environment
 
 from .. import ROOT
 from .graph import Lesson
-from .pictures import PICTURES, draw
+from .pictures import PICTURES, draw_missing
 from .writing import (
     LIST,
     all_lessons,
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", nargs="*", help="of templates whose cards are made anew")
     names = parser.parse_args().name
-    draw()
+    draw_missing()
     write_texts()
     wanted = [lesson_named(name) for name in names] or all_lessons()
     with _surroundings() as models:

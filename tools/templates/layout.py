@@ -40,16 +40,16 @@ SIZES: dict[str, tuple[int, int]] = {
     "SegmentAnywhereEverything": (400, 680),
     "SegmentAnywhereTrack": (420, 980),
     "SegmentAnywhereSelect": (330, 750),
-    "SegmentAnywhereMaskRefine": (330, 760),
+    "SegmentAnywhereMaskRefine": (330, 775),
     "SegmentAnywhereDraw": (330, 520),
-    "SegmentAnywhereCutOut": (330, 520),
+    "SegmentAnywhereCutOut": (330, 545),
     "SegmentAnywhereCompare": (330, 620),
-    "SegmentAnywhereCrop": (330, 460),
-    "SegmentAnywhereStitch": (330, 400),
-    "SegmentAnywhereSave": (340, 460),
+    "SegmentAnywhereCrop": (330, 610),
+    "SegmentAnywhereStitch": (330, 435),
+    "SegmentAnywhereSave": (340, 605),
 }
 # Remote Provider Segment is as high as its provider has inputs, a note as its text has lines.
-_REMOTE, _INPUT = (420, 420), 30
+_REMOTE, _INPUT = (420, 480), 30
 _NOTE, _LINE, _LETTERS = (315, 60), 22, 38
 # A link that falls further than this goes straight down first: its bend would be too wide.
 _FALL = 500

@@ -57,11 +57,20 @@ PICTURES = {
 }
 
 
-def draw() -> None:
-    """Write the pictures that are drawn, and the clip."""
-    _save(draw_scene(16, 512).image, "shapes")
-    _save(draw_grid(89, 512).image, "alike")
-    _save(draw_large_scene(3, 960, 44, 12).image, "small")
+def draw_missing() -> None:
+    """Draw the pictures and the clip that are not there: encoders differ, and prompts fit these."""
+    if not PICTURES["shapes"].path.exists():
+        _save(draw_scene(16, 512).image, "shapes")
+    if not PICTURES["alike"].path.exists():
+        _save(draw_grid(89, 512).image, "alike")
+    if not PICTURES["small"].path.exists():
+        _save(draw_large_scene(3, 960, 44, 12).image, "small")
+    if not PICTURES["pan"].path.exists():
+        _draw_clip()
+
+
+def _draw_clip() -> None:
+    """A camera that moves over the photograph."""
     with Image.open(PICTURES["dahlia"].path) as opened:
         photograph = opened.convert("RGB").resize(_CLIP_SIZE, Image.Resampling.LANCZOS)
     first, *others = pan_over(photograph, _CLIP_FRAMES)
