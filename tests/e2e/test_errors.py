@@ -32,6 +32,24 @@ def test_a_point_outside_the_image(api, square):
     assert "160" in message and "120" in message
 
 
+def test_no_path_comes_before_a_message(api, square):
+    """A toast of the frontend begins with the type."""
+    run = api.run(point_segment(square, [[500, 60]]))
+    assert run.messages["execution_error"]["exception_type"] == "InputError"
+
+
+def test_who_wants_to_be_asked_before_a_download_is(api, square):
+    """The setting, as the frontend stores it; the tests' ComfyUI has no network."""
+    graph = point_segment(square, [[70, 50]], model="sams/sam_vit_b_01ec64.pth")
+    setting = "SegmentAnywhere.Downloads.AskFirst"
+    try:
+        for asks, says in ((True, "To allow it, turn off"), (False, "HF_HUB_OFFLINE is set")):
+            api.http.post_json(f"/settings/{setting}", asks)
+            assert says in failed(api, graph, "sam")
+    finally:
+        api.http.post_json(f"/settings/{setting}", False)
+
+
 def test_a_box_outside_the_image(api, square):
     graph = point_segment(square, "", bboxes=["box", 0])
     graph["box"] = node("PrimitiveBoundingBox", x=300, y=20, width=50, height=50)

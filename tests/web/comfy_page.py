@@ -70,7 +70,7 @@ _BUILD = """({ zoom, source, type, model, file, values }) => {
     // As wide as there is room for beside the other.
     sam.setSize([320, sam.size[1]]);
     sam.connect(0, segment, "model");
-    if (model) sam.widgets[0].value = model;
+    sam.widgets[0].value = model || "grabcut (built in)";
   }
   if (file) {
     image.widgets[0].value = file;

@@ -119,7 +119,7 @@ def tab(window: Window) -> Iterator[ComfyPage]:
 
 @pytest.fixture
 def model() -> str:
-    """What the graph's Load SAM has chosen; "" leaves its default."""
+    """What the graph's Load SAM has chosen; "" is the built-in engine."""
     return ""
 
 

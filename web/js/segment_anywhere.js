@@ -5,6 +5,7 @@
 import { api } from "../../../scripts/api.js";
 // @ts-ignore: served by ComfyUI
 import { app } from "../../../scripts/app.js";
+import { followDownloads } from "./comfy_choices.js";
 import { chain, NodeEditor } from "./comfy_editor.js";
 import { hasPicture, PictureDialog } from "./comfy_dialog.js";
 import { isLoader } from "./comfy_graph.js";
@@ -115,6 +116,7 @@ app.registerExtension({
   /** @param {ComfyNode} node */
   nodeCreated(node) {
     widen(node);
+    followDownloads(node);
     followPresets(node);
     fillPlaceholders(node, filled);
     const place = PLACES[node.comfyClass ?? ""];
