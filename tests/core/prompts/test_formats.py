@@ -53,7 +53,8 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
 
 
 KEYS = (
-    "x y width height label object frame points boxes names size unit positive negative version".split()
+    "x y width height label object frame points boxes names size unit positive negative "
+    "version".split()
 )
 _json = st.recursive(
     st.none()
