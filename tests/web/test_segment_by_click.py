@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .click_window import ClickWindow
 from .stub_server import SQUARE, picture
 
-ENTRY = "Segment by click…"
 INSIDE = (160, 120)
 _PICTURE = """(shows) => {
   const graph = app.graph;
@@ -29,23 +29,18 @@ _PICTURE = """(shows) => {
   app.canvas.ds.offset[0] = app.canvas.ds.offset[1] = 60;
   app.canvas.setDirty(true, true);
 }"""
-_TITLE = """(type) => {
-  const { pos } = app.graph.nodes.find((node) => node.type === type);
-  const { left, top } = app.canvas.canvas.getBoundingClientRect();
-  const { scale, offset } = app.canvas.ds;
-  return [left + (pos[0] + 90 + offset[0]) * scale, top + (pos[1] - 15 + offset[1]) * scale];
-}"""
 _LINKS = """() => {
   const name = (id) => app.graph.getNodeById(id).type;
   return [...app.graph.links.values()].map((link) => [name(link.origin_id), name(link.target_id)]);
 }"""
 
 
-class Window:
-    """The tab with a picture in it, and the hand that opens the window."""
+class Window(ClickWindow):
+    """The window over a graph of a picture alone."""
 
     def __init__(self, tab, stub):
-        self.tab, self.stub, self.page = tab, stub, tab.page
+        super().__init__(tab)
+        self.stub = stub
 
     def build(self, shows):
         if self.is_open:
@@ -60,19 +55,6 @@ class Window:
         self.page.wait_for_timeout(500)
         self.tab.capture()
         self.stub.reset()
-
-    def open(self, kind):
-        self.page.mouse.click(*self.page.evaluate(_TITLE, kind), button="right")
-        self.page.get_by_text(ENTRY).first.click()
-        self.page.locator(".sa-full-size").wait_for(state="visible")
-        self.tab.wait(lambda: self.tab.drawn, "image")
-
-    def press(self, name):
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    @property
-    def is_open(self):
-        return self.page.locator(".sa-full-size").count() == 1
 
     @property
     def kinds(self):
