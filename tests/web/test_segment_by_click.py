@@ -29,6 +29,12 @@ _PICTURE = """(shows) => {
   app.canvas.ds.offset[0] = app.canvas.ds.offset[1] = 60;
   app.canvas.setDirty(true, true);
 }"""
+_CHOOSE = """(file) => {
+  const [widget] = app.graph.nodes[0].widgets;
+  if (!widget.options.values.includes(file)) widget.options.values.push(file);
+  widget.value = file;
+  widget.callback(file);
+}"""
 _LINKS = """() => {
   const name = (id) => app.graph.getNodeById(id).type;
   return [...app.graph.links.values()].map((link) => [name(link.origin_id), name(link.target_id)]);
@@ -71,8 +77,13 @@ def window_(editor, stub):
     return Window(editor, stub)
 
 
-def test_load_image_gets_a_mask(window_, stub, editor):
+@pytest.mark.parametrize("file", ["square.png", "square.jpg"])
+def test_load_image_gets_a_mask(window_, stub, editor, file):
+    """Of a photograph the picture as Load Image gives it: the file may be turned."""
     window_.build(shows=False)
+    editor.page.evaluate(_CHOOSE, file)
+    editor.page.wait_for_timeout(500)
+    editor.capture()
     window_.open("LoadImage")
     editor.click(*INSIDE)
     editor.wait(lambda: editor.masked(130, 90))
@@ -91,7 +102,7 @@ def test_load_image_gets_a_mask(window_, stub, editor):
     np.testing.assert_array_equal(masked[..., :3], np.asarray(picture("square.png")))
     assert window_.kinds == ["LoadImage"]
     editor.press("Control+z")
-    editor.wait(lambda: editor.page.evaluate(value), "square.png")
+    editor.wait(lambda: editor.page.evaluate(value), file)
 
 
 def test_a_shown_picture_gets_a_node(window_, editor):

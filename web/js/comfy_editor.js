@@ -243,7 +243,7 @@ export class NodeEditor {
       return { output, workflow };
     };
     try {
-      await this.run.start(make, ENCODE_NODE);
+      await this.run.start(make, [ENCODE_NODE]);
     } catch (error) {
       const detail = /** @type {any} */ (error)?.response?.error?.message ?? String(error);
       app.extensionManager.toast.add({ severity: "warn", summary: say(texts, "encodeFailed"), detail, life: 6000 });
