@@ -107,7 +107,7 @@ export class PictureDialog {
     if (this.run.isUnderWay) return;
     const targets = this.#left ? [MASK, PICTURE] : [SHOWN];
     try {
-      await this.run.start(async () => ({ output: this.#prompt(), workflow: null }), targets);
+      await this.run.start(async () => ({ output: this.#prompt(), workflow: {} }), targets);
     } catch (error) {
       this.#fail("encodeFailed", error);
     }
