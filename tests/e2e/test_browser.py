@@ -118,6 +118,8 @@ def test_load_image_gets_a_mask_by_click(tab, api, square):
     tab.wait(lambda: window.is_open, False, seconds=60)
     value = "app.graph.nodes.find((node) => node.type === 'LoadImage').widgets[0].value"
     name = tab.page.evaluate(value)
+    # The node behind goes on with the new file.
+    tab.wait(lambda: tab.drawn, "image")
     assert name.startswith("clipspace/segment-anywhere-")
     graph = {
         "load": node("LoadImage", image=name),

@@ -162,7 +162,8 @@ export class NodeEditor {
     chain(node, "onExecuted", () => {
       noteRun(this.host.app, node);
       this.refresh();
-      this.editor.notify(noteOf(this.host.app, node));
+      // What it says is of the prompts that it was for.
+      if (runOf(this.host.app, node)?.points === this.editor.text) this.editor.notify(noteOf(this.host.app, node));
     });
     chain(node, "onRemoved", () => {
       this.#keep();
