@@ -223,6 +223,11 @@ def family_named(name: str) -> Family:
     return next(each for each in families if each.name == name)
 
 
+def has_own_scores(name: str) -> bool:
+    """Whether the scores of the family of this name are its models' own estimates."""
+    return name not in {family.name for family in FAMILIES if not family.has_own_scores}
+
+
 def model_folders(families: Sequence[Family]) -> tuple[str, ...]:
     """The model folders of ComfyUI that these families' files belong in, each once."""
     return tuple(dict.fromkeys(family.folder for family in families if family.folder))

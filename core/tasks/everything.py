@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Embedding, Engine
-from ..engines.families import family_named
+from ..engines.families import has_own_scores
 from ..errors import InputError
 from ..masks.parts import clean_masks
 from ..prompts.prompts import ObjectPrompt, Point
@@ -128,7 +128,7 @@ def segment_everything(
     order = scores.argsort(descending=True, stable=True).tolist()
     scores = scores.clamp(0.0, 1.0)
     filled = [row for row in order if masks[row]]
-    is_estimate = family_named(segmenter.engine.family).has_own_scores
+    is_estimate = has_own_scores(segmenter.engine.family)
     return [
         Instance(masks[row], float(scores[row]), f"region {number}", index, number, is_estimate)
         for number, row in enumerate(filled)

@@ -23,7 +23,7 @@ from ..engines.base import (
     TrackCache,
     WordModel,
 )
-from ..engines.families import family_named
+from ..engines.families import has_own_scores
 from ..errors import EngineError
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import compact_all
@@ -281,7 +281,7 @@ class Segmenter(Embedder):
             for row, _ in rows
         )
         masks = iter(compact_all(self.engine.to_masks(each, size)[0] for each in logits))
-        is_estimate = family_named(self.engine.family).has_own_scores
+        is_estimate = has_own_scores(self.engine.family)
         instances = []
         for prompt, rows in zip(prompts, ranked, strict=True):
             found = [

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Candidates, ClipFrame
-from ..engines.families import family_named
+from ..engines.families import has_own_scores
 from ..prompts.prompts import ObjectPrompt
 from ..results.compact_mask import CompactMask, compact_all
 from ..results.overlap import overlap, pack
@@ -309,7 +309,7 @@ class _Way:
         if not found:
             return
         numbers = sorted(found)
-        is_estimate = family_named(self._segmenter.engine.family).has_own_scores
+        is_estimate = has_own_scores(self._segmenter.engine.family)
         scores = torch.cat([found[number].scores for number in numbers]).clamp(0.0, 1.0).tolist()
         for number, mask, score in zip(numbers, self._masks(frame, found), scores, strict=True):
             if mask:

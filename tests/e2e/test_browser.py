@@ -7,12 +7,15 @@ from functools import partial
 import numpy as np
 import pytest
 from PIL import Image
+from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 
 from tests.support.pans import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
+from tests.web.click_window import ClickWindow
 from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
 from .api import Api
+from .graphs import node
 from .test_point_segment import TINY_MODEL, needs_tiny, square_mask
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -86,6 +89,53 @@ def test_load_click_see_queue(tab, api, square):
     assert not tab.errors
 
 
+def test_a_click_and_run_without_an_output_node(tab, square):
+    tab.build(BUILT_IN_CHOICE, square, (160, 120))
+    tab.click(70, 50)
+    # Nothing was pressed.
+    tab.wait(lambda: tab.masked(50, 30), seconds=90)
+    tab.page.locator(".sa-encode").wait_for(state="hidden")
+    before = _shown(tab)
+    assert (before == square_mask()[4::8, 4::8]).mean() > 0.93
+    tab.page.evaluate("app.queuePrompt(0)")
+    tab.wait(lambda: tab.status.startswith("1 object. GrabCut, rough"), seconds=60)
+    np.testing.assert_array_equal(_shown(tab), before)
+    assert not tab.errors
+
+
+def test_load_image_gets_a_mask_by_click(tab, api, square):
+    tab.build(BUILT_IN_CHOICE, square, (160, 120))
+    window = ClickWindow(tab)
+    window.open("LoadImage")
+    # The editor of the node lies behind.
+    box = tab.page.locator(".sa-full-size .sa-canvas").bounding_box()
+    scale = min(box["width"] / 160, box["height"] / 120)
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.page.mouse.click(middle[0] + (70 - 80) * scale, middle[1] + (50 - 60) * scale)
+    canvas = tab.page.locator(".sa-full-size .sa-canvas")
+    tab.wait(lambda: canvas.get_attribute("data-drawn"), "mask", seconds=90)
+    window.press("Use as the image's mask")
+    tab.wait(lambda: window.is_open, False, seconds=60)
+    value = "app.graph.nodes.find((node) => node.type === 'LoadImage').widgets[0].value"
+    name = tab.page.evaluate(value)
+    # The node behind goes on with the new file.
+    tab.wait(lambda: tab.drawn, "image")
+    assert name.startswith("clipspace/segment-anywhere-")
+    graph = {
+        "load": node("LoadImage", image=name),
+        "grey": node("MaskToImage", mask=["load", 1]),
+        "mask": node("PreviewImage", images=["grey", 0]),
+        "image": node("PreviewImage", images=["load", 0]),
+    }
+    run = api.succeed(graph)
+    mask = api.masks(run, "mask")[0] > 0.5
+    assert (mask == square_mask()).mean() > 0.98
+    # What lies below the mask is still there.
+    (picture,) = api.images(run, "image")
+    assert picture.convert("RGB").getpixel((70, 50)) == (210, 40, 30)
+    assert not tab.errors
+
+
 @pytest.fixture(scope="module")
 def pan(comfy, tmp_path_factory) -> str:
     """A camera over the dahlia, uploaded as an animation."""
@@ -132,7 +182,9 @@ def test_click_correct_run_and_scrub(tab, pan):
 def test_the_tour(tab, dahlia):
     """Takes the pictures of the README and of the help page."""
     name = "nodes2" if tab.look.vue else "canvas"
-    tab.build("", dahlia, Image.open(ROOT / "workflows" / "images" / "dahlia.jpg").size)
+    tab.build(
+        BUILT_IN_CHOICE, dahlia, Image.open(ROOT / "workflows" / "images" / "dahlia.jpg").size
+    )
     tab.encode()
     tab.click(310, 215)
     tab.wait(lambda: tab.masked(340, 200), seconds=60)

@@ -332,7 +332,10 @@ class StubComfy:
         if not self.takes_masks:
             return web.Response(status=500)
         form = await request.post()
-        original = picture(json.loads(form["original_ref"])["filename"]).convert("RGBA")
+        ref = json.loads(form["original_ref"])
+        shown = Path(folder_paths.get_temp_directory()) / ref["filename"]
+        original = Image.open(shown) if ref["type"] == "temp" else picture(ref["filename"])
+        original = original.convert("RGBA")
         sent = form["image"]
         original.putalpha(Image.open(sent.file).convert("RGBA").getchannel("A"))
         self.uploads[sent.filename] = _png(original)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .click_window import ClickWindow
 from .stub_server import SQUARE, picture
 
-ENTRY = "Segment by click…"
 INSIDE = (160, 120)
 _PICTURE = """(shows) => {
   const graph = app.graph;
@@ -29,11 +29,11 @@ _PICTURE = """(shows) => {
   app.canvas.ds.offset[0] = app.canvas.ds.offset[1] = 60;
   app.canvas.setDirty(true, true);
 }"""
-_TITLE = """(type) => {
-  const { pos } = app.graph.nodes.find((node) => node.type === type);
-  const { left, top } = app.canvas.canvas.getBoundingClientRect();
-  const { scale, offset } = app.canvas.ds;
-  return [left + (pos[0] + 90 + offset[0]) * scale, top + (pos[1] - 15 + offset[1]) * scale];
+_CHOOSE = """(file) => {
+  const [widget] = app.graph.nodes[0].widgets;
+  if (!widget.options.values.includes(file)) widget.options.values.push(file);
+  widget.value = file;
+  widget.callback(file);
 }"""
 _LINKS = """() => {
   const name = (id) => app.graph.getNodeById(id).type;
@@ -41,13 +41,17 @@ _LINKS = """() => {
 }"""
 
 
-class Window:
-    """The tab with a picture in it, and the hand that opens the window."""
+class Window(ClickWindow):
+    """The window over a graph of a picture alone."""
 
     def __init__(self, tab, stub):
-        self.tab, self.stub, self.page = tab, stub, tab.page
+        super().__init__(tab)
+        self.stub = stub
 
     def build(self, shows):
+        if self.is_open:
+            # A failed test has left it.
+            self.press("Cancel")
         self.page.set_viewport_size({"width": 1300, "height": 900})
         self.tab.image_size = (320, 240)
         self.page.evaluate(_PICTURE, shows)
@@ -57,19 +61,6 @@ class Window:
         self.page.wait_for_timeout(500)
         self.tab.capture()
         self.stub.reset()
-
-    def open(self, kind):
-        self.page.mouse.click(*self.page.evaluate(_TITLE, kind), button="right")
-        self.page.get_by_text(ENTRY).first.click()
-        self.page.locator(".sa-full-size").wait_for(state="visible")
-        self.tab.wait(lambda: self.tab.drawn, "image")
-
-    def press(self, name):
-        self.page.get_by_role("button", name=name).click()
-
-    @property
-    def is_open(self):
-        return self.page.locator(".sa-full-size").count() == 1
 
     @property
     def kinds(self):
@@ -86,8 +77,13 @@ def window_(editor, stub):
     return Window(editor, stub)
 
 
-def test_load_image_gets_a_mask(window_, stub, editor):
+@pytest.mark.parametrize("file", ["square.png", "square.jpg"])
+def test_load_image_gets_a_mask(window_, stub, editor, file):
+    """Of a photograph the picture as Load Image gives it: the file may be turned."""
     window_.build(shows=False)
+    editor.page.evaluate(_CHOOSE, file)
+    editor.page.wait_for_timeout(500)
+    editor.capture()
     window_.open("LoadImage")
     editor.click(*INSIDE)
     editor.wait(lambda: editor.masked(130, 90))
@@ -106,7 +102,7 @@ def test_load_image_gets_a_mask(window_, stub, editor):
     np.testing.assert_array_equal(masked[..., :3], np.asarray(picture("square.png")))
     assert window_.kinds == ["LoadImage"]
     editor.press("Control+z")
-    editor.wait(lambda: editor.page.evaluate(value), "square.png")
+    editor.wait(lambda: editor.page.evaluate(value), file)
 
 
 def test_a_shown_picture_gets_a_node(window_, editor):
@@ -163,7 +159,7 @@ def test_a_mask_that_is_refused_leaves_the_window(window_, stub, editor):
     editor.wait(lambda: editor.masked(130, 90))
     stub.takes_masks = False
     window_.press("Use as the image's mask")
-    editor.page.get_by_text("takes no mask").wait_for()
+    editor.page.get_by_text("takes no mask").first.wait_for()
     assert window_.is_open
     assert not stub.uploads
     stub.takes_masks = True

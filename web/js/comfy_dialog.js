@@ -18,9 +18,11 @@ import { makeButton } from "./toolbar.js";
 /** @typedef {import("./types.d.ts").FileRef} FileRef */
 
 /** The nodes of a run for the window; none of them is in the graph. */
-const [IMAGE, MODEL, SEGMENT, SHOWN, GREY, MASK] = ["image", "model", "segment", "shown", "grey", "mask"].map(
-  (name) => `segment_anywhere_window_${name}`,
-);
+const [IMAGE, MODEL, SEGMENT, SHOWN, GREY, MASK, PICTURE] = [
+  "image", "model", "segment", "shown", "grey", "mask", "picture",
+].map((name) => `segment_anywhere_window_${name}`);
+/** Files of these are as they are shown: others may be turned by what a camera has noted. */
+const UPRIGHT = /[.]png$/i;
 
 /** Whether a window can be opened for a node. @param {any} app @param {ComfyNode} node */
 export function hasPicture(app, node) {
@@ -28,8 +30,9 @@ export function hasPicture(app, node) {
 }
 
 export class PictureDialog {
-  /** The mask of the run under way is for the file. */
-  #isWriting = false;
+  /** What the run under way has left for the file's mask, null where it is for none.
+   * @type {Record<string, FileRef> | null} */
+  #left = null;
 
   /**
    * @param {import("./comfy_editor.js").Host} host @param {ComfyNode} node whose picture it is
@@ -102,9 +105,9 @@ export class PictureDialog {
   /** Runs what shows the mask, and gives the file one where that is asked for. */
   async #start() {
     if (this.run.isUnderWay) return;
-    const target = this.#isWriting ? MASK : SHOWN;
+    const targets = this.#left ? [MASK, PICTURE] : [SHOWN];
     try {
-      await this.run.start(async () => ({ output: this.#prompt(), workflow: null }), target);
+      await this.run.start(async () => ({ output: this.#prompt(), workflow: {} }), targets);
     } catch (error) {
       this.#fail("encodeFailed", error);
     }
@@ -120,20 +123,23 @@ export class PictureDialog {
       [SHOWN]: previewOf([SEGMENT, 2], "Show mask"),
       [GREY]: { class_type: "MaskToImage", inputs: { mask: [SEGMENT, 0] } },
       [MASK]: { class_type: "PreviewImage", inputs: { images: [GREY, 0] } },
+      [PICTURE]: { class_type: "PreviewImage", inputs: { images: [IMAGE, 0] } },
     };
   }
 
   /** @param {string} id of a node @param {any} output */
   #onOutput(id, output) {
     if (id === SEGMENT) this.#show(output.segment_anywhere?.[0]);
-    if (id === MASK && this.#isWriting) this.#finish(output.images[0]);
+    if (!this.#left || (id !== MASK && id !== PICTURE)) return;
+    this.#left[id] = output.images[0];
+    if (MASK in this.#left && PICTURE in this.#left) this.#finish(this.#left[MASK], this.#left[PICTURE]);
   }
 
   /** @param {import("./types.d.ts").Progress | null} progress */
   #onProgress(progress) {
     this.editor.setProgress(progress);
     this.write.disabled = this.add.disabled = progress !== null;
-    if (!progress) this.#isWriting = false;
+    if (!progress) this.#left = null;
   }
 
   /** Makes the mask at the picture's size, of the prompts as they are now. */
@@ -142,16 +148,17 @@ export class PictureDialog {
       this.editor.notify(say(this.host.texts, "hintPoint"));
       return;
     }
-    this.#isWriting = true;
+    this.#left = {};
     this.#start();
   }
 
-  /** @param {FileRef} mask a grey picture */
-  async #finish(mask) {
-    this.#isWriting = false;
+  /** @param {FileRef} mask a grey picture @param {FileRef} picture as Load Image gives it */
+  async #finish(mask, picture) {
+    this.#left = null;
     const { api } = this.host;
     try {
-      await writeMask(api, this.node, this.file, fileUrl(api, mask));
+      const file = UPRIGHT.test(this.file.filename) ? this.file : picture;
+      await writeMask(api, this.node, file, fileUrl(api, mask));
     } catch (error) {
       this.#fail("maskFailed", error);
       return;

@@ -162,7 +162,8 @@ export class NodeEditor {
     chain(node, "onExecuted", () => {
       noteRun(this.host.app, node);
       this.refresh();
-      this.editor.notify(noteOf(this.host.app, node));
+      // What it says is of the prompts that it was for.
+      if (runOf(this.host.app, node)?.points === this.editor.text) this.editor.notify(noteOf(this.host.app, node));
     });
     chain(node, "onRemoved", () => {
       this.#keep();
@@ -243,7 +244,7 @@ export class NodeEditor {
       return { output, workflow };
     };
     try {
-      await this.run.start(make, ENCODE_NODE);
+      await this.run.start(make, [ENCODE_NODE]);
     } catch (error) {
       const detail = /** @type {any} */ (error)?.response?.error?.message ?? String(error);
       app.extensionManager.toast.add({ severity: "warn", summary: say(texts, "encodeFailed"), detail, life: 6000 });

@@ -47,11 +47,16 @@ export function isLinked(node, name) {
 export function pictureBefore(app, node, name) {
   let origin = originOf(app, node, name);
   for (let hops = 0; origin && hops < MAX_HOPS; hops += 1) {
-    if (origin.imgs?.[0]?.src && isLoader(origin)) return { node: origin, hops };
+    if (isLoader(origin) && hasPicture(app, origin)) return { node: origin, hops };
     const slot = (origin.inputs ?? []).findIndex((/** @type {any} */ input) => input.type === "IMAGE" && input.link != null);
     origin = slot < 0 ? null : originOfSlot(app, origin, slot);
   }
   return null;
+}
+
+/** Nodes 2.0 has no `imgs` of a file that is chosen later. @param {any} app @param {ComfyNode} node */
+function hasPicture(app, node) {
+  return Boolean(node.imgs?.[0]?.src || outputOf(app, node)?.images?.[0]?.filename);
 }
 
 /** The id by which a run calls a node: those of the subgraphs around it first.

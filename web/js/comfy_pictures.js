@@ -51,7 +51,7 @@ export function imageOutput(node) {
 /**
  * Gives the file of a loading node a mask, as the mask editor does: in a new file, in its alpha.
  * Throws where the server refuses it.
- * @param {any} api @param {ComfyNode} node @param {FileRef} file @param {string} mask the URL of a
+ * @param {any} api @param {ComfyNode} node @param {FileRef} file the picture @param {string} mask the URL of a
  * grey picture, white inside
  */
 export async function writeMask(api, node, file, mask) {

@@ -42,19 +42,19 @@ export class PartRun {
   }
 
   /**
-   * Queues a prompt of which one node, an output, and what it needs are run. Throws what the server
+   * Queues a prompt of which some nodes, outputs, and what they need are run. Throws what the server
    * says where it refuses it.
    * @param {() => Promise<{ output: Record<string, any>, workflow: unknown }>} make the prompt
-   * @param {string} target
+   * @param {string[]} targets the nodes
    */
-  async start(make, target) {
+  async start(make, targets) {
     this.#id = "";
     this.onChange({ title: "", share: null });
     try {
       const prompt = await make();
       const titles = Object.entries(prompt.output).map(([id, node]) => [id, node._meta?.title ?? node.class_type]);
       this.#titles = new Map(/** @type {[string, string][]} */ (titles));
-      const { prompt_id } = await this.api.queuePrompt(0, prompt, { partialExecutionTargets: [target] });
+      const { prompt_id } = await this.api.queuePrompt(0, prompt, { partialExecutionTargets: targets });
       if (this.isUnderWay) this.#id = prompt_id;
       const early = this.#early.splice(0);
       for (const { id, take } of early) if (id === prompt_id) take();

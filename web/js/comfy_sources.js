@@ -2,7 +2,7 @@
 /** Decides which image a node's editor shows: that of its last run, or the one before it. */
 
 import { isLoader, originOf, outputOf, pictureBefore } from "./comfy_graph.js";
-import { fileUrl } from "./comfy_pictures.js";
+import { fileName, fileUrl, shownFile } from "./comfy_pictures.js";
 import { PLACES } from "./comfy_places.js";
 
 /** @typedef {import("./types.d.ts").ComfyNode} ComfyNode */
@@ -54,7 +54,7 @@ export function sourcesOf(app, api, node) {
   const found = pictureOf(app, node);
   if (found) {
     sources.push({
-      url: pictureUrl(found.node),
+      url: found.node.imgs?.[0]?.src ? pictureUrl(found.node) : fileUrl(api, /** @type {any} */ (shownFile(app, found.node))),
       size: null,
       key: "",
       mask: null,
@@ -116,9 +116,16 @@ function before(app, node) {
   const model = originOf(app, node, "model");
   const values = model?.widgets?.map((widget) => widget.value) ?? [];
   return {
-    picture: found ? pictureUrl(found.node) : "",
+    picture: found ? pictureKey(app, found.node) : "",
     model: model ? JSON.stringify([model.id, values]) : "",
   };
+}
+
+/** What tells a loader's picture from others, wherever the frontend has it.
+ * @param {any} app @param {ComfyNode} node */
+function pictureKey(app, node) {
+  const file = shownFile(app, node);
+  return file ? fileName(file) : pictureUrl(node);
 }
 
 /** The address of a loader's picture without what changes by itself. @param {ComfyNode} node */

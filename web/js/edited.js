@@ -26,9 +26,9 @@ export class Edited {
   /** Reads the text for the image's size; false where that has been done before.
    * @param {Size | null} size */
   read(size) {
-    this.draft = null;
     const asked = JSON.stringify([this.text, size]);
     if (asked === this.#read) return false;
+    this.draft = null;
     this.#read = asked;
     this.unreadable = "";
     this.committed = noPrompts();

@@ -339,15 +339,18 @@ export class Editor {
 
   /** Another image is there: its size decides where the prompts are. */
   #showSource() {
-    this.status.note(this.stage.source?.note ?? "");
+    const { source } = this.stage;
+    // What a run says is of the prompts that it was for.
+    if (!source?.note || source.mask?.text === this.text) this.status.note(source?.note ?? "");
     this.#read();
     this.#ask(true);
   }
 
   /** Reads the text for the image's size. */
   #read() {
-    this.selected = null;
     const isOther = this.#edited.read(this.size);
+    // A mask that comes for the same prompts takes nothing out of the hand.
+    if (isOther) this.selected = null;
     const numbers = objectNumbers(this.committed);
     if (isOther && !numbers.includes(this.#object)) this.#object = numbers[0] ?? 0;
     this.#refresh();

@@ -227,9 +227,9 @@ def test_an_object_of_a_detector_keeps_its_name_among_key_frames():
 @pytest.mark.parametrize(
     ("inputs", "number"),
     [
-        (PromptInputs(_points({"frame": 1, "label": 0})), 0),
-        (PromptInputs(_points({}, {"frame": 1, "label": 0, "object": 2})), 2),
-        (PromptInputs(negative_coords=OFF), 0),
+        (PromptInputs(_points({"frame": 1, "label": 0})), 1),
+        (PromptInputs(_points({}, {"frame": 1, "label": 0, "object": 2})), 3),
+        (PromptInputs(negative_coords=OFF), 1),
     ],
 )
 def test_an_object_that_no_key_frame_shows_is_refused(inputs, number):

@@ -32,6 +32,22 @@ def test_several_boxes_of_one_object_become_objects():
     assert [point.x for point in second.points] == [25, 15]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ((), ["object 1", "dog", "object 5"]),
+        (((4, "cup"),), ["object 1", "dog", "cup"]),
+        # What a person calls an object comes before what a detector calls a box.
+        (((0, "left"), (4, "cup")), ["left", "left", "cup"]),
+    ],
+)
+def test_names_are_labels(names, labels):
+    boxes = (Box(0, 0, 5, 5), Box(5, 5, 9, 9, name="dog"))
+    prompts = Prompts((Point(1, 1, object=4),), boxes, names)
+    for whole in (prompts, prompts.on_frame(0), Prompts() + prompts.with_default_frame(2)):
+        assert [one.label for one in group_by_object(whole)] == labels
+
+
 def test_a_click_is_compared_with_each_box_once(monkeypatch):
     """Once for each pair of boxes, 500 clicks among 500 boxes would take most of a minute."""
     compared = []
