@@ -14,6 +14,7 @@ from contextlib import ExitStack
 import pytest
 from PIL import Image
 
+from tests.support.class_models import make_rt_detr
 from tests.support.layouts import write_layouts
 from tests.support.paths import FIXTURES, ROOT
 from tests.support.sam3_layouts import write_sam3_layouts
@@ -72,6 +73,8 @@ def comfy(
         write_sam3_layouts(models / "sam3")
         shutil.copytree(FIXTURES / "sam3_tiny", models / "sam3" / "tiny")
         shutil.copytree(FIXTURES / "clipseg_tiny", models / "clipseg" / "tiny")
+        shutil.copytree(FIXTURES / "segformer_tiny", models / "detection" / "tiny")
+        make_rt_detr(models / "detection" / "random")
         shutil.copytree(FIXTURES / "vitmatte_tiny", models / "vitmatte" / "tiny")
         if (TINY / "config.json").is_file():
             shutil.copytree(TINY, models / "sam2" / "sam2_tiny")

@@ -14,7 +14,7 @@ from tests.support.large_scenes import draw_large_scene
 from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
 
-from .api import Api
+from .api import Api, Refused
 from .graphs import BUILT_IN, node, point_segment, text_segment
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -26,6 +26,8 @@ WANTED = "red circle, white square"
 SAM2 = "sam2/sam2_tiny"
 SAM3 = "sam3/transformers"
 GRID_SEED = 2
+# A circle, a cross and two rings.
+CLASSES_SEED = 15
 
 
 def _picture(scene: Scene | Grid) -> Image.Image:
@@ -234,3 +236,53 @@ def test_example_boxes_need_sam3(api, scene):
     run = api.run(text_segment(scene, "red circle", detector="clipseg/tiny", points=boxes))
     assert run.status == "error"
     assert "bboxes: found 1 example box for a detector" in run.error
+
+
+def test_known_classes_of_the_shipped_workflow(api):
+    """With a small trained SegFormer in models/detection; an empty prompt is all it knows."""
+    scene = draw_scene(CLASSES_SEED, SIZE)
+    name = api.upload("classes.png", _picture(scene))
+    graph, named = _shipped("known_classes", name, "")
+    text = graph[named["Text Segment"]]["inputs"]
+    text["detector"] = "detection/tiny"
+    run = api.succeed(graph)
+    (mask,) = api.masks(run, named["Mask"])
+    assert _iou(mask, scene.masks.any(axis=0)) > 0.9
+    assert run.text(named["Text Segment"]) == "4 objects"
+    (overlay,) = api.images(run, named["Overlay"])
+    assert overlay.size == (SIZE, SIZE)
+
+    text["prompt"] = "RINGS"
+    run = api.succeed(graph)
+    rings = [mask for kind, mask in zip(scene.kinds, scene.masks, strict=True) if kind == "ring"]
+    assert _iou(api.masks(run, named["Mask"])[0], np.any(rings, axis=0)) > 0.9
+    assert run.text(named["Text Segment"]) == "2 objects"
+
+    text["prompt"] = "rings, dog"
+    run = api.run(graph)
+    assert run.status == "error"
+    assert 'prompt: "dog" is none of the 6 classes' in run.error
+    assert "accepted: background, circle, square, triangle, ring, cross" in run.error
+
+
+def test_the_shipped_detector_of_known_classes_has_to_be_there(api, scene):
+    graph, _ = _shipped("known_classes", scene, "")
+    with pytest.raises(Refused) as refused:
+        api.run(graph)
+    (errors,) = refused.value.node_errors.values()
+    text = json.dumps(errors)
+    assert "detection/rtdetr_v2_r18vd is not on this machine" in text
+    assert "Put it into models/detection" in text
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+def test_boxes_of_known_classes_are_drawn_by_the_model(api, scene, model):
+    """A random RT-DETR v2 finds something or other."""
+    names = {"person", "traffic light", "Upper-clothes", "dog", "door, gate"}
+    graph = text_segment(
+        scene, "", model, detector="detection/random", threshold=0.01, max_objects=2
+    )
+    run = api.succeed(graph)
+    (boxes,) = json.loads(run.text("boxes"))
+    assert 1 <= len(boxes) <= 10 and {box["label"] for box in boxes} <= names
+    assert api.masks(run)[0].any()

@@ -14,6 +14,7 @@ from segment_anywhere.nodes.text_segment import TextSegment
 from segment_anywhere.nodes.track_segments import TrackSegments
 
 from tests.support.class_models import BOX_MAKERS, MAKERS
+from tests.support.large_scenes import draw_large_scene
 from tests.support.nodes import BUILT_IN, SAM2, load, noise, segment_words
 from tests.support.paths import FIXTURES
 from tests.support.scenes import KINDS, draw_scene
@@ -110,16 +111,20 @@ def test_another_word_is_refused_before_weights_are_read(monkeypatch):
 
 @pytest.mark.usefixtures("detection")
 def test_tiles_and_zoom():
-    image, truth = _scene(SEEDS[0])
-    large = torch.cat([torch.cat([image] * 2, dim=1)] * 2, dim=2)
-    kind = next(iter(truth))
-    found = [
-        segment_words(load(SAM2), large, kind, TRAINED, threshold=0.0, tiles=tiles, zoom=zoom)
-        for tiles, zoom in ((2, False), (0, True))
-    ]
-    wanted = np.tile(truth[kind], (2, 2))
-    assert _iou(found[0].args[0][0], wanted) > 0.6
-    assert found[1].args[0].any() and set(found[1].args[1].labels) == {kind}
+    """Shapes of 48 pixels in 480, of which the model sees 128; whole, and in parts."""
+    scene = draw_large_scene(5, 480, 48, 3)
+    image, wanted = torch.from_numpy(scene.image)[None], scene.masks.any(axis=0)
+    prompt = "circle, square, triangle"
+    overlaps, labels = {}, set()
+    for tiles, zoom in ((0, False), (3, False), (0, True)):
+        output = segment_words(
+            load(SAM2), image, prompt, TRAINED, threshold=0.0, tiles=tiles, zoom=zoom
+        )
+        overlaps[tiles, zoom] = _iou(output.args[0][0], wanted)
+        labels |= set(output.args[1].labels)
+    assert overlaps[0, False] < 0.5 < 0.6 < overlaps[0, True]
+    assert overlaps[3, False] > 0.9
+    assert labels <= {"circle", "square", "triangle"}
 
 
 @pytest.mark.parametrize("name", MAKERS)

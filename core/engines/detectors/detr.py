@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from ..base import Detections, Embedding, MaskDetail
+from ..image_model import FRAME_BYTES
 from .base import DetectorFolder, collect_boxes, corners
 from .classes import ClassDetector, check_task
 
 _RF_DETR = "rf_detr"
 _WITH_MASKS = "RfDetrForInstanceSegmentation"
+# Measured at the official sizes: RT-DETR v2 R50 has 292, RF-DETR Seg medium 415.
+_PIXEL_BYTES = 416
 # The part of each model that reads pixels; what has masks holds a model without any.
 _BACKBONES = {
     "RTDetrV2ForObjectDetection": "model.backbone.model",
@@ -81,8 +84,9 @@ class DetrDetector(ClassDetector):
         return collect_boxes(scores, boxes, threshold, embedding.size, *masks)
 
     def activation_bytes(self) -> int:
-        """The first maps of the backbone, and what encoder and decoder hold in fp32."""
-        return self._largest_area * (64 * self._dtype.itemsize // 4 + 64) * 2
+        """Of all models about as much for each pixel of the input, in either number type: what
+        encoder, decoder and masks hold is in fp32. An image of 4K takes more than small inputs."""
+        return max(_PIXEL_BYTES * self._largest_area, FRAME_BYTES)
 
 
 def _maps_in_fp32(module: nn.Module, inputs: Any, output: Any) -> Any:

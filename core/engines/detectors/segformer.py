@@ -126,12 +126,12 @@ class SegformerDetector(ClassDetector):
         return Detections(scores[rows], boxes * scale, logits, best)
 
     def activation_bytes(self) -> int:
-        """The head holds maps of all stages at the first one's size, in fp32; an image of 4K takes
-        more."""
+        """The head holds maps of all stages at the first one's size, in fp32, twice and what goes
+        with them; an image of 4K takes more than the smallest model."""
         config = self._config
         tokens = self._largest_area // _STRIDE**2
-        head = config.decoder_hidden_size * config.num_encoder_blocks * 4
-        return 3 * tokens * (head + config.num_labels) + FRAME_BYTES
+        stages = tokens * config.decoder_hidden_size * config.num_encoder_blocks * 4
+        return max(5 * stages // 2, FRAME_BYTES)
 
 
 def _resize(logits: Tensor, numbers: Sequence[int], size: tuple[int, int]) -> Tensor:

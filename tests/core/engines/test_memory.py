@@ -15,7 +15,13 @@ import pytest
 import torch
 import transformers as tf
 from segment_anywhere.core.engines.base import ClipFrame, Embedding
-from segment_anywhere.core.engines.detectors import clipseg, grounding_dino, owlv2
+from segment_anywhere.core.engines.detectors import (
+    clipseg,
+    detr,
+    grounding_dino,
+    owlv2,
+    segformer,
+)
 from segment_anywhere.core.engines.detectors.base import DetectorFolder, FolderDetector
 from segment_anywhere.core.engines.image_model import FRAME_BYTES
 from segment_anywhere.core.engines.lineage.prompted import (
@@ -33,7 +39,7 @@ from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt
 
 from tests.support.live_bytes import LiveBytes
-from tests.support.needs import needs_sam3, needs_timm
+from tests.support.needs import needs_rf_detr, needs_sam3, needs_timm
 from tests.support.paths import FIXTURES
 from tests.support.word_models import write_bert_tokenizer
 
@@ -112,6 +118,44 @@ def test_a_detector_on_clip_needs_what_it_says(name, dtype):
     module, make = CLIP_DETECTORS[name]
     with torch.inference_mode(), torch.device("meta"):
         detector: FolderDetector = module.DETECTOR(DetectorFolder(make(), None, {}), dtype)
+        frame = torch.empty(1, 3, 2160, 3840)
+        resizing = _peak(lambda: detector._resized(frame))
+        pixels = detector._resized(torch.empty(1, 3, 48, 64)).to(dtype)
+        encoding = _peak(lambda: detector._features(pixels))
+    needed = max(resizing + frame.nbytes, encoding)
+    assert needed <= detector.activation_bytes() <= 1.5 * needed
+
+
+def _rf_detr() -> tf.PreTrainedModel:
+    stages = ["stage3", "stage6", "stage9", "stage12"]
+    sizes = {"hidden_size": 384, "num_attention_heads": 6, "image_size": 432, "patch_size": 12}
+    backbone = tf.RfDetrDinov2Config(num_windows=2, out_features=stages, **sizes)
+    config = tf.RfDetrConfig(num_labels=91, num_queries=200, backbone_config=backbone)
+    return tf.RfDetrForInstanceSegmentation(config)
+
+
+def _segformer(sides: list[int], head: int) -> tf.PreTrainedModel:
+    config = tf.SegformerConfig(num_labels=150, hidden_sizes=sides, decoder_hidden_size=head)
+    return tf.SegformerForSemanticSegmentation(config)
+
+
+CLASS_DETECTORS = {
+    "RF-DETR Seg": (detr, _rf_detr, 432),
+    "SegFormer B0": (segformer, lambda: _segformer([32, 64, 160, 256], 256), 512),
+    "SegFormer B5": (segformer, lambda: _segformer([64, 128, 320, 512], 768), 640),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("RF-DETR Seg", marks=needs_rf_detr), "SegFormer B0", "SegFormer B5"],
+)
+def test_a_detector_of_known_classes_needs_what_it_says(name, dtype):
+    module, make, side = CLASS_DETECTORS[name]
+    image = {"size": {"height": side, "width": side}}
+    with torch.inference_mode(), torch.device("meta"):
+        detector: FolderDetector = module.DETECTOR(DetectorFolder(make(), None, image), dtype)
         frame = torch.empty(1, 3, 2160, 3840)
         resizing = _peak(lambda: detector._resized(frame))
         pixels = detector._resized(torch.empty(1, 3, 48, 64)).to(dtype)
