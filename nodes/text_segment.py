@@ -43,7 +43,7 @@ class TextSegment(ShownNode):
             "encoded once, whatever the number of phrases.",
             search_aliases=[
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
-                *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
+                *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2", "florence2"),
                 *("sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
             ],
             inputs=[

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import CheckpointError, InputError
 from ...results.boxes import nms
 from ..base import Detections, Embedding, MaskDetail, WordModel
-from ..families import DETECTOR_FAMILIES, family_named, family_of_type
+from ..families import DETECTOR_FAMILIES, Family, family_named, family_of_type
 from ..files.checkpoints import read_config
 from ..files.folders import STRICT, build_model, read_settings, unreadable
 from ..image_model import ImageModel, Statistics
@@ -59,6 +59,22 @@ def load_detector(path: Path, dtype: torch.dtype) -> WordModel:
     detector: type[FolderDetector] = family.builder().DETECTOR
     detector.check_folder(path, config)
     return detector(_read_folder(path, detector.model_classes[model_type]), dtype)
+
+
+def detector_family(path: Path) -> Family | None:
+    """The family of a transformers folder by its config.json, which is all that is read.
+
+    None for a folder of another kind, or one that cannot be loaded: this is for a look through
+    folders that are mostly something else.
+    """
+    try:
+        config = read_config(path / "config.json")
+        family = family_of_type(config.get("model_type"), DETECTOR_FAMILIES)
+        if family is not None:
+            family.builder().DETECTOR.check_folder(path, config)
+    except CheckpointError:
+        return None
+    return family
 
 
 def _read_folder(path: Path, model_class: str) -> DetectorFolder:
