@@ -25,8 +25,8 @@ class LoadSAM(io.ComfyNode):
             "same file share one copy in memory.",
             search_aliases=[
                 *("sam", "sam2", "sam 2.1", "sam3", "sam 3.1", "hq-sam", "sam_hq", "edgetam"),
-                *("mobilesam", "segment anything", "segment anything 2", "segment anything 3", "grabcut"),
-                *("load segment model", "sam loader", "sam model loader"),
+                *("segment anything", "segment anything 2", "segment anything 3", "grabcut"),
+                *("mobilesam", "load segment model", "sam loader", "sam model loader"),
             ],
             inputs=[
                 io.Combo.Input(

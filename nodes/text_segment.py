@@ -43,8 +43,8 @@ class TextSegment(ShownNode):
             "encoded once, whatever the number of phrases.",
             search_aliases=[
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
-                *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2", "florence2"),
-                *("sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
+                *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
+                *("florence2", "sam3", "sam 3.1", "segment anything 3", "open vocabulary"),
             ],
             inputs=[
                 SegmentModelSocket.Input("model", tooltip="From Load SAM. It draws the masks."),

@@ -78,7 +78,7 @@ def test_a_clip(family, device):
         session = engine.track(len(frames))
         session.start(frames[0], {1: PROMPTS[0], 2: mask})
         session.correct(frames[1], {1: PROMPTS[1]})
-        assert len(follow(session, frames, [1, 2])) == len(frames)
+        assert follow(session, frames, [1, 2]).shape[:2] == (2, len(frames))
 
 
 def _words(encoder: Encoder, finder: Finder, rules: Rules) -> None:
