@@ -24,6 +24,8 @@ _NO_ALPHA_SIZE = (64, 64)
 # Rows of this many numbers stay in the processor's cache while they are worked on, and are enough
 # for the work to take longer than starting it.
 _BAND_NUMBERS = 1 << 19
+HOST_RESIZES = {"mps"}
+"""The types of device whose antialiased resizing not every PyTorch has: there the CPU does it."""
 
 
 def image_size(image: Tensor) -> tuple[int, int, int]:
@@ -201,5 +203,15 @@ def common_batch(counts: dict[str, int]) -> int:
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """[N, h, w] float -> [N, H, W] float, bilinear; antialiased where it shrinks."""
-    resized = F.interpolate(mask[:, None], size=size, mode="bilinear", antialias=True)
-    return resized[:, 0]
+    return resize_planes(mask[:, None], size)[:, 0]
+
+
+def resize_planes(planes: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """[N, C, h, w] float -> [N, C, H, W] float on the same device; antialiased where it shrinks.
+
+    mode: bilinear or bicubic.
+    """
+    place = planes.device
+    if place.type in HOST_RESIZES:
+        planes = planes.cpu()
+    return F.interpolate(planes, size=size, mode=mode, antialias=True).to(place)

@@ -11,6 +11,7 @@ from typing import overload
 
 from comfy_api.latest import io
 
+from ..core.engines.detectors.base import find_detector_family
 from ..core.engines.detectors.classes import known_labels as class_labels
 from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
@@ -216,6 +217,8 @@ def local_models(listing: ModelList) -> dict[str, Path]:
                 if path.is_file() and not listing.takes_files:
                     continue
                 models.setdefault(f"{folder}/{path.relative_to(root).as_posix()}", path)
+    if listing == DETECTOR_MODELS:
+        return models | _language_models()
     return models | _shared_models() if listing.takes_files else models
 
 
@@ -226,6 +229,18 @@ def _shared_models() -> dict[str, Path]:
         family = family_of_header(path)
         if family is not None and family.among_checkpoints:
             models[f"{folders.CHECKPOINT_FOLDER}/{name}"] = path
+    return models
+
+
+def _language_models() -> dict[str, Path]:
+    """The detectors among language models: Florence-2, which other packs keep there."""
+    models: dict[str, Path] = {}
+    for root in folders.language_folders():
+        for path in _models_below(root):
+            family = find_detector_family(path) if path.is_dir() else None
+            if family is not None and family.among_language_models:
+                name = f"{folders.LANGUAGE_FOLDER}/{path.relative_to(root).as_posix()}"
+                models.setdefault(name, path)
     return models
 
 

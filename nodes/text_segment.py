@@ -45,7 +45,7 @@ class TextSegment(ShownNode):
                 *("text segment", "segment by text", "text to mask", "prompt to mask", "detect"),
                 *("grounding dino", "groundingdino", "grounded sam", "clipseg", "owlv2"),
                 *("sam", "sam3", "sam 3.1", "segment anything", "segment anything 3"),
-                *("open vocabulary", "object detection", "yolo", "florence"),
+                *("open vocabulary", "object detection", "yolo", "florence2"),
                 *("detr", "rt-detr", "d-fine", "rf-detr", "segformer", "face", "clothes", "person"),
             ],
             inputs=[

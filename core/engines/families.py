@@ -40,18 +40,18 @@ class Family:
     folder: the model folder of ComfyUI that its files belong in, "" for a family without any; other
     packs keep them there as well, so that nothing has to be moved. module: the one of this package
     with the functions `from_official(state, dtype)` and, where transformers has a model of it,
-    `from_transformers(config, state, dtype)`;
-    a detector's has its class, `DETECTOR`, and a matting model's `load_matting(path, dtype)`.
+    `from_transformers(config, state, dtype)`; a detector's has its class, `DETECTOR`, and a matting
+    model's `load_matting(path, dtype)`.
     is_official: whether a state dict's keys are those of the family's official checkpoints.
     model_types: what transformers calls it in config.json. grid_side: clicks along each side of an
     image that are worth their time when all regions are asked for. unused: finds the names of
     weights that a checkpoint has and the model has not. usual_detector: the family of the detector
     that finds words for it, where it does not understand them itself. redraws_rough_masks: whether
     it draws better outlines than a heat map's. among_checkpoints: whether ComfyUI loads it as well,
-    from models/checkpoints, so that people have its file there. usual_threshold: the
-    lowest score of what words name that counts, where none is asked for. has_own_scores: whether a
-    mask's score is the model's own estimate of it; one that is not is good for comparing alone, and
-    nobody is shown it.
+    from models/checkpoints, so that people have its file there. among_language_models: whether
+    people have its folder in models/LLM. usual_threshold: the lowest score of what words name that
+    counts, where none is asked for. has_own_scores: whether a mask's score is the model's own
+    estimate of it; one that is not is good for comparing alone, and nobody is shown it.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Family:
     usual_detector: str = "grounding_dino"
     redraws_rough_masks: bool = True
     among_checkpoints: bool = False
+    among_language_models: bool = False
     usual_threshold: float = 0.4
     has_own_scores: bool = True
 
@@ -200,6 +201,7 @@ DETECTOR_FAMILIES = (
         folder="florence2",
         module="detectors.florence2",
         model_types=("florence2",),
+        among_language_models=True,
     ),
 )
 """Models that understand words and nothing else, so that Load SAM cannot offer them."""

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..tensors import resize_planes
 from .base import Embedding, Prepared
 
 # An image of 4K on its way to an encoder, beside what the encoder itself needs.
@@ -96,7 +96,7 @@ class ImageModel:
     def _resized(self, image: Tensor) -> Tensor:
         """Resize an image [1, 3, H, W] to the encoder's input, antialiased: [1, 3, h, w]."""
         size = self._input_size((image.shape[2], image.shape[3]))
-        return F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        return resize_planes(image, size)
 
     def _input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the encoder's input for an image of (H, W)."""

@@ -31,6 +31,9 @@ def encoder_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         return _cuda_dtype(device)
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_multiplies_bf16() else torch.float32
+    if device.type == "xpu":
+        return torch.bfloat16 if torch.xpu.is_bf16_supported() else torch.float32
+    # Every Apple GPU multiplies fp16; bf16 needs newer ones, and macOS 14.
     return torch.float16 if device.type == "mps" else torch.float32
 
 

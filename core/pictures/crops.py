@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..results.compact_mask import CompactMask
 from ..results.segments import Instance, Segments, union_frame
-from ..tensors import FrameArea, resize_mask
+from ..tensors import FrameArea, resize_mask, resize_planes
 
 # Side of the crop that stands in where there is no object, in pixels of the image.
 _SPARE_SIDE = 64
@@ -127,7 +127,7 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     if pixels.shape[:2] == size:
         return pixels
     planes = pixels.permute(2, 0, 1)[None]
-    resized = F.interpolate(planes, size, mode="bicubic", antialias=True)
+    resized = resize_planes(planes, size, "bicubic")
     return resized[0].permute(1, 2, 0).clamp(0.0, 1.0)
 
 

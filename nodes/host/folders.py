@@ -23,6 +23,8 @@ MATTING_FOLDERS = model_folders(MATTING_FAMILIES)
 MODEL_FOLDERS = SAM_FOLDERS + DETECTOR_FOLDERS + MATTING_FOLDERS
 # ComfyUI's own, which the pack only looks through.
 CHECKPOINT_FOLDER = "checkpoints"
+# Where other packs keep language models, Florence-2 among them; looked through as well.
+LANGUAGE_FOLDER = "LLM"
 # Not served over HTTP, unlike the rest of the user folder.
 _USER_FOLDER = "segment_anywhere"
 # The pack's own corner of ComfyUI's temp folder.
@@ -53,6 +55,13 @@ def checkpoints() -> dict[str, Path]:
     names = folder_paths.get_filename_list(CHECKPOINT_FOLDER)
     paths = {name: folder_paths.get_full_path(CHECKPOINT_FOLDER, name) for name in names}
     return {Path(name).as_posix(): Path(path) for name, path in paths.items() if path}
+
+
+def language_folders() -> list[Path]:
+    """All directories of the folder of language models, which need not be there."""
+    if LANGUAGE_FOLDER in folder_paths.folder_names_and_paths:
+        return model_folder_paths(LANGUAGE_FOLDER)
+    return [Path(folder_paths.models_dir) / LANGUAGE_FOLDER]
 
 
 def user_folder() -> Path:

@@ -36,11 +36,46 @@ _WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 Placed = TypeVar("Placed", bound=Encoder | nn.Module)
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What a kind of device refuses. title: what it is called. dtypes: of which it has no tensors.
+    operations: PyTorch's names of those that it has not."""
+
+    title: str
+    dtypes: frozenset[torch.dtype] = frozenset()
+    operations: frozenset[str] = frozenset()
+
+
+_DOUBLE = frozenset({torch.float64, torch.complex128})
+MPS = Rules(
+    "MPS",
+    _DOUBLE,
+    # Newer releases of PyTorch have the first two.
+    frozenset(
+        {
+            "aten::_upsample_bilinear2d_aa",
+            "aten::_upsample_bicubic2d_aa",
+            "aten::_linalg_svd",
+            "aten::_linalg_eigh",
+            "aten::_fft_r2c",
+            "aten::grid_sampler_3d",
+            "aten::upsample_trilinear3d",
+            "aten::linalg_lstsq",
+        }
+    ),
+)
+"""Apple's: no numbers of 64 bits, and not every operation."""
+XPU = Rules("XPU", _DOUBLE)
+"""Intel's graphics cards, of which the common ones have no numbers of 64 bits."""
+ANY = Rules("any")
+"""A device that refuses nothing of its own."""
+
+
 @contextmanager
-def copies() -> Iterator[Traffic]:
+def copies(rules: Rules = ANY) -> Iterator[Traffic]:
     """Within its block, which is in inference mode as all of ComfyUI, the device can be used, and
     what goes to it and back is noted."""
-    device = _Device()
+    device = _Device(rules)
     with torch.inference_mode(), _PythonNumbers(), device:
         yield device.traffic
 
@@ -120,9 +155,10 @@ def _without_lists(index: Any) -> Any:
 class _Device(TorchDispatchMode):
     """Runs operations on the numbers that the device's tensors hold, and notes the traffic."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules = ANY) -> None:
         super().__init__()
         self.traffic = Traffic()
+        self._rules = rules
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = _Call(func, args, kwargs or {})
@@ -136,6 +172,7 @@ class _Device(TorchDispatchMode):
             return func(*args, **call.kwargs)
         call.check_devices()
         result = call.run()
+        call.check_rules(result, self._rules)
         self.traffic.events += call.events(result)
         return result
 
@@ -200,6 +237,19 @@ class _Call:
                 "Expected all tensors to be on the same device, but found at least two devices, "
                 f"{DEVICE} and cpu! {self.func} at {line_of_pack()}"
             )
+
+    def check_rules(self, result: Any, rules: Rules) -> None:
+        """Raise what PyTorch does for operations and number types that a device has not."""
+        if not self.is_on_device:
+            return
+        if self.func._schema.name in rules.operations:
+            raise NotImplementedError(
+                f"The operator '{self.func._schema.name}' is not currently implemented for the "
+                f"{rules.title} device. At {line_of_pack()}"
+            )
+        made = [each for each in tree_leaves(result) if _is_ours(each)]
+        for dtype in {each.dtype for each in made} & rules.dtypes:
+            raise TypeError(f"Cannot convert a {rules.title} Tensor to {dtype}: {line_of_pack()}")
 
     def run(self) -> Any:
         """Do it on the CPU; of the result, say what is on the device."""

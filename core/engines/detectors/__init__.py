@@ -1,1 +1,1 @@
-"""What understands words: Grounding DINO, OWLv2, CLIPSeg; finds boxes or rough areas."""
+"""What understands words: Grounding DINO, OWLv2, CLIPSeg, Florence-2; finds boxes or areas."""

@@ -71,6 +71,20 @@ def detector_family(path: Path) -> tuple[Family, dict[str, Any]]:
     return family, config
 
 
+def find_detector_family(path: Path) -> Family | None:
+    """The family of a transformers folder by its config.json, which is all that is read.
+
+    None for a folder of another kind, or one that cannot be loaded: this is for a look through
+    folders that are mostly something else.
+    """
+    try:
+        family, config = detector_family(path)
+        family.builder().DETECTOR.model_class(path, config)
+    except CheckpointError:
+        return None
+    return family
+
+
 def _read_folder(path: Path, model_class: str, release: str, has_tokenizer: bool) -> DetectorFolder:
     import transformers
 

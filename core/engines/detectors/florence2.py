@@ -41,7 +41,7 @@ _MOST_ASKED = 128
 _MASK_SIDE = 1000
 _SIDE = 768
 # Maps of the first stage's width, at 1/4 of the input, that are there at a time.
-_WIDE_MAPS = 8
+_WIDE_MAPS = 12
 
 
 class Florence2Detector(FolderDetector):

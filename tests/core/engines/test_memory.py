@@ -18,6 +18,7 @@ from segment_anywhere.core.engines.base import ClipFrame, Embedding
 from segment_anywhere.core.engines.detectors import (
     clipseg,
     detr,
+    florence2,
     grounding_dino,
     owlv2,
     segformer,
@@ -105,6 +106,33 @@ CLIP_DETECTORS = {
         ),
     ),
 }
+
+
+# As they are published.
+FLORENCES = {
+    "base": {"projection_dim": 768},
+    "large": {
+        "projection_dim": 1024,
+        "embed_dim": [256, 512, 1024, 2048],
+        "num_heads": [8, 16, 32, 64],
+        "num_groups": [8, 16, 32, 64],
+    },
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", FLORENCES)
+def test_florence_needs_what_it_says(name, dtype):
+    """Reading an image takes more than the sentence and the answer."""
+    vision = FLORENCES[name]
+    text = {"model_type": "bart", "d_model": vision["projection_dim"], "vocab_size": 51289}
+    with torch.inference_mode(), torch.device("meta"):
+        config = tf.Florence2Config(vision_config=vision, text_config=text)
+        model = tf.Florence2ForConditionalGeneration(config)
+        detector = florence2.DETECTOR(DetectorFolder(model, None, {}), dtype)
+        pixels = torch.empty(1, 3, 768, 768, dtype=dtype)
+        encoding = _peak(lambda: detector._features(pixels))
+    assert encoding <= detector.activation_bytes() - FRAME_BYTES <= 1.5 * encoding
 
 
 def _owlv2(**vision: int) -> torch.nn.Module:

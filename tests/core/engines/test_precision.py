@@ -51,5 +51,15 @@ def test_auto_on_nvidia(bf16, capability, dtype, monkeypatch):
     assert encoder_dtype(Precision.AUTO, torch.device("cuda")) is dtype
 
 
+@pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_on_intel(bf16, dtype, monkeypatch):
+    monkeypatch.setattr(torch.xpu, "is_bf16_supported", lambda: bf16)
+    assert encoder_dtype(Precision.AUTO, torch.device("xpu")) is dtype
+
+
+def test_auto_on_apple():
+    assert encoder_dtype(Precision.AUTO, torch.device("mps")) is torch.float16
+
+
 def test_this_cpu_can_be_asked():
     assert precision._cpu_multiplies_bf16() in (True, False)
