@@ -67,7 +67,7 @@ def test_nothing_found_keeps_every_image_and_says_what_to_do(tiny):
 def test_the_grid_suits_the_model_unless_told_otherwise(tiny):
     """Seen in what the crops refuse, so that nothing has to run."""
     grabcut = LoadSAM.execute("grabcut (built in)", "auto").args[0]
-    for model, side in ((tiny, 32), (grabcut, 8)):
+    for model, side in ((tiny, 32), (grabcut, 6)):
         with pytest.raises(InputError, match=f"divisor: {side} points a side"):
             _run(model, _images(3), points_per_side=0, crop_layers=2, crop_points_divisor=8)
 
