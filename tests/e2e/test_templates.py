@@ -82,7 +82,7 @@ _OUTSIDE = """() => [...document.querySelectorAll("[data-node-id]")].flatMap((no
 })"""
 # The card is loaded, at the size of the file.
 _CARD = """() => [...document.querySelectorAll("img")].some(
-  (one) => decodeURIComponent(one.src).includes("/1 Click.jpg") && one.naturalWidth === 600
+  (one) => one.alt === "1 Click" && one.naturalWidth === 600
 )"""
 _SET = """([id, name, value]) => {
   const widget = app.graph.getNodeById(id).widgets.find((one) => one.name === name);
