@@ -7,6 +7,12 @@ import json
 import pytest
 
 
+@pytest.fixture
+def model() -> str:
+    """One that nothing is asked of before *Show mask* is pressed."""
+    return "sam2/sam2_tiny"
+
+
 def near(found, wanted, editor):
     assert [one[2] for one in found] == [one[2] for one in wanted]
     for one, other in zip(found, wanted, strict=True):
