@@ -163,9 +163,8 @@ def run(options: argparse.Namespace) -> int:
             progress.follow(task, crew.run(task, force=options.force))
     finally:
         progress.print_paths()
-    if (table := finish(task, progress.outcomes)) is not None:
-        print(table)
-    return progress.conclude()
+    status = progress.conclude()
+    return status if write_last(task, progress.outcomes, options.verbose) else FAILED
 
 
 class Progress:
@@ -225,6 +224,18 @@ class Progress:
             took = f"in {tqdm.format_interval(self._seconds)}, {rate:.3g} a second"
             print(f"{done} done, {failed} failed {took}.", file=sys.stderr)
         return FAILED if failed else OK
+
+
+def write_last(task: Task, outcomes: Sequence[Outcome], verbose: bool) -> bool:
+    """Write and print what is made of all results together; False where that failed."""
+    try:
+        table = finish(task, outcomes)
+    except WorkflowError as error:
+        report(f"failed: {error}", error, verbose)
+        return False
+    if table is not None:
+        print(table)
+    return True
 
 
 def count_images(job: Job) -> int:

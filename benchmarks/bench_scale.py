@@ -3,12 +3,12 @@
     python -m benchmarks.bench_scale [--images 200] [--workers 2]
 
 Each image is loaded, clicked and saved into a COCO dataset, as workflows/api/dataset.json does,
-with the built-in engine and with a small trained SAM 2. The loop calls the same nodes in a row and does
-nothing else. One worker is this process, as with --workers 1; more are processes of Ray's. All have
-the same number of threads, the cores divided by --workers. A rate is that from the time at which
-every worker is at work, so that starting is not in it; each is measured in a process of its own,
-after the other. Memory is what a process has for itself alone. Last, a Ray cluster of two machines
-on this one, of which one is killed when half of the images are done.
+with the built-in engine and with a small trained SAM 2. The loop calls the same nodes in a row and
+does nothing else. One worker is this process, as with --workers 1; more are processes of Ray's.
+All have the same number of threads, the cores divided by --workers. A rate is that from the time at
+which every worker is at work, so that starting is not in it; each is measured in a process of its
+own, after the other. Memory is what a process has for itself alone. Last, a Ray cluster of two
+machines on this one, of which one is killed when half of the images are done.
 """
 
 from __future__ import annotations

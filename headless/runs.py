@@ -277,9 +277,11 @@ def _with_name(graph: Graph, job: Job) -> Graph:
     """The graph in which nodes that save datasets call the picture by its name, as others do."""
     if job.source is None:
         return graph
+    # A clip's suffix is none of a picture's, which datasets have.
+    suffix = "" if job.source.is_clip else job.source.suffix
     for node in graph.nodes.values():
         if node.class_type == SAVE_CLASS and not node.inputs.get(NAME_INPUT):
-            graph = graph.with_input(node.id, NAME_INPUT, f"{job.stem}{job.source.suffix}")
+            graph = graph.with_input(node.id, NAME_INPUT, f"{job.stem}{suffix}")
     return graph
 
 

@@ -1,6 +1,6 @@
 """The clip of `make demo`: a camera that moves over a photograph, and a contact sheet of a result.
 
-python -m tools.demo_clip pan PHOTOGRAPH CLIP.webp
+python -m tools.demo_clip pan PHOTOGRAPH CLIP.webp (or CLIP.mp4, which needs PyAV)
 python -m tools.demo_clip sheet SHEET.jpg FRAME.png...
 """
 
@@ -11,9 +11,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from headless.sinks.videos import SUFFIX, encode
+
 FRAMES = 24
+_RATE = 24.0
 # Of the photograph's sides: what the camera sees, and how far it goes.
 _VIEW, _PAN = 0.7, 0.26
 # How much larger the last frame shows things, and by how many degrees it is turned.
@@ -61,8 +65,11 @@ def _view(photograph: Image.Image, size: tuple[int, int], way: float) -> Image.I
 
 
 def save_clip(frames: Sequence[Image.Image], path: Path) -> None:
-    """Write frames as an animation without loss, which Load Image reads as a batch."""
+    """Write frames as an animation without loss, which Load Image reads as a batch, or as MP4."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == SUFFIX:
+        path.write_bytes(encode([np.asarray(frame) for frame in frames], _RATE, exact=False))
+        return
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True, duration=42)
 
 

@@ -54,7 +54,7 @@ def find(address: str, suffixes: Collection[str]) -> list[Source]:
     Raises:
         WorkflowError: fsspec or what it needs is missing, or the address cannot be read.
     """
-    with _explained(address):
+    with _explained(address, f"--image {address}: "):
         system, path = _system(address)
         listed, is_file = _listed(system, path)
         found = [_source(system, each) for each in listed if each.get("type") == "file"]
@@ -93,7 +93,7 @@ def fetch(source: Source) -> Path:
     # The old one goes first: there need not be room for two.
     _kept.key = _kept.folder = None
     folder = _Folder()
-    with _explained(source.place):
+    with _explained(source.place, ""):
         system, remote = _system(source.place)
         system.get_file(remote, str(folder.path / source.name))
     _kept.key, _kept.folder = key, folder
@@ -102,27 +102,28 @@ def fetch(source: Source) -> Path:
 
 def _system(address: str) -> tuple[Any, str]:
     scheme = address.partition(SCHEME)[0]
-    fsspec = load_extra("fsspec.core", "fsspec", f"{address}: reading {scheme}:// addresses")
+    fsspec = load_extra("fsspec.core", "fsspec", f"Reading {scheme}:// addresses")
     return fsspec.url_to_fs(address)
 
 
 @contextmanager
-def _explained(address: str) -> Iterator[None]:
+def _explained(address: str, before: str) -> Iterator[None]:
+    """Errors as sentences, which begin with `before`."""
     scheme = address.partition(SCHEME)[0]
     try:
         yield
     except WorkflowError:
         raise
     except FileNotFoundError:
-        raise WorkflowError(f"{address}: nothing there. Check the address.") from None
+        raise WorkflowError(f"{before}nothing there. Check the address.") from None
     except ImportError as error:
         package = _PACKAGES.get(scheme)
         if package is None:
-            raise WorkflowError(f"{address}: {scheme}:// needs a package: {error}.") from error
-        raise missing_extra(package, f"{address}: reading {scheme}:// addresses") from error
+            raise WorkflowError(f"{before}{scheme}:// needs a package: {error}.") from error
+        raise missing_extra(package, f"{before}reading {scheme}:// addresses") from error
     except Exception as error:
         # Every kind of place has exceptions of its own, most of them below Exception itself.
-        raise WorkflowError(f"{address}: {_reason(error)}") from error
+        raise WorkflowError(f"{before}{_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

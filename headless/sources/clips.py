@@ -1,4 +1,7 @@
-"""Video files: which frames they have, and reading some of them, one at a time, with PyAV."""
+"""Video files: which frames they have, and reading some of them, one at a time, with PyAV.
+
+Errors do not repeat the file's name: who runs a source says it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ BYTES_PER_PIXEL = 3 * 4
 _TOLERANCE = 1e-6
 # AVI has no time stamps of its own, and what is made up for it is wrong where frames are reordered.
 _WITHOUT_TIMES = "avi"
+_NO_FRAMES = "this video has no frames, or was cut short. Choose another file."
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def look_into(source: Source) -> Clip:
         if container.format.name == _WITHOUT_TIMES or None in stamps:
             stamps, base = list(range(len(stamps))), 1 / rate if rate else base
     sampling = source.sampling or Sampling()
-    frames = source.frames or _chosen(source.place, sorted(set(stamps)), base, sampling, rate)
+    frames = source.frames or _chosen(sorted(set(stamps)), base, sampling, rate)
     rate = rate or _rate(frames, base)
     return Clip(pixels, min(rate, sampling.fps or rate), tuple(frames))
 
@@ -85,11 +89,9 @@ def _rate(frames: Sequence[Frame], base: float) -> float:
     return (len(frames) - 1) / length if length else 1.0
 
 
-def _chosen(
-    place: str, stamps: Sequence[int], base: float, sampling: Sampling, rate: float
-) -> list[Frame]:
+def _chosen(stamps: Sequence[int], base: float, sampling: Sampling, rate: float) -> list[Frame]:
     if not stamps:
-        raise WorkflowError(f"{place}: this video has no frames. Choose another file.")
+        raise WorkflowError(_NO_FRAMES)
     times = [(stamp - stamps[0]) * base for stamp in stamps]
     end = math.inf if sampling.end is None else sampling.end
     wanted = [
@@ -99,8 +101,8 @@ def _chosen(
     ]
     if not wanted:
         raise WorkflowError(
-            f"{place}: no frame from second {sampling.start:g} to {end:g}, as --range has it. The "
-            f"last one is at {times[-1]:.3f} seconds."
+            f"no frame from second {sampling.start:g} to {end:g}, as --range has it. The last one "
+            f"is at {times[-1]:.3f} seconds."
         )
     if sampling.fps is not None:
         # The last frame is seen for as long as the others.
@@ -155,7 +157,7 @@ def read(source: Source, clip: Clip) -> Iterator[NDArray[np.uint8]]:
                 break
     if wanted:
         raise WorkflowError(
-            f"{source}: {len(wanted)} of {len(clip.frames)} frames cannot be decoded; the file is "
+            f"{len(wanted)} of {len(clip.frames)} frames cannot be decoded; the file is "
             "damaged or cut. Choose another one, or leave the place out with --range."
         )
 
@@ -173,7 +175,7 @@ def check_memory(source: Source, free: int | None) -> None:
     clip = look_into(source)
     if free is not None and clip.image_bytes > free:
         raise WorkflowError(
-            f"{source}: its {len(clip.frames)} frames take {clip.image_bytes / 2**30:.1f} GiB as "
+            f"its {len(clip.frames)} frames take {clip.image_bytes / 2**30:.1f} GiB as "
             f"images, and {free / 2**30:.1f} GiB of memory are free. Take fewer of them with --fps "
             "or --range, or a smaller video."
         )
@@ -209,18 +211,18 @@ def _upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
-    av = load_extra("av", "av", f"{source.place}: reading a video")
+    av = load_extra("av", "av", "Reading a video")
     try:
         with av.open(source.place) as container:
             if not container.streams.video:
-                raise WorkflowError(
-                    f"{source.place}: no pictures in it, only sound or text. Choose another file."
-                )
+                raise WorkflowError("no pictures in it, only sound or text. Choose another file.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             yield container, stream
+    except av.error.EOFError as error:
+        raise WorkflowError(_NO_FRAMES) from error
     except av.error.FFmpegError as error:
         raise WorkflowError(
-            f"{source.place}: cannot be read as a video ({error.strerror}). It may be damaged, cut "
+            f"cannot be read as a video ({error.strerror}). It may be damaged, cut "
             "short, or no video."
         ) from error

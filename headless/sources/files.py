@@ -1,4 +1,4 @@
-"""A source as a file on this machine that can be read."""
+"""A source as a file on this machine that can be read. Errors do not repeat its name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def at_hand(source: Source) -> Source:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise _unreadable(source.place, error) from error
+        raise _unreadable(error) from error
     if not size:
-        raise WorkflowError(f"{source.place}: the file is empty (0 bytes). Get it again.")
+        raise WorkflowError("the file is empty (0 bytes). Get it again.")
     if not os.access(path, os.R_OK):
-        raise WorkflowError(f"{source.place}: no right to read it. Change its permissions.")
+        raise WorkflowError("no right to read it. Change its permissions.")
     return source.at(path)
 
 
@@ -39,9 +39,9 @@ def stamp_of(path: Path) -> list[str | int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(error) from error
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
-def _unreadable(place: object, error: OSError) -> WorkflowError:
-    return WorkflowError(f"{place}: cannot be read ({error.strerror}).")
+def _unreadable(error: OSError) -> WorkflowError:
+    return WorkflowError(f"cannot be read ({error.strerror}).")

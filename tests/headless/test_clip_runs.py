@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import resource
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from pycocotools import mask as coco
 
 import run_workflow
 from headless.graph import GIVEN, parse_graph
+from headless.runs import Outcome, Request, Task, open_runner, prepare, run_job
 from headless.sources import clips
+from headless.sources.units import Job, Sampling, Source
 from tests.support.fake_comfy import INFO, WORKFLOW, FakeComfy, serving
 from tests.support.paths import ROOT
 from tests.support.videos import number_of, write_sound, write_video
@@ -179,6 +183,23 @@ def test_bad_options_end_before_anything_runs(clip, tmp_path, monkeypatch, capsy
     assert says in error and len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "foreign.parquet").read_bytes() == b"PAR1"
+
+
+def _run_elsewhere(task: Task, job: Job) -> Outcome:
+    with open_runner() as runner:
+        return run_job(task, job, runner)
+
+
+def test_a_unit_of_a_clip_goes_to_another_process(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "WINDOW_FRAMES", 10)
+    sources = [Source(str(clip), Sampling())]
+    request = Request(parse_graph(GREY, "test"), "test", tmp_path / "out", sources)
+    with open_runner() as runner:
+        task = prepare(request, runner)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        outcomes = list(pool.map(_run_elsewhere, [task] * 3, reversed(task.jobs)))
+    assert [len(outcome.written) for outcome in outcomes] == [4, 10, 10]
+    assert list(_written(tmp_path).values()) == list(range(24))
 
 
 def test_options_for_clips_need_one(clip, tmp_path, capsys):

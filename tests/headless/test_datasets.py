@@ -16,8 +16,10 @@ from pycocotools.coco import COCO
 import run_workflow
 from headless.errors import WorkflowError
 from headless.sinks.files import place_of
+from headless.sources import clips
 from tests.support.fake_comfy import INFO, FakeComfy, serving
 from tests.support.paths import ROOT
+from tools.demo_clip import save_clip
 
 DAHLIA = ROOT / "workflows" / "images" / "dahlia.jpg"
 # A click on the flower, in photographs of two sizes.
@@ -210,3 +212,11 @@ def test_places_of_subfolders_are_kept():
     assert place_of({"filename": "a.txt"}) == "a.txt"
     with pytest.raises(WorkflowError):
         place_of({"filename": "..", "subfolder": ""})
+
+
+def test_the_frames_of_a_clip_are_pictures_of_the_dataset(tmp_path, monkeypatch):
+    with Image.open(DAHLIA) as opened:
+        save_clip([opened.convert("RGB").resize((320, 214))] * 3, tmp_path / "clip.mp4")
+    monkeypatch.setattr(clips, "WINDOW_FRAMES", 2)
+    assert _run(tmp_path, "--image", str(tmp_path / "clip.mp4")) == 0
+    assert _names(tmp_path) == ["clip_000000_00000.png", "clip_000000_00001.png", "clip_000002.png"]
