@@ -49,6 +49,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
 	$(BIN)/python -m benchmarks.bench_track --frames 8
+	$(BIN)/python -m benchmarks.bench_scale
 
 providers-check: $(VENV)/.ready
 	$(BIN)/python -m tools.providers_check
