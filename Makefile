@@ -50,6 +50,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.bench_crops
 	$(BIN)/python -m benchmarks.bench_remote
 	$(BIN)/python -m benchmarks.bench_track --frames 8
+	$(BIN)/python -m benchmarks.bench_scale
 
 # What ComfyUI's templates panel shows, from tools/templates: graphs, cards and their list.
 templates: $(VENV)/.ready

@@ -214,9 +214,9 @@ class Pool:
         outcome = _outcome_of(unit.job, future)
         error = outcome.error
         if isinstance(error, RunnerLost):
-            self._say(f"{error} Its image is done again.")
-            self._start(worker)
             unit.tries += error.was_running
+            self._say(f"{error} What it had is done again." if unit.tries < TRIES else str(error))
+            self._start(worker)
         elif isinstance(error, WorkflowError) and error.stops_run:
             # The others may be able to do what this one refuses.
             self._leave_out(error)

@@ -107,5 +107,5 @@ def _refusal(address: str | None, reason: object) -> WorkflowError:
         )
     return WorkflowError(
         f"--ray {address}: no Ray cluster answers there ({one_line(reason)}). Give the HOST:PORT "
-        "that ray start --head has printed, usually of port 6379."
+        "that ray start --head has printed, on a machine of that cluster."
     )
