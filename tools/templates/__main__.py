@@ -36,7 +36,11 @@ from .writing import (
 )
 
 # The small models of the tests that cards are made with, in place of what would be downloaded.
-_SMALL = {"clipseg/tiny": "clipseg_tiny", "sam3/tiny": "sam3_tiny"}
+_SMALL = {
+    "clipseg/tiny": "clipseg_tiny",
+    "detection/tiny": "segformer_tiny",
+    "sam3/tiny": "sam3_tiny",
+}
 _QUALITY = 88
 
 

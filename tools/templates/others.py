@@ -22,6 +22,8 @@ _BIREFNET_URL = (
     "https://huggingface.co/Comfy-Org/BiRefNet/resolve/main/background_removal/" + _BIREFNET
 )
 _SMALL_SAM3 = "Load SAM.model=sam3/tiny"
+_RTDETR_URL = "https://huggingface.co/PekingU/rtdetr_v2_r18vd"
+_SMALL_CLASSES = ("Load SAM.model=grabcut (built in)", "Text Segment.detector=detection/tiny")
 
 
 def all_pictures(graph: Graph, picture: Picture) -> None:
@@ -95,6 +97,19 @@ def examples(graph: Graph, picture: Picture) -> None:
     mask_saved(graph, found["mask"])
     drawn = graph.add("SegmentAnywhereDraw", image=image, segments=found["segments"])
     saved(graph, "Overlay", drawn["image"], "overlay")
+
+
+def known_classes(graph: Graph, picture: Picture) -> None:
+    image, model = opened(graph, picture), loaded(graph, "sam2/sam2.1_hiera_tiny.pt")
+    found = graph.add(
+        "SegmentAnywhereText",
+        model=model,
+        image=image,
+        prompt="",
+        detector="detection/rtdetr_v2_r18vd",
+    )
+    mask_saved(graph, found["mask"])
+    cut_and_drawn(graph, image, found["mask"], found["segments"])
 
 
 def small_things(graph: Graph, picture: Picture) -> None:
@@ -211,6 +226,18 @@ OTHERS = (
         examples,
         Card(("Image", "Overlay"), changes=(_SMALL_SAM3,), draw=beside),
         downloads=("SAM 3.1 fp16",),
+    ),
+    Lesson(
+        "known_classes",
+        "Known classes",
+        "alike",
+        "The detector finds the things that it was trained on, here without a word. *prompt* chooses "
+        "among them, by the names in its `config.json`.",
+        known_classes,
+        Card(("Image", "Overlay"), changes=_SMALL_CLASSES, draw=beside),
+        downloads=("SAM 2.1 tiny",),
+        needs=f"[rtdetr_v2_r18vd]({_RTDETR_URL}), its whole repository, in `models/detection`. It "
+        "knows the 80 things of COCO: open a photograph.",
     ),
     Lesson(
         "remote_track",
