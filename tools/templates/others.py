@@ -230,7 +230,7 @@ OTHERS = (
     Lesson(
         "known_classes",
         "Known classes",
-        "alike",
+        "shapes",
         "The detector finds the things that it was trained on, here without a word. *prompt* chooses "
         "among them, by the names in its `config.json`.",
         known_classes,
