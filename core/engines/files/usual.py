@@ -33,6 +33,7 @@ _BEST_FIRST = tuple(
         (r"hq.*vit_?b", 1),
         (r"vit_?b", 1),
         (r"edge_?tam", 0),
+        (r"mobile_?sam", 0),
         (r"", 3),
     )
 )

@@ -24,6 +24,7 @@ BEST_FIRST = [
     "sams/sam_hq_vit_b.pth",
     "sams/sam_vit_b_01ec64.pth",
     "sam2/edgetam.pt",
+    "sams/mobile_sam.pt",
     "sams/mine.safetensors",
 ]
 """As they lie in people's folders, in the order for a GPU."""
@@ -32,6 +33,7 @@ BEST_ON_CPU = [
     "sam2/sam2.1_hiera_base_plus.pt",
     "sam2/sam2.1_hiera_tiny.pt",
     "sam2/edgetam.pt",
+    "sams/mobile_sam.pt",
     "sam2/sam2.1_hiera_large.pt",
     "sams/sam_vit_b_01ec64.pth",
     "sam3/sam3.pt",
