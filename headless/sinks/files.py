@@ -208,31 +208,30 @@ def save(
         job: the run.
         results: what its output nodes made.
         digest: from `signature`.
-        objects: where in the graph the objects among the results come from, empty for none.
+        objects: from where in the graph come objects among them, empty for none.
 
     Returns:
         The paths written, the record left out.
 
     Raises:
-        WorkflowError: there is nothing to write, a file would replace an input or a foreign file,
-            or the folder cannot be written to.
+        WorkflowError: there is nothing to write, it would replace an input or a foreign file, or
+            the folder cannot be written to.
     """
     files = {
         plan.folder / file_name(body, tail): data
         for result in results
         for body, tail, data in _named(plan, job, result)
     }
-    placed = {each.place: each.data for result in results for each in result.placed}
-    files |= {plan.folder / place: data for place, data in placed.items() if data is not None}
-    there = [plan.folder / place for place, data in placed.items() if data is None]
-    if not files and not there:
+    placed = {plan.folder / each.place: each.data for result in results for each in result.placed}
+    files |= {path: data for path, data in placed.items() if data is not None}
+    there = [path for path, data in placed.items() if data is None]
+    if not (files or there):
         raise WorkflowError("The workflow ran, but no output node made an image or a text.")
     record = _record_path(plan.folder, job.stem)
     _refuse_foreign(plan, job, [*files, record], record)
     names = [path.relative_to(plan.folder).as_posix() for path in (*files, *there)]
     try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        with staged({**files, record: _record_text(job, digest, objects, names)}) as put:
+        with staged(files | {record: _record_text(job, digest, objects, names)}) as put:
             # Without its record a half-replaced set of results counts as not done.
             record.unlink(missing_ok=True)
             put()

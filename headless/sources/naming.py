@@ -51,8 +51,8 @@ def expand_sources(
             if each.suffix.lower() in CLIP_SUFFIXES:
                 each = replace(each, sampling=sampling or Sampling())
             found.setdefault(each.identity(), each)
-    clips = [each for each in found.values() if each.is_clip]
-    if sampling is not None and found and not sampling.is_all and not clips:
+    has_clips = any(each.is_clip for each in found.values())
+    if sampling is not None and not sampling.is_all and not has_clips:
         raise WorkflowError("--fps and --range are for clips, and --image names none.")
     return list(found.values())
 
