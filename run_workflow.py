@@ -71,11 +71,25 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--set", metavar="NODE.INPUT=VALUE", help="change an input; NODE is an id or title", **many)
     add("--out", metavar="DIR", type=Path, default=Path(DEFAULT_OUT), help="folder for results")
     add("--table", metavar="FILE.parquet", type=Path, help="also one row for every object")
+    _add_places(parser)
+    add("--models", metavar="DIR", type=Path, help="folder of the model files (without --server)")
+    add("--force", action="store_true", help="run also what an earlier run has done")
+    add("--verbose", action="store_true", help="show logs, and where an error comes from")
+    options = parser.parse_args(argv)
+    if wrong := misfit(options):
+        parser.error(wrong)
+    return options
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where a workflow runs, if not in this process."""
+    add = parser.add_argument
     add(
         "--server",
         metavar="URL",
-        help="run on this ComfyUI, e.g. http://127.0.0.1:8188; several: on whichever is free",
-        **many,
+        action="append",
+        default=[],
+        help="run on this ComfyUI, e.g. http://127.0.0.1:8188; given again, on whichever is free",
     )
     add("--workers", metavar="N", type=_workers, help="so many processes at a time (needs Ray)")
     add("--ray", metavar="auto|HOST:PORT", help="run on the machines of this Ray cluster")
@@ -85,13 +99,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=_gpus,
         help="GPUs for each worker, or the part of one; without it what there is is shared out",
     )
-    add("--models", metavar="DIR", type=Path, help="folder of the model files (without --server)")
-    add("--force", action="store_true", help="run also what an earlier run has done")
-    add("--verbose", action="store_true", help="show logs, and where an error comes from")
-    options = parser.parse_args(argv)
-    if wrong := misfit(options):
-        parser.error(wrong)
-    return options
 
 
 def misfit(options: argparse.Namespace) -> str | None:
