@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no JSON": (_points("[[500, 60]"), "points: not valid JSON", "Accepted: [[x, y], ...]"),
     "only negative points": (
         _points('[{"x": 9, "y": 9, "label": 0}]'),
-        "points: object 0 has only negative",
+        "points: object 1 has only negative",
         "Add a click on the object itself",
     ),
     "masks for other images": (
