@@ -138,13 +138,13 @@ def explaining(path: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if path.is_file() and not path.stat().st_size:
             raise WorkflowError(
-                f"{path}: the file is empty. Save or copy the picture again."
+                f"{path.name}: the file is empty. Save or copy the picture again."
             ) from error
         if isinstance(error, UnidentifiedImageError):
             raise WorkflowError(
-                f"{path}: this is no picture that can be read, whatever its name says. Save it as "
+                f"{path.name}: this is no picture that can be read, whatever its name says. Save it as "
                 "PNG or JPEG."
             ) from error
         raise WorkflowError(
-            f"{path}: the picture is cut off or damaged ({reason}). Save or copy it again."
+            f"{path.name}: the picture is cut off or damaged ({reason}). Save or copy it again."
         ) from error

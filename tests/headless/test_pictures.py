@@ -12,7 +12,7 @@ from headless.local.core_nodes import LoadImage
 from headless.pictures import Pictures, check_picture
 from headless.remote.runner import ServerRunner
 from tests.support.fake_comfy import serving
-from tests.support.local_runs import graph, photo
+from tests.support.local_runs import given, graph, photo
 
 
 def _cut(path: Path, keep: float) -> Path:
@@ -64,7 +64,7 @@ DAMAGED = {
 def test_nothing_goes_up_that_a_server_would_fill_in(make, says, tmp_path):
     with serving() as comfy, ServerRunner(comfy.url, poll_seconds=0.001) as runner:
         with pytest.raises(WorkflowError) as caught:
-            runner.run(graph(), "1", make(tmp_path))
+            runner.run(graph(), "1", given(make(tmp_path)))
         assert says in str(caught.value)
         assert not caught.value.stops_run
         assert not comfy.uploads and not comfy.prompts

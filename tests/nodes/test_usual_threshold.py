@@ -42,6 +42,7 @@ def test_which_threshold_is_usual():
         "clipseg": 0.4,
         "detr": 0.5,
         "segformer": 0.4,
+        "florence2": 0.4,
     }
 
 

