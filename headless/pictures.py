@@ -142,8 +142,8 @@ def explaining(path: Path) -> Iterator[None]:
             ) from error
         if isinstance(error, UnidentifiedImageError):
             raise WorkflowError(
-                f"{path.name}: this is no picture that can be read, whatever its name says. Save it as "
-                "PNG or JPEG."
+                f"{path.name}: this is no picture that can be read, whatever its name says. Save "
+                "it as PNG or JPEG."
             ) from error
         raise WorkflowError(
             f"{path.name}: the picture is cut off or damaged ({reason}). Save or copy it again."
