@@ -112,7 +112,7 @@ def shown_frames(count: int, keys: Collection[int]) -> list[int]:
 
 
 def _named_frames(prompts: Prompts) -> set[int]:
-    frames = {prompt.frame for prompt in (*prompts.points, *prompts.boxes)}
+    frames = {prompt.frame for prompt in prompts.everything}
     return {frame for frame in frames if frame is not None}
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PATH = "/segment_anywhere/preview"
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 256 * 1024
 # One is decoded, the others wait; more than these means a client that does not wait for answers.
 MAX_WAITING = 8
 MAX_SIDE = 2048

@@ -30,7 +30,8 @@ def read_examples(
 
     Boxes of sockets are for all frames, or there is a list for each. Drawn boxes are for the frame
     they name, and for every frame where they name none. Raises InputError for whatever the parsers
-    refuse, for a frame that the batch does not have, and for points among the drawn boxes.
+    refuse, for a frame that the batch does not have, and for points or painted masks among the
+    drawn boxes.
     """
     drawn = parse_points(inputs.points, size)
     check_frames(drawn, batch)
@@ -38,6 +39,11 @@ def read_examples(
         raise InputError(
             f"points: found {len(drawn.points)} points among the example boxes; accepted are boxes "
             "alone. Remove the points, or use Point Segment, which takes clicks."
+        )
+    if drawn.masks:
+        raise InputError(
+            f"points: found {len(drawn.masks)} painted masks among the example boxes; accepted are "
+            "boxes alone. Remove them, or use Point Segment, which takes painted masks."
         )
     like = parse_boxes(inputs.bboxes, batch, size)
     unlike = parse_boxes(inputs.negative_bboxes, batch, size, "negative_bboxes")

@@ -15,11 +15,12 @@ def rescale(prompts: Prompts, source: tuple[float, float] | None, size: tuple[in
         return prompts
     height, width = size
     sx, sy = width / source[1], height / source[0]
-    return Prompts(
-        tuple(
+    return replace(
+        prompts,
+        points=tuple(
             replace(p, x=below(p.x * sx, width), y=below(p.y * sy, height)) for p in prompts.points
         ),
-        tuple(
+        boxes=tuple(
             replace(
                 b,
                 x1=b.x1 * sx,
@@ -29,7 +30,6 @@ def rescale(prompts: Prompts, source: tuple[float, float] | None, size: tuple[in
             )
             for b in prompts.boxes
         ),
-        prompts.names,
     )
 
 
@@ -92,7 +92,8 @@ def fit(prompts: Prompts, size: tuple[float, float], name: str) -> Prompts:
 
 def check_frames(prompts: Prompts, batch: int, name: str = "points") -> None:
     """Raise InputError for the first prompt on a frame that a batch of images does not have."""
-    for kind, given in (("point", prompts.points), ("box", prompts.boxes)):
+    kinds = (("point", prompts.points), ("box", prompts.boxes), ("mask", prompts.masks))
+    for kind, given in kinds:
         for index, prompt in enumerate(given):
             if prompt.frame is not None and prompt.frame >= batch:
                 found = (

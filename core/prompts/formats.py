@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..segs import is_segs
 from .fitting import below, check_unit, fit, from_fractions, rescale
 from .names import LAST_NUMBER, read_names
+from .painted import read_masks
 from .prompts import Box, Point, Prompts
 from .segs_boxes import segs_boxes
 
@@ -36,10 +37,11 @@ _BOX_FORMATS = (
 def parse_points(text: str, size: tuple[int, int], name: str = "points") -> Prompts:
     """Read the `points` input for an image of size (H, W).
 
-    Accepts "" and [] (no prompt); the editor's object (version, size, points, boxes); a bare list
-    of its points; [x, y]; [[x, y], ...]; one list of [x, y] per object; KJNodes' {"positive": [],
-    "negative": []}; a box as {x, y, width, height} or a list of them, also mixed with points. A
-    point or box written with names may have a "frame": see `check_frames`.
+    Accepts "" and [] (no prompt); the editor's object (version, size, points, boxes, masks, which
+    `read_masks` reads); a bare list of its points; [x, y]; [[x, y], ...]; one list of [x, y] per
+    object; KJNodes' {"positive": [], "negative": []}; a box as {x, y, width, height} or a list of
+    them, also mixed with points. A point or box written with names may have a "frame": see
+    `check_frames`.
     Pixels of the image unless `size`, [W, H] from 1, names another one, which then is scaled, or
     `unit` is "fraction", 0..1 of the image's sides. `names` says what objects are called, by their
     numbers. Boxes are cut off at the image's edge. Raises InputError, naming the entry, for text
@@ -174,11 +176,11 @@ def _shown(value: Any) -> str:
 
 
 def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
-    """An object with points, boxes, positive, negative, of which all are optional but one."""
+    """An object of points, boxes, masks, positive, negative, of which all are optional but one."""
     if value.get("version", _VERSION) != _VERSION:
         _fail(f"{name}.version", value["version"], f"this pack reads version {_VERSION}")
-    if not value.keys() & {"points", "boxes", "positive", "negative"}:
-        _fail(name, value, "points, boxes, positive or negative are expected")
+    if not value.keys() & {"points", "boxes", "masks", "positive", "negative"}:
+        _fail(name, value, "points, boxes, masks, positive or negative are expected")
     points = list(_points(value.get("points"), f"{name}.points"))
     for key in ("positive", "negative"):
         points += [
@@ -192,6 +194,7 @@ def _parse_object(value: dict, size: tuple[int, int], name: str) -> Prompts:
         tuple(points),
         tuple(_framed_box(box, f"{name}.boxes[{i}]", 0) for i, box in enumerate(boxes)),
         read_names(value.get("names"), f"{name}.names"),
+        read_masks(value.get("masks"), size, f"{name}.masks"),
     )
     source = _source_size(value.get("size"), name)
     unit = value.get("unit")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,8 +58,42 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Painted:
+    """A rough mask of an object, painted on a coarse grid over the whole image.
+
+    cells: rows and columns of the grid. counts: runs of cells off and on the object in turn, column
+    by column, which cover the grid. size: (H, W) of the image. frame: as of a `Point`.
+    """
+
+    cells: tuple[int, int]
+    counts: tuple[int, ...]
+    size: tuple[int, int]
+    object: int = 0
+    frame: int | None = None
+
+    @property
+    def positive(self) -> bool:
+        """It shows the object, as all masks do."""
+        return True
+
+    @cached_property
+    def drawn(self) -> Tensor:
+        """The mask on the image: [H, W] float32 of 0 and 1; a pixel is of the cell it lies in.
+
+        All frames that it is on share it: do not write into it.
+        """
+        rows, columns = self.cells
+        runs = np.arange(len(self.counts)) % 2
+        grid = np.repeat(runs, self.counts).reshape(columns, rows).T
+        height, width = self.size
+        down = np.arange(height) * rows // height
+        across = np.arange(width) * columns // width
+        return torch.from_numpy(grid[np.ix_(down, across)].astype(np.float32))
+
+
+@dataclass(frozen=True)
 class Prompts:
-    """All points and boxes given for one image.
+    """All points, boxes and painted masks given for one image.
 
     names: of objects, by their numbers; others are called after their number.
     """
@@ -65,14 +101,18 @@ class Prompts:
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
     names: tuple[tuple[int, str], ...] = ()
+    masks: tuple[Painted, ...] = ()
 
     def __add__(self, other: Prompts) -> Prompts:
         return Prompts(
-            self.points + other.points, self.boxes + other.boxes, self.names + other.names
+            self.points + other.points,
+            self.boxes + other.boxes,
+            self.names + other.names,
+            self.masks + other.masks,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.points or self.boxes)
+        return bool(self.points or self.boxes or self.masks)
 
     def on_frame(self, frame: int) -> Prompts:
         """Those for one image of a batch: those that name it, and those that name none."""
@@ -80,6 +120,7 @@ class Prompts:
             tuple(point for point in self.points if point.frame in (None, frame)),
             tuple(box for box in self.boxes if box.frame in (None, frame)),
             self.names,
+            tuple(mask for mask in self.masks if mask.frame in (None, frame)),
         )
 
     def with_default_frame(self, frame: int) -> Prompts:
@@ -88,22 +129,28 @@ class Prompts:
             tuple(replace(p, frame=frame) if p.frame is None else p for p in self.points),
             tuple(replace(b, frame=frame) if b.frame is None else b for b in self.boxes),
             self.names,
+            tuple(replace(m, frame=frame) if m.frame is None else m for m in self.masks),
         )
+
+    @property
+    def everything(self) -> tuple[Point | Box | Painted, ...]:
+        """All of them, one after the other."""
+        return *self.points, *self.boxes, *self.masks
 
     @property
     def has_frames(self) -> bool:
         """Whether any of them names a frame."""
-        return any(prompt.frame is not None for prompt in (*self.points, *self.boxes))
+        return any(prompt.frame is not None for prompt in self.everything)
 
     @property
     def numbers(self) -> set[int]:
         """Of the objects that they are for."""
-        return {prompt.object for prompt in (*self.points, *self.boxes)}
+        return {prompt.object for prompt in self.everything}
 
     @property
     def shown(self) -> set[int]:
         """The numbers of the objects that are shown, and not only by what they are not."""
-        return {prompt.object for prompt in (*self.points, *self.boxes) if prompt.positive}
+        return {prompt.object for prompt in self.everything if prompt.positive}
 
 
 @dataclass(frozen=True)
@@ -149,7 +196,8 @@ def group_by_object(
 
     Several boxes of one object become one object each; a click then goes to the box around it (or
     the nearest), a negative click to all of them, and the mask is cut to each box. The mask belongs
-    to the object mask_owner, where that is None to the lowest number. An object with negative
+    to the object mask_owner, where that is None to the lowest number; what is painted of an object
+    adds to it. An object with negative
     prompts only shows nothing and is left out, but for those whose numbers are in `shown`: they are
     shown elsewhere.
     """
@@ -164,6 +212,8 @@ def group_by_object(
             tuple(box for box in prompts.boxes if box.object == number),
         )
         own_mask = mask if number == mask_owner else None
+        for painted in (each for each in prompts.masks if each.object == number):
+            own_mask = _joined(own_mask, painted.drawn)
         whole = ObjectPrompt(
             label=names.get(number) or numbered_label(number),
             number=number,
@@ -191,6 +241,11 @@ def _split_object(whole: ObjectPrompt, prompts: Prompts, is_shown: bool) -> list
         )
         for box, points in zip(around, _points_by_box(around, prompts.points), strict=True)
     ]
+
+
+def _joined(mask: Tensor | None, other: Tensor) -> Tensor:
+    """What is in one of two masks [H, W], on the device of the first."""
+    return other if mask is None else torch.maximum(mask, other.to(mask.device))
 
 
 def _inside(mask: Tensor, box: Box) -> Tensor:

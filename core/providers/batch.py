@@ -117,6 +117,7 @@ def check_request(asked: BatchRequest) -> None:
     check_choice(asked.threshold, asked.max_objects, asked.max_calls)
     check_profile(asked.profile)
     asked.provider.check_options(asked.options, asked.profile)
+    _check_masks(asked)
     for feature in _used_features(asked):
         if not getattr(asked.features, _NEEDED.get(feature, feature)):
             raise InputError(_refusal(asked, feature))
@@ -129,6 +130,15 @@ def check_request(asked: BatchRequest) -> None:
         )
     _check_picture_url(asked)
     _check_queue(asked)
+
+
+def _check_masks(asked: BatchRequest) -> None:
+    """No provider takes rough masks beside the image."""
+    if any(each.mask is not None for frame in asked.objects for each in frame):
+        raise InputError(
+            f"points: {asked.title} takes no painted masks; nothing was sent. Erase them, or use "
+            "Point Segment, which takes them with a local model."
+        )
 
 
 def _go_together(asked: BatchRequest) -> bool:

@@ -132,6 +132,12 @@ class Previewer:
                 f"points: found {len(given.points) + len(given.boxes)} prompts; a preview takes "
                 f"{MAX_PROMPTS}. Remove some, or run the node without the preview."
             )
+        most = max(1, _MAX_MASK_BYTES // (4 * size[0] * size[1]))
+        if len(given.masks) > most:
+            raise InputError(
+                f"points: found {len(given.masks)} painted masks; a preview of an image of this "
+                f"size takes {most}. Remove some, or run the node without the preview."
+            )
         prompts = join_prompts(given, sockets)
         check_prompts(self._family, [prompts])
         return prompts

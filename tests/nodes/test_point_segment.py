@@ -266,3 +266,23 @@ def test_zoom_encodes_a_crop_for_each_object_and_stops_between_them(monkeypatch)
     interrupt_at(3, monkeypatch)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         segment_points(model, image, points, zoom=True)
+
+
+@pytest.mark.parametrize("model", [BUILT_IN, SAM2])
+@pytest.mark.parametrize("points", [[], [{"x": 30, "y": 20}]])
+def test_a_painted_mask_is_the_mask_of_the_socket(model, points):
+    """Painted on a grid of half the image's size; on the socket, its cells as pixels."""
+    rows, columns = 24, 32
+    grid = torch.zeros(rows, columns)
+    grid[6:18, 8:20] = 1.0
+    runs = [8 * rows + 6, *[12, 12] * 11, 12, 12 * rows + 6]
+    painted = {"object": 0, "size": [rows, columns], "counts": runs}
+    socket = grid.repeat_interleave(2, 0).repeat_interleave(2, 1)[None]
+    by_brush = segment_points(
+        load(model), noise(), json.dumps({"points": points, "masks": [painted]})
+    ).args
+    by_socket = segment_points(load(model), noise(), json.dumps(points), mask=socket).args
+    clicked = segment_points(load(model), noise(), json.dumps(points)).args
+    assert torch.equal(by_brush[0], by_socket[0])
+    assert by_brush[3] == by_socket[3] == 1
+    assert not torch.equal(by_brush[0], clicked[0])

@@ -7,20 +7,22 @@ import { atFrame, isSameOn, itemsOn, keyFrames, onFrame, positionOf } from "../.
 
 const point = (x, frame) => ({ x, y: 1, positive: true, object: 0, frame });
 const box = (x1, frame) => ({ x1, y1: 0, x2: x1 + 9, y2: 9, positive: true, object: 0, frame });
-const prompts = { points: [point(0, null), point(1, 0), point(2, 4)], boxes: [box(3, 4), box(4, null)] };
+const mask = (object, frame) => ({ size: [1, 2], counts: [1, 1], object, frame });
+const prompts = { points: [point(0, null), point(1, 0), point(2, 4)], boxes: [box(3, 4), box(4, null)], masks: [mask(5, 4), mask(6, null)] };
 
-for (const [unframed, frame, points, boxes] of [
-  ["every", 0, [0, 1], [4]],
-  ["every", 4, [0, 2], [3, 4]],
-  ["every", 7, [0], [4]],
-  ["first", 0, [0, 1], [4]],
-  ["first", 4, [2], [3]],
-  ["first", 7, [], []],
+for (const [unframed, frame, points, boxes, masks] of [
+  ["every", 0, [0, 1], [4], [6]],
+  ["every", 4, [0, 2], [3, 4], [5, 6]],
+  ["every", 7, [0], [4], [6]],
+  ["first", 0, [0, 1], [4], [6]],
+  ["first", 4, [2], [3], [5]],
+  ["first", 7, [], [], []],
 ]) {
   test(`on frame ${frame}, those without a frame on ${unframed}`, () => {
     const shown = onFrame(prompts, frame, unframed);
     assert.deepEqual(shown.points.map(({ x }) => x), points);
     assert.deepEqual(shown.boxes.map(({ x1 }) => x1), boxes);
+    assert.deepEqual(shown.masks.map(({ object }) => object), masks);
     const items = itemsOn(prompts, frame, unframed);
     const found = items.map(({ kind, index }) => prompts[kind === "point" ? "points" : "boxes"][index]);
     assert.deepEqual(found, [...shown.points, ...shown.boxes]);
@@ -29,15 +31,16 @@ for (const [unframed, frame, points, boxes] of [
 
 test("key frames are those with prompts of their own", () => {
   assert.deepEqual(keyFrames(prompts, "every"), [0, 4]);
-  assert.deepEqual(keyFrames({ points: [point(0, null)], boxes: [] }, "every"), []);
-  assert.deepEqual(keyFrames({ points: [point(0, null)], boxes: [box(1, 12), box(1, 3)] }, "first"), [0, 3, 12]);
+  assert.deepEqual(keyFrames({ points: [point(0, null)], boxes: [], masks: [] }, "every"), []);
+  assert.deepEqual(keyFrames({ points: [point(0, null)], boxes: [box(1, 12), box(1, 3)], masks: [] }, "first"), [0, 3, 12]);
+  assert.deepEqual(keyFrames({ points: [], boxes: [], masks: [mask(0, 8)] }, "every"), [8]);
 });
 
 test("what changes on one frame leaves the others as they are", () => {
-  const then = { points: [point(0, null), point(1, 2)], boxes: [] };
-  const now = { points: [point(0, null), point(5, 2)], boxes: [] };
+  const then = { points: [point(0, null), point(1, 2)], boxes: [], masks: [] };
+  const now = { points: [point(0, null), point(5, 2)], boxes: [], masks: [] };
   assert.deepEqual([0, 1, 2].map((frame) => isSameOn(then, now, frame, "every")), [true, true, false]);
-  const all = { points: [point(9, null), point(1, 2)], boxes: [] };
+  const all = { points: [point(9, null), point(1, 2)], boxes: [], masks: [] };
   assert.deepEqual([0, 1, 2].map((frame) => isSameOn(then, all, frame, "every")), [false, false, false]);
   assert.deepEqual([0, 1, 2].map((frame) => isSameOn(then, all, frame, "first")), [false, true, true]);
 });

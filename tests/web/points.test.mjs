@@ -20,17 +20,17 @@ for (const vector of JSON.parse(readFileSync(table, "utf8"))) {
     }
     const prompts = parsePoints(vector.text, vector.size);
     const framed = (one) => ({ frame: null, ...one });
-    const { points, boxes, names = {} } = vector;
-    assert.deepEqual(prompts, { points: points.map(framed), boxes: boxes.map(framed), names });
+    const { points, boxes, names = {}, masks = [] } = vector;
+    assert.deepEqual(prompts, { points: points.map(framed), boxes: boxes.map(framed), names, masks: masks.map(framed) });
     // What the editor writes is read back as the same, by this parser and hence by the node's.
     const written = serialisePoints(prompts, vector.size);
     assert.deepEqual(parsePoints(written, vector.size), prompts);
-    assert.equal(written === "", !vector.points.length && !vector.boxes.length);
+    assert.equal(written === "", !points.length && !boxes.length && !masks.length);
   });
 }
 
 test("a text written for one size is scaled to another", () => {
-  const prompts = { points: [{ x: 199.99, y: 50, positive: false, object: 3, frame: 6 }], boxes: [], names: {} };
+  const prompts = { points: [{ x: 199.99, y: 50, positive: false, object: 3, frame: 6 }], boxes: [], names: {}, masks: [] };
   const text = serialisePoints(prompts, [200, 100]);
   const [point] = parsePoints(text, [400, 50]).points;
   assert.ok(close(point.x, 399.98) && close(point.y, 25));
@@ -38,14 +38,14 @@ test("a text written for one size is scaled to another", () => {
 });
 
 test("the last pixel survives rounding", () => {
-  const prompts = { points: [{ x: 199.9999, y: 99.9999, positive: true, object: 0, frame: null }], boxes: [], names: {} };
+  const prompts = { points: [{ x: 199.9999, y: 99.9999, positive: true, object: 0, frame: null }], boxes: [], names: {}, masks: [] };
   const [point] = parsePoints(serialisePoints(prompts, [200, 100]), [200, 100]).points;
   assert.ok(point.x < 200 && point.y < 100);
 });
 
 test("the name of an object goes with its last prompt", () => {
   const point = { x: 1, y: 2, positive: true, object: 1, frame: null };
-  const prompts = { points: [point], boxes: [], names: { 0: "gone", 1: "cup" } };
+  const prompts = { points: [point], boxes: [], names: { 0: "gone", 1: "cup" }, masks: [] };
   assert.deepEqual(parsePoints(serialisePoints(prompts, [200, 100]), [200, 100]).names, { 1: "cup" });
 });
 

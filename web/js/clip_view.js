@@ -94,7 +94,7 @@ export class ClipView {
     this.onChange();
   }
 
-  /** Whether a prompt is on the frame that is shown. @param {Point | Box} item */
+  /** Whether a prompt is on the frame that is shown. @param {Point | Box | import("./types.d.ts").Painted} item */
   has(item) {
     return isOn(item, this.frame, this.unframed);
   }
@@ -117,9 +117,9 @@ export class ClipView {
 
   /** Whether prompts only correct what another frame shows, and cannot be decoded alone.
    * @param {Prompts} prompts of this frame */
-  isCorrection({ points, boxes }) {
+  isCorrection({ points, boxes, masks }) {
     const all = [...points, ...boxes];
-    return this.unframed === "first" && all.length > 0 && !all.some(({ positive }) => positive);
+    return this.unframed === "first" && all.length > 0 && !masks.length && !all.some(({ positive }) => positive);
   }
 
   /** @param {Prompts} prompts */

@@ -28,6 +28,7 @@ export function onFrame(prompts, frame, unframed) {
     ...prompts,
     points: prompts.points.filter((point) => isOn(point, frame, unframed)),
     boxes: prompts.boxes.filter((box) => isOn(box, frame, unframed)),
+    masks: prompts.masks.filter((mask) => isOn(mask, frame, unframed)),
   };
 }
 
@@ -44,7 +45,7 @@ export function itemsOn(prompts, frame, unframed) {
  * @param {Unframed} unframed */
 export function keyFrames(prompts, unframed) {
   const frames = new Set();
-  for (const { frame } of [...prompts.points, ...prompts.boxes]) {
+  for (const { frame } of [...prompts.points, ...prompts.boxes, ...prompts.masks]) {
     if (frame !== null) frames.add(frame);
     else if (unframed === "first") frames.add(0);
   }

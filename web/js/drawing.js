@@ -2,6 +2,7 @@
 /** Draws the image, the mask and the prompts, and tells what lies under a pointer. */
 
 import { objectNumbers } from "./edits.js";
+import { cellsOf } from "./painted.js";
 import { scaleOf, toArea } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
@@ -9,6 +10,7 @@ import { scaleOf, toArea } from "./view.js";
 /** @typedef {import("./types.d.ts").EditorOptions} EditorOptions */
 /** @typedef {import("./types.d.ts").Frame} Frame */
 /** @typedef {import("./types.d.ts").Hit} Hit */
+/** @typedef {import("./types.d.ts").Painted} Painted */
 /** @typedef {import("./types.d.ts").Point} Point */
 /** @typedef {import("./types.d.ts").Prompts} Prompts */
 /** @typedef {import("./types.d.ts").Ref} Ref */
@@ -20,11 +22,14 @@ import { scaleOf, toArea } from "./view.js";
  * @property {CanvasImageSource | null} picture
  * @property {MaskLayers | null} mask
  * @property {Prompts} prompts
- * @property {(item: Point | Box) => boolean} isShown whether it is on this frame; others are faint
+ * @property {(item: Point | Box | Painted) => boolean} isShown whether it is on this frame; others are faint
  * @property {Ref | null} selected
  * @property {Box | null} draft a box that is being drawn
+ * @property {Ring | null} ring around what the brush would paint
  * @property {EditorOptions} options
  */
+
+/** @typedef {XY & { radius: number }} Ring in CSS pixels of the area */
 
 /**
  * @typedef {object} MaskLayers
@@ -43,6 +48,11 @@ const SQUARE_PIXELS = 6;
 const HANDLE = 7;
 /** How much is seen of a prompt on another frame. */
 const ELSEWHERE = 0.25;
+/** How opaque a painted mask is, 0..255, in stripes so many cells apart. */
+const PAINTED = { strong: 190, weak: 90 };
+const STRIPE = 8;
+/** Painted masks as pictures, until they are painted on. @type {WeakMap<Painted, OffscreenCanvas>} */
+const paintedLayers = new WeakMap();
 /** How near a pointer must come to an edge of a box, in CSS pixels. */
 const EDGE_REACH = 6;
 /** @type {Corner[]} */
@@ -76,6 +86,7 @@ export function draw(ctx, scene, ratio) {
     ctx.drawImage(scene.mask.outline, ...place);
     ctx.globalAlpha = 1;
   }
+  drawPainted(ctx, scene, place);
   const isNumbered = objectNumbers(prompts).length > 1 || Object.keys(prompts.names).length > 0;
   for (const [index, box] of prompts.boxes.entries()) {
     ctx.globalAlpha = scene.isShown(box) ? 1 : ELSEWHERE;
@@ -88,6 +99,7 @@ export function draw(ctx, scene, ratio) {
     drawPoint(ctx, scene, point, isSelected(scene, "point", index), isNumbered);
   }
   ctx.globalAlpha = 1;
+  if (scene.ring) ring(ctx, scene.ring.x, scene.ring.y, scene.ring.radius);
 }
 
 /**
@@ -129,6 +141,40 @@ function isOnEdge(frame, box, at) {
 /** @param {Scene} scene @param {"point" | "box"} kind @param {number} index */
 function isSelected({ selected }, kind, index) {
   return selected !== null && selected.kind === kind && selected.index === index;
+}
+
+/**
+ * The painted masks in the colours of their objects, striped, so that they are told from the result.
+ * @param {CanvasRenderingContext2D} ctx @param {Scene} scene
+ * @param {readonly [number, number, number, number]} place of the image
+ */
+function drawPainted(ctx, { prompts, isShown }, place) {
+  ctx.imageSmoothingEnabled = false;
+  for (const mask of prompts.masks) {
+    ctx.globalAlpha = isShown(mask) ? 1 : ELSEWHERE;
+    ctx.drawImage(paintedLayer(mask), ...place);
+  }
+  ctx.globalAlpha = 1;
+}
+
+/** @param {Painted} mask */
+function paintedLayer(mask) {
+  const made = paintedLayers.get(mask);
+  if (made) return made;
+  const [rows, columns] = mask.size;
+  const layer = new OffscreenCanvas(columns, rows);
+  const ctx = /** @type {OffscreenCanvasRenderingContext2D} */ (layer.getContext("2d"));
+  const picture = ctx.createImageData(columns, rows);
+  const colour = Number.parseInt(colourOf(mask.object).slice(1), 16);
+  for (const [index, cell] of cellsOf(mask).entries()) {
+    if (!cell) continue;
+    const [column, row] = [Math.floor(index / rows), index % rows];
+    const alpha = (column + row) % STRIPE < STRIPE / 2 ? PAINTED.strong : PAINTED.weak;
+    picture.data.set([colour >> 16, (colour >> 8) & 255, colour & 255, alpha], 4 * (row * columns + column));
+  }
+  ctx.putImageData(picture, 0, 0);
+  paintedLayers.set(mask, layer);
+  return layer;
 }
 
 /**

@@ -4,9 +4,10 @@
  * in and goes out, an image and masks come in, and the rest is told through events.
  */
 
+import { Brush } from "./brush.js";
 import { ClipView } from "./clip_view.js";
 import { Edited } from "./edited.js";
-import { addBox, addPoint, itemOf, nameObject, objectNumbers } from "./edits.js";
+import { addBox, itemOf, nameObject, objectNumbers } from "./edits.js";
 import { FullSize } from "./full_size.js";
 import { Gestures } from "./gestures.js";
 import { gestureTarget } from "./hand.js";
@@ -18,7 +19,6 @@ import { Stage } from "./stage.js";
 import { awaitsRun, describe, describeAnswer, Status } from "./status.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
-import { toImage } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Drawn} Drawn */
 /** @typedef {import("./types.d.ts").EditorEvents} EditorEvents */
@@ -58,11 +58,14 @@ export class Editor {
     this.stage = new Stage(texts, () => this.#showSource());
     this.clip = new ClipView(texts, this.stage, unframed, () => this.#showFrame());
     this.gestures = new Gestures(this.stage.canvas, gestureTarget(this));
+    this.brush = new Brush(this);
+    this.stage.ring = () => this.brush.ring;
     this.masks = new Masks(this.stage, send, (answer) => {
       this.notify(describeAnswer(texts, answer) || this.status.notice);
     });
     this.toolbar = new Toolbar(texts, {
       sign: (positive) => this.#setSign(positive),
+      brush: () => this.brush.toggle(),
       object: (object) => this.setObject(object),
       rename: (object, name) => this.change(nameObject(this.prompts, object, name)),
       encode: () => events.encode(),
@@ -134,14 +137,22 @@ export class Editor {
       positive: this.#positive,
       ...this.clip.state,
       isFull: this.fullSize.isOpen,
+      isPainting: this.brush.isOn,
+      diameter: this.brush.diameter,
     };
   }
 
+  /** Tells what is kept of the editor while its node is made anew. */
+  keepState() {
+    this.events.state(this.state);
+  }
+
   /** @param {EditorState} state */
-  restore({ view, object, positive, isFull, ...clip }) {
+  restore({ view, object, positive, isFull, isPainting, diameter, ...clip }) {
     this.stage.restoreView(view);
     this.#object = object;
     this.#positive = positive;
+    this.brush.set(isPainting, diameter);
     this.clip.restore(clip);
     if (isFull) this.fullSize.open();
     this.#refresh();
@@ -213,7 +224,7 @@ export class Editor {
   /** @param {number} object that new prompts belong to */
   setObject(object) {
     this.#object = object;
-    this.events.state(this.state);
+    this.keepState();
     this.notify(this.prompts.names[object] ?? say(this.texts, "object", object + 1));
   }
 
@@ -228,21 +239,6 @@ export class Editor {
   /** Whether a new prompt is of what is wanted. @param {boolean} isNegative the right button's */
   signOf(isNegative) {
     return this.#positive !== isNegative;
-  }
-
-  /** A click on no item. @param {XY} at in the area @param {boolean} isNegative */
-  click(at, isNegative) {
-    if (!this.size || !this.stage.frame) return;
-    const { x, y } = toImage(this.stage.frame, at);
-    // The border beside the image belongs to nothing.
-    if (x < 0 || y < 0 || x >= this.size[0] || y >= this.size[1]) return;
-    const positive = this.signOf(isNegative);
-    if (!this.mayDraw(drawn("point", positive))) return;
-    const point = { x, y, positive, object: this.#object, frame: this.clip.promptFrame };
-    const prompts = addPoint(this.prompts, point, this.size);
-    this.selected = { kind: "point", index: prompts.points.length - 1 };
-    this.change(prompts);
-    this.notify(describe(this.texts, point));
   }
 
   /** @param {Prompts} prompts in the middle of a gesture */
@@ -269,6 +265,7 @@ export class Editor {
 
   /** Keeps what a drag or a held key has made. */
   finish() {
+    this.brush.end();
     const box = this.stage.draft;
     this.stage.draft = null;
     if (box && this.size) {
@@ -282,6 +279,7 @@ export class Editor {
 
   /** Forgets it. */
   cancel() {
+    this.brush.end();
     this.stage.draft = null;
     if (this.#edited.draft) {
       this.#edited.draft = null;
@@ -322,17 +320,17 @@ export class Editor {
     const { lacks } = this.#limits;
     if (!positive && lacks.negative_boxes && !this.mayDraw("negative_points")) return;
     this.#positive = positive;
-    this.events.state(this.state);
+    this.keepState();
     this.#refresh();
   }
 
   #showFrame() {
     this.cancel();
-    this.events.state(this.state);
+    this.keepState();
   }
 
   #showFull() {
-    this.events.state(this.state);
+    this.keepState();
     this.#refresh();
     this.stage.canvas.focus({ preventScroll: true });
   }
@@ -368,6 +366,7 @@ export class Editor {
     this.stage.schedule();
     this.toolbar.update({
       positive: this.#positive,
+      isPainting: this.brush.isOn,
       object: this.#object,
       objects: objectNumbers(prompts),
       names: prompts.names,

@@ -93,7 +93,7 @@ export function nameObject(prompts, object, name) {
 
 /** The object numbers in use, ascending. @param {Prompts} prompts @returns {number[]} */
 export function objectNumbers(prompts) {
-  const numbers = new Set([...prompts.points, ...prompts.boxes].map((item) => item.object));
+  const numbers = new Set([...prompts.points, ...prompts.boxes, ...prompts.masks].map((item) => item.object));
   return [...numbers].sort((a, b) => a - b);
 }
 

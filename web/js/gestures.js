@@ -13,7 +13,7 @@
  * @property {(hit: Hit) => void} select
  * @property {(at: XY, isNegative: boolean) => void} click on no item
  * @property {(hit: Hit) => void} remove
- * @property {(from: XY, to: XY, isNegative: boolean) => void} drawBox while the hand moves
+ * @property {(from: XY, to: XY, isNegative: boolean) => void} draw while the hand moves
  * @property {(hit: Hit, from: XY, to: XY) => void} move while the hand moves
  * @property {() => void} finish the drag is over: keep what it made
  * @property {() => void} cancel forget it
@@ -115,7 +115,7 @@ export class Gestures {
     if (!press.isDrag) return;
     if (press.kind === "pan") this.target.pan(at.x - before.x, at.y - before.y);
     else if (press.kind === "item" && press.hit) this.target.move(press.hit, press.from, at);
-    else if (press.kind === "empty") this.target.drawBox(press.from, at, press.isNegative);
+    else if (press.kind === "empty") this.target.draw(press.from, at, press.isNegative);
   }
 
   /** @param {number} id @param {XY} at */

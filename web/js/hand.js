@@ -2,9 +2,10 @@
 /** What the hand does on the editor's canvas. */
 
 import { hitTest } from "./drawing.js";
-import { addBox, moveCorner, moveItem, removeItem } from "./edits.js";
+import { addBox, addPoint, moveCorner, moveItem, removeItem } from "./edits.js";
 import { drawn } from "./limits.js";
 import { noPrompts } from "./points.js";
+import { describe } from "./status.js";
 import { toImage } from "./view.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -16,13 +17,17 @@ export function gestureTarget(editor) {
   const { stage } = editor;
   return {
     hit: (at) => {
+      if (editor.brush.isOn) return null;
       const { prompts, options, selected } = editor;
       return stage.frame && hitTest(stage.frame, prompts, editor.clip.items(prompts), at, options, selected);
     },
     select: (hit) => editor.select(hit),
-    click: (at, isNegative) => editor.click(at, isNegative),
+    click: (at, isNegative) => click(editor, at, isNegative),
     remove: (hit) => editor.change(removeItem(editor.prompts, hit), "removed"),
-    drawBox: (from, to, isNegative) => drawBox(editor, from, to, isNegative),
+    draw: (from, to, isNegative) => {
+      if (editor.brush.isOn) editor.brush.stroke(from, to, isNegative);
+      else drawBox(editor, from, to, isNegative);
+    },
     move: (hit, from, to) => move(editor, hit, from, to),
     finish: () => editor.finish(),
     cancel: () => editor.cancel(),
@@ -30,6 +35,30 @@ export function gestureTarget(editor) {
     zoom: (at, factor) => stage.zoom(at, factor),
     canEdit: () => editor.canEdit,
   };
+}
+
+/**
+ * A click on no item: a point, or a dab of the brush.
+ * @param {Editor} editor @param {XY} at in the area @param {boolean} isNegative
+ */
+export function click(editor, at, isNegative) {
+  const { size } = editor;
+  const { frame } = editor.stage;
+  if (!size || !frame) return;
+  const { x, y } = toImage(frame, at);
+  // The border beside the image belongs to nothing.
+  if (x < 0 || y < 0 || x >= size[0] || y >= size[1]) return;
+  if (editor.brush.isOn) {
+    editor.brush.dab(at, isNegative);
+    return;
+  }
+  const positive = editor.signOf(isNegative);
+  if (!editor.mayDraw(drawn("point", positive))) return;
+  const point = { x, y, positive, object: editor.object, frame: editor.clip.promptFrame };
+  const prompts = addPoint(editor.prompts, point, size);
+  editor.selected = { kind: "point", index: prompts.points.length - 1 };
+  editor.change(prompts);
+  editor.notify(describe(editor.texts, point));
 }
 
 /** @param {Editor} editor @param {XY} from @param {XY} to @param {boolean} isNegative */

@@ -2,6 +2,7 @@
 /** What the keyboard does on the editor's canvas. */
 
 import { flipItem, itemOf, moveItem, removeItem } from "./edits.js";
+import { click } from "./hand.js";
 
 /** @typedef {import("./types.d.ts").Ref} Ref */
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -17,6 +18,8 @@ const FAST = 10;
 const FRAME_STEPS = /** @type {Record<string, 1 | -1>} */ ({ ",": -1, ".": 1 });
 /** To which frame with prompts. */
 const KEY_FRAME_STEPS = /** @type {Record<string, 1 | -1>} */ ({ PageUp: -1, PageDown: 1 });
+/** How a key changes the brush's size. */
+const BRUSH_STEPS = /** @type {Record<string, 1 | -1>} */ ({ "[": -1, "]": 1 });
 /** How far an arrow moves the view where no item is selected, in CSS pixels. */
 const PAN_STEP = 40;
 
@@ -37,6 +40,11 @@ export function handleKey(editor, event) {
   if (!editor.canEdit) return false;
   if (event.key === "Enter") return addInTheMiddle(editor, event.shiftKey);
   if (event.key.toLowerCase() === "x") return flip(editor);
+  if (event.key.toLowerCase() === "b") return takeBrush(editor);
+  if (editor.brush.isOn && event.key in BRUSH_STEPS) {
+    editor.brush.resize(BRUSH_STEPS[event.key]);
+    return true;
+  }
   if (event.key === "F2") {
     editor.toolbar.askName(editor.object);
     return true;
@@ -95,8 +103,14 @@ function flip(editor) {
   return true;
 }
 
+/** @param {Editor} editor */
+function takeBrush(editor) {
+  editor.brush.toggle();
+  return true;
+}
+
 /** @param {Editor} editor @param {boolean} isNegative */
 function addInTheMiddle(editor, isNegative) {
-  if (editor.size) editor.click(editor.middle, isNegative);
+  if (editor.size) click(editor, editor.middle, isNegative);
   return true;
 }

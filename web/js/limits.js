@@ -12,13 +12,13 @@ import { say } from "./texts.js";
 /** @typedef {import("./types.d.ts").Texts} Texts */
 
 /** By their names in core/providers/contract.py. @type {Drawn[]} */
-export const DRAWN = ["points", "negative_points", "boxes", "negative_boxes"];
+export const DRAWN = ["points", "negative_points", "boxes", "negative_boxes", "masks"];
 
 /** Of a model that takes everything. @type {Limits} */
 export const NO_LIMITS = { title: "", lacks: {}, wordsOnly: false, isCallEach: false, isExamples: false };
 
 /** Of a node whose boxes are examples of what to find. @type {Limits} */
-export const EXAMPLES = { ...NO_LIMITS, lacks: { points: [], negative_points: [] }, isExamples: true };
+export const EXAMPLES = { ...NO_LIMITS, lacks: { points: [], negative_points: [], masks: [] }, isExamples: true };
 
 /** @param {"point" | "box"} kind @param {boolean} positive @returns {Drawn} */
 export function drawn(kind, positive) {
@@ -80,8 +80,8 @@ function sentences(texts, { title, lacks, wordsOnly }, kinds, names, middle) {
 }
 
 /** @param {Prompts} prompts @returns {Record<Drawn, number>} */
-function countsOf({ points, boxes }) {
-  const counts = { points: 0, negative_points: 0, boxes: 0, negative_boxes: 0 };
+function countsOf({ points, boxes, masks }) {
+  const counts = { points: 0, negative_points: 0, boxes: 0, negative_boxes: 0, masks: masks.length };
   for (const { positive } of points) counts[drawn("point", positive)] += 1;
   for (const { positive } of boxes) counts[drawn("box", positive)] += 1;
   return counts;

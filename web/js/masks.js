@@ -3,7 +3,7 @@
 
 import { promptsOf } from "./edited.js";
 import { LivePreview } from "./live_preview.js";
-import { serialisePoints } from "./points.js";
+import { isNothing, serialisePoints } from "./points.js";
 
 /** @typedef {import("./types.d.ts").PreviewAnswer} PreviewAnswer */
 /** @typedef {import("./types.d.ts").PreviewQuery} PreviewQuery */
@@ -30,7 +30,7 @@ export class Masks {
   update(edited, clip, { isLive, choice, isRunFirst }) {
     const { source, size } = this.stage;
     const shown = clip.shown(edited.prompts);
-    const isEmpty = !shown.points.length && !shown.boxes.length;
+    const isEmpty = isNothing(shown);
     const isAsRun = this.#isAsRun(edited, clip);
     const isCorrection = clip.isCorrection(shown);
     const canAsk = isLive && source?.key && size && !isEmpty && !isCorrection && !edited.unreadable;

@@ -4,6 +4,8 @@
  * authority; tests/vectors/points.json holds both to the same table.
  */
 
+import { readMasks, writeMask } from "./painted.js";
+
 /** @typedef {import("./types.d.ts").Point} Point */
 /** @typedef {import("./types.d.ts").Box} Box */
 /** @typedef {import("./types.d.ts").Prompts} Prompts */
@@ -20,7 +22,7 @@ export class PointsError extends Error {}
 
 /** @returns {Prompts} */
 export function noPrompts() {
-  return { points: [], boxes: [], names: {} };
+  return { points: [], boxes: [], names: {}, masks: [] };
 }
 
 /**
@@ -43,7 +45,7 @@ export function parsePoints(text, size) {
  * @param {Prompts} prompts @param {Size} size @returns {string}
  */
 export function serialisePoints(prompts, size) {
-  if (!prompts.points.length && !prompts.boxes.length) return "";
+  if (isNothing(prompts)) return "";
   const label = (/** @type {Point | Box} */ one) => ({
     label: one.positive ? 1 : 0,
     ...(one.object ? { object: one.object } : {}),
@@ -61,10 +63,16 @@ export function serialisePoints(prompts, size) {
     height: rounded(rounded(box.y2) - rounded(box.y1)),
     ...label(box),
   }));
-  const used = new Set([...prompts.points, ...prompts.boxes].map(({ object }) => object));
+  const used = new Set([...prompts.points, ...prompts.boxes, ...prompts.masks].map(({ object }) => object));
   const named = Object.entries(prompts.names).filter(([number]) => used.has(Number(number)));
   const names = named.length ? { names: Object.fromEntries(named) } : {};
-  return JSON.stringify({ version: VERSION, size, points, boxes, ...names });
+  const masks = prompts.masks.length ? { masks: prompts.masks.map(writeMask) } : {};
+  return JSON.stringify({ version: VERSION, size, points, boxes, ...masks, ...names });
+}
+
+/** Whether nothing is drawn. @param {Prompts} prompts */
+export function isNothing({ points, boxes, masks }) {
+  return !points.length && !boxes.length && !masks.length;
 }
 
 /** @param {number} value */
@@ -107,8 +115,8 @@ function parseObject(value, size) {
   if ((value.version ?? VERSION) !== VERSION) {
     fail(`${name}.version`, value.version, `this pack reads version ${VERSION}`);
   }
-  if (!["points", "boxes", "positive", "negative"].some((key) => key in value)) {
-    fail(name, value, "points, boxes, positive or negative are expected");
+  if (!["points", "boxes", "masks", "positive", "negative"].some((key) => key in value)) {
+    fail(name, value, "points, boxes, masks, positive or negative are expected");
   }
   const points = pointList(value.points, `${name}.points`);
   for (const key of ["positive", "negative"]) {
@@ -121,6 +129,7 @@ function parseObject(value, size) {
     points,
     boxes: boxes.map((box, i) => readBox(box, `${name}.boxes[${i}]`)),
     names: readNames(value.names, `${name}.names`),
+    masks: readMasks(value.masks, `${name}.masks`, fail),
   };
   const source = sourceSize(value.size, name);
   const unit = value.unit ?? null;

@@ -28,7 +28,9 @@ export class Stage {
   view = null;
   /** A box that is being drawn. @type {Box | null} */
   draft = null;
-  /** @type {Omit<import("./drawing.js").Scene, "frame" | "picture" | "mask" | "draft">} */
+  /** The ring of the brush, null without one. @type {() => import("./drawing.js").Ring | null} */
+  ring = () => null;
+  /** @type {Omit<import("./drawing.js").Scene, "frame" | "picture" | "mask" | "draft" | "ring">} */
   scene = { prompts: noPrompts(), isShown: () => true, selected: null, options: { opacity: 0.5, pointSize: 16 } };
   /** Called when the view changes. */
   onView = () => {};
@@ -205,7 +207,7 @@ export class Stage {
       ctx.clearRect(0, 0, canvas.width, canvas.height);
       return;
     }
-    draw(ctx, { ...this.scene, frame, picture: this.#picture, mask: this.#mask, draft: this.draft }, ratio);
+    draw(ctx, { ...this.scene, frame, picture: this.#picture, mask: this.#mask, draft: this.draft, ring: this.ring() }, ratio);
     canvas.dataset.drawn = this.#mask ? "mask" : "image";
   }
 

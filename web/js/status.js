@@ -2,6 +2,7 @@
 /** The lines below the image: what can be done, what was done, what is wrong. Read out as they change. */
 
 import { callsOf, hint, leftOver } from "./limits.js";
+import { isNothing } from "./points.js";
 import { say } from "./texts.js";
 
 /** @typedef {import("./types.d.ts").Box} Box */
@@ -98,8 +99,7 @@ export function describeAnswer(texts, answer) {
 /** Whether there are prompts on the image, and no mask of them can be shown before a run.
  * @param {StatusState} state */
 export function awaitsRun({ shown, source, isLive }) {
-  const isAsked = shown.points.length + shown.boxes.length > 0;
-  return isAsked && isLive && source !== null && !source.key && !source.hasRun;
+  return !isNothing(shown) && isLive && source !== null && !source.key && !source.hasRun;
 }
 
 /** @param {Texts} texts @param {StatusState} state @param {string} notice */
@@ -116,12 +116,14 @@ function statusLine(texts, state, notice) {
 
 /** What there is to be said while nothing happens. @param {Texts} texts @param {StatusState} state
  * @param {import("./types.d.ts").Source} source */
-function standing(texts, { prompts, shown: { points, boxes }, isLive, limits }, source) {
+function standing(texts, { prompts, shown, isLive, limits }, source) {
   if (!source.isExact) return say(texts, "sourceOnly");
-  if (!points.length && !boxes.length) return hint(texts, limits);
+  if (isNothing(shown)) return hint(texts, limits);
+  const { points, boxes, masks } = shown;
   const counts = [];
   if (points.length) counts.push(say(texts, "points", points.length));
   if (boxes.length) counts.push(say(texts, "boxes", boxes.length));
+  if (masks.length) counts.push(say(texts, "masks", masks.length));
   const calls = callsOf(texts, limits, prompts);
   if (calls) counts.push(calls);
   const line = counts.join(", ");

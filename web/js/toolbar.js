@@ -10,6 +10,7 @@ import { say } from "./texts.js";
 /**
  * @typedef {object} ToolbarEvents
  * @property {(positive: boolean) => void} sign
+ * @property {() => void} brush
  * @property {(object: number) => void} object
  * @property {(object: number, name: string) => void} rename
  * @property {() => void} encode
@@ -22,6 +23,7 @@ import { say } from "./texts.js";
 /**
  * @typedef {object} ToolbarState
  * @property {boolean} positive
+ * @property {boolean} isPainting whether the hand has the brush
  * @property {number} object the one that new prompts belong to
  * @property {number[]} objects all there are, ascending
  * @property {Record<number, string>} names of objects, by their numbers
@@ -41,6 +43,7 @@ export class Toolbar {
     this.events = events;
     this.add = this.#button("add", "+", () => events.sign(true));
     this.subtract = this.#button("subtract", "−", () => events.sign(false));
+    this.brush = this.#button("brush", "", events.brush);
     this.chips = document.createElement("span");
     this.chips.className = "sa-chips";
     this.encode = this.#button("encode", say(texts, "encode"), events.encode);
@@ -53,7 +56,7 @@ export class Toolbar {
     this.root.setAttribute("role", "toolbar");
     const gap = document.createElement("span");
     gap.className = "sa-gap";
-    this.root.append(this.add, this.subtract, this.chips, gap);
+    this.root.append(this.add, this.subtract, this.brush, this.chips, gap);
     this.root.append(this.encode, this.fit, this.clear, this.text, this.full);
   }
 
@@ -61,7 +64,10 @@ export class Toolbar {
   update(state) {
     this.add.setAttribute("aria-pressed", String(state.positive));
     this.subtract.setAttribute("aria-pressed", String(!state.positive));
-    for (const button of [this.add, this.subtract]) button.disabled = !state.canEdit;
+    this.brush.setAttribute("aria-pressed", String(state.isPainting));
+    // Who gives examples of what to find has no object to paint.
+    this.brush.hidden = !state.hasObjects;
+    for (const button of [this.add, this.subtract, this.brush]) button.disabled = !state.canEdit;
     this.clear.disabled = state.isEmpty;
     this.fit.hidden = !state.isZoomed;
     this.#updateEncode(state);

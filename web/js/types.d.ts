@@ -25,15 +25,24 @@ export interface Box {
   frame: number | null;
 }
 
+/** A rough mask on a coarse grid over the image; see core/prompts/painted.py. */
+export interface Painted {
+  size: [rows: number, columns: number];
+  counts: number[];
+  object: number;
+  frame: number | null;
+}
+
 export interface Prompts {
   points: Point[];
   boxes: Box[];
+  masks: Painted[];
   /** Of objects, by their numbers; others are called after their number. */
   names: Record<number, string>;
 }
 
 /** What can be drawn; by the names in core/providers/contract.py. */
-export type Drawn = "points" | "negative_points" | "boxes" | "negative_boxes";
+export type Drawn = "points" | "negative_points" | "boxes" | "negative_boxes" | "masks";
 
 /** What a model does not take of it. */
 export interface Limits {
@@ -83,6 +92,9 @@ export interface EditorState {
   frame: number;
   isOnly: boolean;
   isFull: boolean;
+  isPainting: boolean;
+  /** Of the brush, as a share of the image's longer side. */
+  diameter: number;
 }
 
 export interface EditorOptions {

@@ -17,7 +17,7 @@ from segment_anywhere.core.prompts.formats import (
     parse_coords,
     parse_points,
 )
-from segment_anywhere.core.prompts.prompts import Box, Point, Prompts
+from segment_anywhere.core.prompts.prompts import Box, Painted, Point, Prompts
 
 from tests.support.paths import ROOT
 
@@ -42,6 +42,11 @@ def test_vectors(vector):
     assert boxes == tuple(Box(**box) for box in vector["boxes"])
     names = sorted((int(number), name) for number, name in vector.get("names", {}).items())
     assert prompts.names == tuple(names)
+    masks = [
+        Painted(tuple(m["size"]), tuple(m["counts"]), (height, width), m["object"], m.get("frame"))
+        for m in vector.get("masks", [])
+    ]
+    assert prompts.masks == tuple(masks)
 
 
 @given(st.text(max_size=60))
@@ -54,7 +59,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
 
 KEYS = [
     *("x", "y", "width", "height", "label", "object", "frame", "points", "boxes", "names"),
-    *("size", "unit", "positive", "negative", "version"),
+    *("masks", "counts", "size", "unit", "positive", "negative", "version"),
 ]
 _json = st.recursive(
     st.none()

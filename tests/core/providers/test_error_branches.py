@@ -204,6 +204,14 @@ def test_negative_boxes_are_refused_where_they_are_not_known(serve):
     assert server.received == []
 
 
+def test_painted_masks_are_refused_before_anything_is_sent(serve):
+    server = serve("fal")
+    painted = ObjectPrompt("object 1", (Point(30, 20),), mask=torch.ones(SIZE))
+    with pytest.raises(InputError, match="points: fal .*takes no painted masks; nothing was sent"):
+        run(ask_for(server, "fal", {"endpoint": "fal-ai/sam2/image"}, [[painted]]))
+    assert server.received == []
+
+
 def test_a_box_shrinks_with_its_picture(serve):
     image = square_image().repeat_interleave(2, dim=1).repeat_interleave(100, dim=2)
     boxed = ObjectPrompt("object 0", box=Box(2000, 20, 5000, 70))

@@ -64,6 +64,27 @@ def test_a_preview_at_full_size_is_the_mask_of_the_run(name):
         np.testing.assert_array_equal(_indices(shown.png) > 0, union)
 
 
+@pytest.mark.parametrize("name", ["grabcut", "sam2"])
+def test_a_preview_of_a_painted_mask_is_the_mask_of_the_run(name):
+    segmenter = Segmenter(engine_of(name))
+    previewer, key = _prepare(segmenter)
+    painted = {"size": [4, 4], "counts": [5, 2, 2, 2, 5]}
+    text = json.dumps({"masks": [painted]})
+    (prompt,) = read_prompts(PromptInputs(text), 1, SIZE)[0]
+    (run,) = segmenter.segment(_frame(), [prompt], BEST)
+    shown = previewer.preview(key, text, BEST, 64)
+    assert (shown.asked, shown.found) == (1, 1)
+    np.testing.assert_array_equal(_indices(shown.png) > 0, run.mask.pixels().numpy() >= 128)
+
+
+def test_a_preview_draws_no_more_masks_than_it_has_room_for(monkeypatch):
+    previewer, key = _prepare(Segmenter(engine_of("grabcut")))
+    monkeypatch.setattr(live_preview, "_MAX_MASK_BYTES", 2 * 4 * SIZE[0] * SIZE[1])
+    masks = [{"object": each, "size": [1, 2], "counts": [1, 1]} for each in range(3)]
+    with pytest.raises(InputError, match="found 3 painted masks; .* takes 2"):
+        previewer.preview(key, json.dumps({"masks": masks}), BEST, 64)
+
+
 def test_a_preview_works_on_the_kept_embedding():
     segmenter = Segmenter(engine_of("sam2"))
     previewer, key = _prepare(segmenter)
