@@ -145,8 +145,9 @@ LESSONS = (
         "click",
         "1 Click",
         "dahlia",
-        "Click on the flower in *Point Segment*, or choose a photograph of your own in *Image* first "
-        "and click on what you want there. Press **Run**, and it is cut out; *Clear* removes clicks.",
+        "Click on the flower in *Point Segment*, or choose a photograph of your own in *Image* "
+        "first and click on what you want there. Press **Run**, and it is cut out; *Clear* removes "
+        "clicks.",
         click,
         Card(("Image", "Cut-out"), changes=(ON_FLOWER,), draw=halves),
         needs="nothing. GrabCut is built in and rough: for photographs choose a SAM in *Load SAM*, "

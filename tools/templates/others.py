@@ -231,8 +231,8 @@ OTHERS = (
         "known_classes",
         "Known classes",
         "shapes",
-        "The detector finds the things that it was trained on, here without a word. *prompt* chooses "
-        "among them, by the names in its `config.json`.",
+        "The detector finds the things that it was trained on, here without a word. *prompt* "
+        "chooses among them, by the names in its `config.json`.",
         known_classes,
         Card(("Image", "Overlay"), changes=_SMALL_CLASSES, draw=beside),
         downloads=("SAM 2.1 tiny",),
