@@ -34,9 +34,6 @@ _QUALITY, _LIMIT = 80, 2_000_000
 # A mouse pointer, from its tip.
 _POINTER = ((0, 0), (0, 22), (5, 17), (9, 26), (13, 24), (9, 16), (16, 16))
 _OPEN = """async ([saved, zoom]) => {
-  for (const node of saved.nodes) {
-    if (node.type === "SegmentAnywherePoint") node.widgets_values[0] = "";
-  }
   await app.loadGraphData(saved);
   app.canvas.ds.scale = zoom;
   app.canvas.ds.offset = [105, 150];

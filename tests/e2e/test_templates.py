@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 
 from tests.support.paths import ROOT
 from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("comfyui")
 NAMES = [lesson.name for lesson in all_lessons()]
 ARTIFACTS = ROOT / "artifacts" / "templates"
 # What would be downloaded: a small model of the tests takes its place.
-SMALL_SAM3, SMALL_DETECTOR = "sam3/tiny", "clipseg/tiny"
+SMALL_SAM3, SMALL_DETECTOR, SMALL_CLASSES = "sam3/tiny", "clipseg/tiny", "detection/tiny"
 # Weights that the tests have not.
 LACKING = {"subject_cutout", "detailer"}
 _LOAD = """async (saved) => {
@@ -120,6 +121,9 @@ def _graph(name: str) -> dict:
         for each in inputs:
             if each.get("detector") == "auto":
                 each["detector"] = SMALL_DETECTOR
+            elif str(each.get("detector")).startswith("detection/"):
+                # Its boxes are drawn by a SAM that would be downloaded as well.
+                each["detector"], model["model"] = SMALL_CLASSES, BUILT_IN_CHOICE
     return graph
 
 

@@ -6,6 +6,8 @@ A new template is a function that builds its graph, and an entry in `LESSONS` he
 
 from __future__ import annotations
 
+import json
+
 from .cards import beside, grid, halves
 from .graph import Card, Graph, Lesson
 from .parts import (
@@ -25,12 +27,15 @@ from .remote import provider_lesson
 
 # What small models of the tests take the place of, for cards of what would be downloaded.
 SMALL_CLIPSEG = "Text Segment.detector=clipseg/tiny"
+# What the first lesson leaves to its reader.
+ON_FLOWER = f"Point Segment.points={json.dumps([FLOWER])}"
 RED = "red triangle, yellow circle"
 
 
 def click(graph: Graph, picture: Picture) -> None:
     image, model = opened(graph, picture), loaded(graph)
-    segment = clicked(graph, picture, image, model)
+    # Without a click: one that came along would have to be cleared for a photograph of one's own.
+    segment = graph.add("SegmentAnywherePoint", model=model, image=image)
     cut = graph.add(
         "SegmentAnywhereCutOut", image=image, mask=segment["mask"], background="transparent"
     )
@@ -140,10 +145,11 @@ LESSONS = (
         "click",
         "1 Click",
         "dahlia",
-        "Press **Run**, and the clicked flower is cut out. Then choose a photograph of your own in "
-        "*Image*, press *Clear* in *Point Segment*, and click on what you want.",
+        "Click on the flower in *Point Segment*, or choose a photograph of your own in *Image* "
+        "first and click on what you want there. Press **Run**, and it is cut out; *Clear* removes "
+        "clicks.",
         click,
-        Card(("Image", "Cut-out"), draw=halves),
+        Card(("Image", "Cut-out"), changes=(ON_FLOWER,), draw=halves),
         needs="nothing. GrabCut is built in and rough: for photographs choose a SAM in *Load SAM*, "
         "such as SAM 2.1 tiny ({SAM 2.1 tiny}).",
     ),
