@@ -164,13 +164,12 @@ def records(folder: Path) -> dict[str, int]:
 
 def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path):
     pictures(tmp_path / "in", " ".join(f"p{index:02}" for index in range(40)), (640, 480))
-    first = start(tmp_path)
-    while not records(tmp_path):
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.01)
-    begun = psutil.Process(first.pid).children(recursive=True)
-    first.kill()
-    first.wait()
+    with start(tmp_path) as first:
+        while not records(tmp_path):
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.01)
+        begun = psutil.Process(first.pid).children(recursive=True)
+        first.kill()
     # Nobody works on without it.
     psutil.wait_procs(begun)
     done = records(tmp_path)
