@@ -77,6 +77,11 @@ class Hand:
 
     def _middle(self, what: str, element) -> tuple[float, float]:
         element.wait_for(state="visible")
+        before = None
+        # A person waits until it lies still.
+        while (box := element.bounding_box()) != before:
+            before = box
+            self.tab.page.wait_for_timeout(600)
         assert self._is_in_view(element), f"{what} is not in view"
         return _middle_of(element.bounding_box())
 
@@ -203,6 +208,8 @@ def test_from_the_panel_of_a_first_start_with_the_mouse_alone(tab, comfy, photog
     _open_page(tab, comfy, is_first_start=True)
     hand = Hand(tab)
     hand.click(PACK_NAME, _panel(tab).get_by_text(PACK_NAME, exact=True).first)
+    tab.page.wait_for_timeout(1500)
+    tab.screenshot(ARTIFACTS / f"pack-{'nodes2' if tab.look.vue else 'canvas'}.png")
     # Its name is in the list at the side, and now above the cards.
     _panel(tab).get_by_text(PACK_NAME, exact=True).nth(1).wait_for()
     card = _panel(tab).get_by_text("1 Click", exact=True).first
