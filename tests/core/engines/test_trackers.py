@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 
 import pytest
-import torch
 from segment_anywhere.core.engines.base import ClipFrame
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
 
