@@ -15,6 +15,7 @@ from typing import Any
 
 import folder_paths
 import pytest
+from segment_anywhere.nodes import model_choices
 from segment_anywhere.nodes.host import folders, ui
 
 from tests.support.needs import missing
@@ -77,6 +78,8 @@ def _editor_host(models: Path) -> Iterator[None]:
     shutil.copytree(FIXTURES / "sam2_tiny", models / "sam2" / "sam2_tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ui, "has_viewer", lambda: True)
+        # New nodes begin with the built-in engine, as where there are no models yet.
+        patch.setattr(model_choices, "usual_sam", lambda *_: None)
         patch.setattr(folder_paths, "models_dir", str(models))
         for name in folders.MODEL_FOLDERS:
             patch.delitem(folder_paths.folder_names_and_paths, name)
