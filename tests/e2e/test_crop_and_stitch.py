@@ -12,6 +12,7 @@ from PIL import Image
 
 from headless.graph import parse_graph
 from headless.local.runner import EmbeddedRunner
+from tests.support.local_runs import given
 from tests.support.paths import ROOT
 
 from .api import Graph, Refused
@@ -144,7 +145,7 @@ def test_the_shipped_workflow_is_the_same_with_and_without_comfyui(api, dahlia, 
     _photograph().save(photograph)
     with EmbeddedRunner(tmp_path) as runner:
         graph = parse_graph(_shipped("crop_stitch", ""), "crop_stitch")
-        (result,) = runner.run(graph, "1", photograph)
+        (result,) = runner.run(graph, "1", given(photograph))
     here = Image.open(io.BytesIO(result.files[0].data))
     assert np.abs(_pixels(there) - _pixels(here)).max() <= 1
     assert np.abs(_pixels(there) - _pixels(_photograph())).max() > 20
