@@ -151,8 +151,8 @@ def test_text_segment(info):
         *("bboxes", "negative_bboxes", "points", "reference", "reference_bboxes"),
     ]
     detectors = found["input"]["optional"]["detector"][1]["options"]
-    assert detectors[:2] == ["auto", "clipseg/tiny"]
-    assert all("download" in option for option in detectors[2:])
+    assert detectors[:4] == ["auto", "clipseg/tiny", "detection/random", "detection/tiny"]
+    assert all("download" in option for option in detectors[4:])
     assert found["output"] == SHARED_OUTPUTS
     assert found["has_intermediate_output"]
 
