@@ -77,7 +77,7 @@ class TrackerMemory:
             tokens = maps.flatten(2).transpose(1, 2)
         else:
             tokens = self._perceiver(maps, place_codes(*maps.shape[1:3], maps.device))
-        return tokens.to(torch.bfloat16)
+        return rounded(tokens)
 
     def pointers(self, tokens: Tensor, seen: Tensor) -> Tensor:
         """Pointers [N, C] from the mask decoder's tokens [N, C]; seen as for `encode`."""
@@ -142,6 +142,11 @@ class TrackerMemory:
         behind = torch.tensor([frames for _, frames in recall.pointers], dtype=torch.float32)
         codes = _time_codes(behind / reach, told.shape[1]).to(told.device)
         return tokens, project(codes).repeat_interleave(parts, dim=0)
+
+
+def rounded(tokens: Tensor) -> Tensor:
+    """Memories as they are kept, [N, P, M] bfloat16, which the official predictors do too."""
+    return tokens.to(torch.bfloat16)
 
 
 def _resized(masks: Tensor, side: int) -> Tensor:

@@ -10,6 +10,7 @@ import functools
 
 import pytest
 from segment_anywhere.core.engines.base import ClipFrame
+from segment_anywhere.core.engines.sam2 import memory
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
 
 from tests.support.clip_reference import ClipReference
@@ -25,9 +26,9 @@ CASES = [
     for name in one.cases
 ]
 # Memories are kept in bf16, here as officially. A number halfway between two of bf16's is rounded
-# the other way by the kernels of another processor: with one of 288 of a memory so flipped, by
-# differences of 1e-5, 82 of a case's 13824 logits moved by up to 3.3e-3.
-FLIPPED = 1e-2
+# the other way by the kernels of another processor, and one of 288 so flipped moves logits by up to
+# 3.3e-3. What kernels differ by before is at most this.
+HALFWAY = 2e-5
 
 
 @functools.cache
@@ -41,10 +42,16 @@ def _frames(family: str) -> list[ClipFrame]:
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
-def test_equals_the_official_predictor(family, name):
+def test_equals_the_official_predictor(family, name, monkeypatch):
+    """As numbers halfway between two of bf16's fall here, or else as they fall up or down."""
     reference, frames = REFERENCES[family], _frames(family)
-    found = reference.ask(_engine(family).track(len(frames)), frames, name)
-    for ours, official in zip(found, reference.answers(name), strict=True):
-        difference = (ours - official).abs()
-        assert difference.max() < FLIPPED
-        assert (difference > TOLERANCE).float().mean() < 0.02
+    differences = []
+    for nudge in (0.0, HALFWAY, -HALFWAY):
+        monkeypatch.setattr(memory, "rounded", lambda tokens, by=nudge: (tokens + by).bfloat16())
+        found = reference.ask(_engine(family).track(len(frames)), frames, name)
+        pairs = zip(found, reference.answers(name), strict=True)
+        worst = torch.stack([(ours - official).abs().max() for ours, official in pairs])
+        differences.append(float(worst.max()))
+        if differences[-1] <= TOLERANCE:
+            return
+    pytest.fail(f"{differences} are all above {TOLERANCE}")
