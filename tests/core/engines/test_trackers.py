@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+import torch
 from segment_anywhere.core.engines.base import ClipFrame
 from segment_anywhere.core.engines.sam2 import memory
 from segment_anywhere.core.engines.sam2.engine import Sam2Engine
