@@ -33,3 +33,7 @@ class RunnerLost(WorkflowError):
 def one_line(text: object) -> str:
     """Return the text with every run of whitespace as one blank."""
     return " ".join(str(text).split())
+
+
+class PictureError(WorkflowError):
+    """A picture cannot be read. The node that wanted it is named by whoever runs it."""

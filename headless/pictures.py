@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import WorkflowError
+from .errors import PictureError
 from .graph import GIVEN
 from .sources.units import Sampling, Source
 
@@ -105,7 +105,7 @@ def check_picture(path: Path) -> None:
     from one that is cut off.
 
     Raises:
-        WorkflowError: it is not there, empty, cut off, damaged or no picture.
+        PictureError: it is not there, empty, cut off, damaged or no picture.
     """
     from PIL import Image, ImageSequence, UnidentifiedImageError
 
@@ -125,26 +125,26 @@ def explaining(path: Path) -> Iterator[None]:
     """Say what is wrong with the picture that is read inside, and what to do.
 
     Raises:
-        WorkflowError: reading it has failed.
+        PictureError: reading it has failed.
     """
     from PIL import UnidentifiedImageError
 
     try:
         yield
     except FileNotFoundError:
-        raise WorkflowError(f"{path}: no such file. Check the path.") from None
+        raise PictureError(f"{path}: no such file. Check the path.") from None
     except Exception as error:
         # A damaged picture can raise almost anything.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if path.is_file() and not path.stat().st_size:
-            raise WorkflowError(
+            raise PictureError(
                 f"{path.name}: the file is empty. Save or copy the picture again."
             ) from error
         if isinstance(error, UnidentifiedImageError):
-            raise WorkflowError(
+            raise PictureError(
                 f"{path.name}: this is no picture that can be read, whatever its name says. Save "
                 "it as PNG or JPEG."
             ) from error
-        raise WorkflowError(
+        raise PictureError(
             f"{path.name}: the picture is cut off or damaged ({reason}). Save or copy it again."
         ) from error

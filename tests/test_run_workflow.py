@@ -91,7 +91,8 @@ def test_a_failed_image_is_reported_and_the_rest_goes_on(folder, monkeypatch, ca
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [str(Path("out/b_save.png"))]
     lines = [line for line in captured.err.splitlines() if "failed: " in line]
-    assert len(lines) == 1 and str(Path("in/a.png")) in lines[0] and "no picture" in lines[0]
+    assert len(lines) == 1 and str(Path("in/a.png")) in lines[0] and "Image (1)" in lines[0]
+    assert "no picture" in lines[0]
     assert "Traceback" not in captured.err
     assert {path.name for path in (folder / "out").iterdir()} == {"b_save.png", "b.json"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import WorkflowError
+from ..errors import PictureError, WorkflowError
 from ..graph import Graph, Node
 from ..schema import check_constants, expand_spec
 from . import calls
@@ -109,6 +109,8 @@ class Executor:
 def _guarded(node: Node, call: Callable[[], Any]) -> Any:
     try:
         return call()
+    except PictureError as error:
+        raise WorkflowError(f"{node}: {error}") from error
     except WorkflowError:
         raise
     except Exception as error:
