@@ -236,12 +236,11 @@ class Progress:
 def write_last(task: Task, outcomes: Sequence[Outcome], verbose: bool) -> bool:
     """Write and print what is made of all results together; False where that failed."""
     try:
-        table = finish(task, outcomes)
+        for path in finish(task, outcomes):
+            print(path)
     except WorkflowError as error:
         report(f"failed: {error}", error, verbose)
         return False
-    if table is not None:
-        print(table)
     return True
 
 

@@ -23,6 +23,7 @@ from .graph import (
     given_file,
 )
 from .sinks.files import NodeResult, Plan, is_done, output_names, save, signature, slug
+from .sinks.joining import cut_clips, join
 from .sinks.table import Table, plan_table, write_table
 from .sinks.videos import as_videos
 from .sources.clips import look_into
@@ -260,17 +261,30 @@ def _results(task: Task, job: Job, runner: Runner) -> list[NodeResult]:
     return results
 
 
-def finish(task: Task, outcomes: Sequence[Outcome]) -> Path | None:
-    """Write what is made of all results together, the table; its path, None without one.
+def finish(task: Task, outcomes: Sequence[Outcome]) -> Iterator[Path]:
+    """Write what is made of all results together: videos of cut clips, and the table; their paths.
 
     Raises:
-        WorkflowError: it cannot be written.
+        WorkflowError: one of them cannot be written.
     """
-    if task.table is None:
-        return None
-    done = [outcome.job.stem for outcome in outcomes if outcome.error is None]
-    failed = {outcome.job.stem for outcome in outcomes if outcome.error is not None}
-    return write_table(task.table, task.plan.folder, done, failed)
+    became = {outcome.job.stem: outcome for outcome in outcomes}
+    for clip, units in cut_clips(task.jobs):
+        yield from _join(task, clip, [became.get(unit.stem) for unit in units])
+    if task.table is not None:
+        done = [outcome.job.stem for outcome in outcomes if outcome.error is None]
+        failed = {outcome.job.stem for outcome in outcomes if outcome.error is not None}
+        yield write_table(task.table, task.plan.folder, done, failed)
+
+
+def _join(task: Task, clip: Job, units: Sequence[Outcome | None]) -> list[Path]:
+    """The videos of a clip whose units are all done, unless an earlier run has made them."""
+    done = [unit for unit in units if unit is not None and unit.error is None]
+    if len(done) < len(units):
+        return []
+    digest = signature(task.graph, task.plan.names, clip.source)
+    if all(unit.skipped for unit in done) and is_done(task.plan.folder, clip.stem, digest):
+        return []
+    return join(task.plan, clip, [unit.job for unit in done], digest)
 
 
 def _with_name(graph: Graph, job: Job) -> Graph:

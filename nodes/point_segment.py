@@ -18,7 +18,7 @@ from ..core.tasks.zoom import zoom_frames
 from ..core.tensors import image_size
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
-from .results import ShownNode, by_engine, describe, segment_result, with_note
+from .results import ShownNode, by_engine, describe, log_line, segment_result, with_note
 from .sockets import CATEGORY, SegmentModelSocket, prompt_sockets, segment_outputs
 
 NO_PROMPT = "no prompt: add a point, a box or a mask"
@@ -115,6 +115,7 @@ class PointSegment(ShownNode):
         if ui.has_viewer():
             editor = editor_state(model, image, keys, Clicked(points, given, sockets), segments)
         text = _line(segments, prompts, model.family)
+        log_line("Point Segment", text, is_idle=not asked)
         return segment_result(cls, segments, text, further=_prompt_values(given), editor=editor)
 
 

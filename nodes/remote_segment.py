@@ -30,7 +30,7 @@ from ..core.tensors import image_size
 from .editor_state import unpreviewed_state
 from .host import folders, progress, ui
 from .remote_inputs import provider_input
-from .results import ShownNode, describe, segment_result, with_note
+from .results import ShownNode, describe, log_line, segment_result, with_note
 from .sockets import CATEGORY, prompt_sockets, segment_outputs
 
 # Between commas, spaces or line ends; equal images have equal ids.
@@ -219,6 +219,7 @@ class RemoteProviderSegment(ShownNode):
         outputs = [info, own_pictures(image, result.pictures)]
         editor = _editor_state(asked, image, result.segments, shown)
         text = _text(asked, result)
+        log_line("Remote Provider Segment", text, is_idle=not result.calls)
         # In place of what it said while it ran, also where the editor has a line of its own.
         progress.show_text(cls, text)
         return segment_result(cls, result.segments, text, shown, outputs, editor)

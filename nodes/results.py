@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..core.prompts.inputs import same_everywhere
 from ..core.prompts.prompts import ObjectPrompt
 from ..core.results.segments import Segments, bounding_boxes, union_masks
 from .host import models, progress, ui
+
+log = logging.getLogger(__name__)
 
 
 class ShownNode(io.ComfyNode):
@@ -65,6 +68,14 @@ def show(cls: type[io.ComfyNode], text: str, pictures: Iterable[bytes]) -> dict[
     """The `ui` value of a node: a line of text, and pictures where somebody looks at them."""
     progress.show_text(cls, text)
     return {"text": [text], **ui.preview(pictures)}
+
+
+def log_line(node: str, text: str, *, is_idle: bool) -> None:
+    """A node's line in the log, for whoever runs it without a browser.
+
+    is_idle: whether it was given nothing to do, which is said louder.
+    """
+    log.log(logging.WARNING if is_idle else logging.INFO, "%s: %s", node, text.replace("\n", ", "))
 
 
 def with_note(text: str, prompts: Sequence[Sequence[ObjectPrompt]]) -> str:

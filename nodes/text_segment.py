@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -22,11 +21,10 @@ from . import model_choices
 from .editor_state import unpreviewed_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS, and_list
-from .results import ShownNode, by_engine, describe, segment_result
+from .results import ShownNode, by_engine, describe, log_line, segment_result
 from .sockets import CATEGORY, SegmentModelSocket, example_inputs, segment_outputs
 
 NO_PROMPT = "no prompt: write what to find, such as: dog, red car"
-log = logging.getLogger(__name__)
 
 
 class TextSegment(ShownNode):
@@ -175,6 +173,7 @@ class TextSegment(ShownNode):
         labels = model_choices.known_labels(detector)
         if not labels and not split_phrases(prompt) and not any(examples):
             nothing = Segments.from_instances([], (height, width), batch)
+            log_line("Text Segment", NO_PROMPT, is_idle=True)
             return _result(cls, image, points, nothing, NO_PROMPT)
         query = read_query(prompt, negative_prompt, threshold, max_objects, examples, labels)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
@@ -187,7 +186,7 @@ class TextSegment(ShownNode):
             found = find(*asked, Refine(refine), progress.counted)
         is_drawn = zoom or is_redrawn(finder.detector, model.family, Refine(refine))
         text = _text(found, is_drawn, model.family)
-        log.info("Text Segment: %s", text.replace("\n", ", "))
+        log_line("Text Segment", text, is_idle=False)
         return _result(cls, image, points, found.segments, text)
 
 
@@ -204,7 +203,7 @@ def _result(
 
 def _tell(cls: type[io.ComfyNode], text: str) -> None:
     """Say what is about to be done, on the node and in the log."""
-    log.info("Text Segment: %s", text)
+    log_line("Text Segment", text, is_idle=False)
     progress.show_text(cls, text)
 
 

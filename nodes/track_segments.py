@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from . import model_choices
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
 from .model_choices import AUTO, DETECTOR_MODELS
-from .results import ShownNode, by_engine, segment_result
+from .results import ShownNode, by_engine, log_line, segment_result
 from .sockets import (
     CATEGORY,
     SegmentModelSocket,
@@ -31,8 +30,6 @@ from .sockets import (
     prompt_sockets,
     segment_outputs,
 )
-
-log = logging.getLogger(__name__)
 
 
 class TrackSegments(ShownNode):
@@ -155,7 +152,7 @@ class TrackSegments(ShownNode):
         text = track_line(found)
         if not model.family.has_own_scores:
             text = by_engine(text, model.family)
-        log.info("Track Segments: %s", text)
+        log_line("Track Segments", text, is_idle=not found.records)
         editor: dict[str, Any] = {}
         if ui.has_viewer():
             given = parse_points(points, (height, width))

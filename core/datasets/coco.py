@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..results import rle
 from ..results.compact_mask import compact
 from ..results.segments import Instance
+from .coco_text import INFO, Parts, take_apart
 from .fields import Entry, points, read_json
 from .files import IMAGES, Picture, split_suffix, write_picture, write_whole
 from .outlines import Raster, outlines
@@ -32,7 +33,7 @@ from .pages import Page
 
 FILE = "annotations.json"
 _EMPTY: dict[str, Any] = {
-    "info": {"description": "Segment Anywhere"},
+    "info": INFO,
     "licenses": [],
     "images": [],
     "annotations": [],
@@ -42,12 +43,15 @@ _EMPTY: dict[str, Any] = {
 
 def known_stems(folder: Path) -> set[str]:
     """The names of the pictures in the file, without suffixes."""
-    return {split_suffix(image["file_name"])[0] for image in _read(folder)["images"]}
+    parts = _parts(folder)
+    return set(_image_ids(parts.images if parts else _read(folder)["images"]))
 
 
 def known_classes(folder: Path) -> list[str]:
     """The classes in the file, by their ids."""
-    return [each["name"] for each in _categories(_read(folder))]
+    parts = _parts(folder)
+    categories = parts.categories if parts else _read(folder)["categories"]
+    return [each["name"] for each in sorted(categories, key=lambda each: each["id"])]
 
 
 def write(
@@ -58,10 +62,38 @@ def write(
     A picture keeps its id, as a class does; the objects of a replaced one get new ids. What else
     is in the file stays. Raises InputError where the file is no COCO file.
     """
-    data = _read(folder)
+    parts = _parts(folder)
+    if parts is not None and not {each.stem for each in pictures} & set(_image_ids(parts.images)):
+        text = _added(parts, pictures, classes, simplify)
+    else:
+        text = _replaced(_read(folder), pictures, classes, simplify)
     written = [path for each in pictures for path in write_picture(folder / IMAGES, each)]
-    class_ids = _class_ids(data, classes)
-    image_ids = {split_suffix(image["file_name"])[0]: image["id"] for image in data["images"]}
+    return [write_whole(folder / FILE, text.encode()), *written]
+
+
+def _added(
+    parts: Parts, pictures: Sequence[Picture], classes: Sequence[str], simplify: float
+) -> str:
+    """A file's text with pictures that it does not have yet."""
+    categories = list(parts.categories)
+    class_ids = _class_ids(categories, classes)
+    next_image, next_annotation = _next_id(parts.images), parts.last_annotation_id + 1
+    images = [_image(number, each) for number, each in enumerate(pictures, next_image)]
+    objects = [
+        _annotation(each, number, class_ids[each.label], simplify)
+        for number, picture in enumerate(pictures, next_image)
+        for each in picture.objects
+    ]
+    annotations = [{"id": id, **each} for id, each in enumerate(objects, next_annotation)]
+    return parts.with_more(images, annotations, categories)
+
+
+def _replaced(
+    data: dict[str, Any], pictures: Sequence[Picture], classes: Sequence[str], simplify: float
+) -> str:
+    """The text of a file with pictures, some of which it may have already."""
+    class_ids = _class_ids(data["categories"], classes)
+    image_ids = _image_ids(data["images"])
     next_image, next_annotation = _next_id(data["images"]), _next_id(data["annotations"])
     for picture in pictures:
         number = image_ids.get(picture.stem)
@@ -72,8 +104,15 @@ def write(
             entry = _annotation(each, number, class_ids[each.label], simplify)
             data["annotations"].append({"id": next_annotation, **entry})
             next_annotation += 1
-    text = json.dumps(data, ensure_ascii=False) + "\n"
-    return [write_whole(folder / FILE, text.encode()), *written]
+    return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def _parts(folder: Path) -> Parts | None:
+    """The file of a folder where it is as this pack writes it."""
+    try:
+        return take_apart((folder / FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -95,17 +134,18 @@ def _read(folder: Path) -> dict[str, Any]:
     return data
 
 
-def _categories(data: dict[str, Any]) -> list[dict[str, Any]]:
-    return sorted(data["categories"], key=lambda each: each["id"])
+def _image_ids(images: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """The ids of pictures by their names without suffixes."""
+    return {split_suffix(image["file_name"])[0]: image["id"] for image in images}
 
 
-def _class_ids(data: dict[str, Any], classes: Sequence[str]) -> dict[str, int]:
-    """The ids of the classes; those that the file lacks are added to it."""
-    ids = {each["name"]: each["id"] for each in data["categories"]}
+def _class_ids(categories: list[dict[str, Any]], classes: Sequence[str]) -> dict[str, int]:
+    """The ids of the classes; those that the categories lack are added to them."""
+    ids = {each["name"]: each["id"] for each in categories}
     for name in classes:
         if name not in ids:
-            ids[name] = _next_id(data["categories"])
-            data["categories"].append({"id": ids[name], "name": name, "supercategory": ""})
+            ids[name] = _next_id(categories)
+            categories.append({"id": ids[name], "name": name, "supercategory": ""})
     return ids
 
 
@@ -116,14 +156,18 @@ def _next_id(items: Iterable[dict[str, Any]]) -> int:
 
 def _put_image(data: dict[str, Any], number: int, picture: Picture) -> None:
     """Enter a picture in place of what the file has of this number, without objects."""
-    height, width = picture.size
-    image = {"id": number, "file_name": picture.file, "height": height, "width": width}
+    image = _image(number, picture)
     places = {each["id"]: place for place, each in enumerate(data["images"])}
     if number in places:
         data["images"][places[number]] = image
         data["annotations"] = [a for a in data["annotations"] if a["image_id"] != number]
     else:
         data["images"].append(image)
+
+
+def _image(number: int, picture: Picture) -> dict[str, Any]:
+    height, width = picture.size
+    return {"id": number, "file_name": picture.file, "height": height, "width": width}
 
 
 def _annotation(each: Instance, image: int, category: int, simplify: float) -> dict[str, Any]:

@@ -30,6 +30,8 @@ PICTURE_SUFFIXES = frozenset(
 LOCK = ".segments.lock"
 # A program that writes a batch of large pictures takes seconds.
 _PATIENCE = 120.0
+# Of a free lock nobody is told: one who waits looks so often.
+_POLL = 0.005
 _PNG_LEVEL = 4
 # What no file system of the three platforms takes in a name.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*%\x00-\x1f\x7f]+')
@@ -42,15 +44,14 @@ class Picture:
 
     stem: its name without a suffix, what every file about it begins with. file: the name of the
     picture's own file. size: (H, W). objects: with at least one pixel each, labelled with their
-    class. image: IMAGE [1, H, W, C] to be saved under that name, None where the file is somebody
-    else's.
+    class. content: a PNG file to be saved under that name, None where the file is somebody else's.
     """
 
     stem: str
     file: str
     size: tuple[int, int]
     objects: tuple[Instance, ...]
-    image: Tensor | None = None
+    content: bytes | None = None
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=_PATIENCE)
+        lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
     except Timeout:
         raise InputError(
             f"filename_prefix: another program has been writing into {folder} for "
@@ -108,15 +109,19 @@ def _umask() -> int:
 
 
 def write_picture(folder: Path, picture: Picture) -> list[Path]:
-    """Save the picture itself into a folder, where it is to be saved; the paths written.
+    """Save the picture itself into a folder, where it is to be saved; the paths written."""
+    if picture.content is None:
+        return []
+    return [write_whole(folder / picture.file, picture.content)]
+
+
+def frame_png(image: Tensor, frame: int) -> bytes:
+    """A frame of an IMAGE [B, H, W, C] as a PNG file.
 
     Raises InputError where it holds NaN.
     """
-    if picture.image is None:
-        return []
-    frame = rgb_frame(picture.image, 0)
-    pixels = (frame * 255.0).round().byte().cpu().numpy()
-    return [write_whole(folder / picture.file, png(Image.fromarray(pixels)))]
+    pixels = (rgb_frame(image, frame) * 255.0).round().byte().cpu().numpy()
+    return png(Image.fromarray(pixels))
 
 
 def png(image: Image.Image) -> bytes:

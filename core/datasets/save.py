@@ -15,7 +15,7 @@ from ..results.segments import Instance, Segments, match_segments
 from ..tensors import common_batch, image_size
 from . import coco, labelme
 from .classes import class_of, parse_classes, settle
-from .files import IMAGES, Picture, last_part, locked, plain_name, split_suffix, stems
+from .files import IMAGES, Picture, frame_png, last_part, locked, plain_name, split_suffix, stems
 from .masks import IndexedMasks, ObjectMasks
 from .yolo import BOXES, SEGMENTATION
 
@@ -106,10 +106,12 @@ def save(
     matched = _matched(segments, image)
     objects = _objects(matched, wanted)
     writer = _WRITERS[format]
+    # Most of the work, which other programs need not wait for.
+    contents = [None if image is None else frame_png(image, at) for at in range(matched.batch)]
     try:
         with locked(place.folder):
             names = _names(place, writer, matched.batch)
-            pictures = _pictures(names, place.name, objects, matched.size, image)
+            pictures = _pictures(names, place.name, objects, matched.size, contents)
             known = writer.known_classes(place.folder)
             settled = settle(wanted, known, pictures, place.folder)
             paths = writer.write(place.folder, pictures, settled, simplify)
@@ -172,17 +174,17 @@ def _pictures(
     given: str,
     objects: Sequence[Sequence[Instance]],
     size: tuple[int, int],
-    image: Tensor | None,
+    contents: Sequence[bytes | None],
 ) -> list[Picture]:
     # The name of a file that is there already is as it was given.
-    suffix = split_suffix(given)[1] if image is None else ""
+    suffix = split_suffix(given)[1] or ".png"
     return [
         Picture(
             name,
-            f"{name}{suffix or '.png'}",
+            f"{name}{suffix if content is None else '.png'}",
             size,
             tuple(objects[frame]),
-            None if image is None else image[frame : frame + 1],
+            content,
         )
-        for frame, name in enumerate(names)
+        for frame, (name, content) in enumerate(zip(names, contents, strict=True))
     ]

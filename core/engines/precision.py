@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
+from functools import cache
 
 import torch
+import torch.nn.functional as F
 
 
 class Precision(str, Enum):
@@ -21,6 +24,9 @@ _DTYPES = {
     Precision.BF16: torch.bfloat16,
     Precision.FP16: torch.float16,
 }
+# How much less time bf16 has to take: what is no multiplication gains nothing by it.
+_WORTH_IT = 0.8
+_TRIALS = 6
 
 
 def encoder_dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -30,7 +36,7 @@ def encoder_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return _cuda_dtype(device)
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_multiplies_bf16() else torch.float32
+        return torch.bfloat16 if _cpu_is_fast_at_bf16() else torch.float32
     if device.type == "xpu":
         return torch.bfloat16 if torch.xpu.is_bf16_supported() else torch.float32
     # Every Apple GPU multiplies fp16; bf16 needs newer ones, and macOS 14.
@@ -45,6 +51,25 @@ def _cuda_dtype(device: torch.device) -> torch.dtype:
     return torch.float16 if major >= 7 else torch.float32
 
 
-def _cpu_multiplies_bf16() -> bool:
-    """Without these instructions a CPU converts bf16 back and forth and is slower than in fp32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+@cache
+def _cpu_is_fast_at_bf16() -> bool:
+    """Whether a CPU multiplies in bf16, and gains by it; tried once in each process.
+
+    Without the instructions it converts back and forth and is slower. With AVX-512's alone some
+    take half as long as in fp32 (AMD Zen 5), others twice as long (Intel's fourth and fifth Xeons
+    where AMX is hidden), so their rate is measured, in some 50 ms.
+    """
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return False
+    return _matmul_seconds(torch.bfloat16) < _WORTH_IT * _matmul_seconds(torch.float32)
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    """The least time of a few multiplications such as image encoders are made of."""
+    rows, weight = torch.ones(1024, 384, dtype=dtype), torch.ones(1536, 384, dtype=dtype)
+    times = []
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        F.linear(rows, weight)
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,4 +1,7 @@
-"""Frames as a video file, with PyAV: results to look at, and clips without loss for a server."""
+"""Frames as a video file, with PyAV: results to look at, and clips without loss for a server.
+
+A picture of a result is a file's bytes, or the path of one that is written already.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import WorkflowError
 from ..extras import load_extra
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
     # A run on a server that gets no clip needs no arrays.
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
+Picture: TypeAlias = "bytes | Path"
 SUFFIX = ".mp4"
 LOSSLESS_SUFFIX = ".mov"
 _X264, _PNG = "libx264", "png"
@@ -41,29 +47,68 @@ def as_videos(results: Sequence[NodeResult], frames: int, rate: float) -> list[N
         WorkflowError: PyAV is missing, or cannot encode.
     """
     return [
-        replace(each, files=[_video(each.files, rate)])
-        if len(each.files) == frames and all(file.suffix in IMAGE_SUFFIXES for file in each.files)
+        replace(each, files=[_video([file.data for file in each.files], rate)])
+        if _is_video(each.files, frames)
         else each
         for each in results
     ]
 
 
-def _video(files: Sequence[FileData], rate: float) -> FileData:
-    grey = all(_is_grey(_pixels(file)) for file in files)
-    return FileData(encode((_pixels(file) for file in files), rate, exact=grey), SUFFIX)
+def _is_video(files: Sequence[FileData], frames: int) -> bool:
+    if len(files) != frames or not all(file.suffix in IMAGE_SUFFIXES for file in files):
+        return False
+    return is_one_size([file.data for file in files])
 
 
-def _pixels(file: FileData) -> NDArray[np.uint8]:
+def is_one_size(pictures: Iterable[Picture]) -> bool:
+    """Whether pictures can be the frames of one video; cut-outs of their own sizes cannot."""
+    return len({_size(each) for each in pictures}) == 1
+
+
+def joined(node_id: str, pictures: Sequence[Path], rate: float) -> NodeResult:
+    """What an output node has made of a clip's frames, in several units of work, as one video.
+
+    Args:
+        node_id: the node.
+        pictures: all of one size, in the order of the frames; read one at a time.
+        rate: of the frames a second.
+
+    Raises:
+        WorkflowError: PyAV is missing, or cannot encode, or a picture cannot be read.
+    """
+    try:
+        return NodeResult(node_id, [_video(pictures, rate)])
+    except OSError as error:
+        raise WorkflowError(f"A result cannot be read again ({error}). Run again.") from error
+
+
+def _video(pictures: Sequence[Picture], rate: float) -> FileData:
+    grey = all(_is_grey(_pixels(picture)) for picture in pictures)
+    return FileData(encode((_pixels(each) for each in pictures), rate, exact=grey), SUFFIX)
+
+
+def _opened(picture: Picture) -> Image.Image:
+    from PIL import Image
+
+    return Image.open(picture if isinstance(picture, Path) else io.BytesIO(picture))
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    with _opened(picture) as opened:
+        return opened.size
+
+
+def _pixels(picture: Picture) -> NDArray[np.uint8]:
     """[H, W, 3] uint8; what is transparent is black, for videos have no transparency."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(io.BytesIO(file.data)) as opened:
+    with _opened(picture) as opened:
         if not opened.has_transparency_data:
             return np.asarray(opened.convert("RGB"))
-        picture = opened.convert("RGBA")
-    ground = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-    return np.asarray(Image.alpha_composite(ground, picture).convert("RGB"))
+        layers = opened.convert("RGBA")
+    ground = Image.new("RGBA", layers.size, (0, 0, 0, 255))
+    return np.asarray(Image.alpha_composite(ground, layers).convert("RGB"))
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:

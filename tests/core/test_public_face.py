@@ -22,8 +22,6 @@ package = types.ModuleType("segment_anywhere")
 package.__path__ = [{root!r}]
 sys.modules["segment_anywhere"] = package
 from segment_anywhere import core
-
-from tests.support.paths import FIXTURES, ROOT
 found = {{name.split(".")[0] for name in sys.modules}}
 assert not found & {{"comfy", "comfy_api", "folder_paths", "server"}}, found
 assert not found & {{"cv2", "transformers", "huggingface_hub", "aiohttp"}}, found

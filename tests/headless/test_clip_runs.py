@@ -22,8 +22,10 @@ from pycocotools import mask as coco
 import run_workflow
 from headless.graph import GIVEN, parse_graph
 from headless.runs import Outcome, Request, Task, open_runner, prepare, run_job
+from headless.sinks.files import RECORD_KIND, Plan
+from headless.sinks.joining import cut_clips, join
 from headless.sources import clips
-from headless.sources.units import Job, Sampling, Source
+from headless.sources.units import Frame, Job, Sampling, Source
 from tests.support.fake_comfy import INFO, WORKFLOW, FakeComfy, serving
 from tests.support.paths import ROOT
 from tests.support.videos import number_of, write_sound, write_video
@@ -76,10 +78,48 @@ def test_frames_are_named_by_their_number_in_windows_of_any_size(
     # Other frames of it are another job.
     assert _run(graph, tmp_path, "--image", clip, "--fps", "2") == 0
     printed = [Path(line).name for line in capsys.readouterr().out.splitlines()]
-    assert [name for name in printed if name.endswith("png")] == [
-        "clip_000000_grey.png",
-        "clip_000012_grey.png",
-    ]
+    pictures = ["clip_000000_grey.png", "clip_000012_grey.png"]
+    assert [name for name in printed if name.endswith("png")] == pictures
+    assert printed[-1] == "clip_grey.mp4"
+
+
+def test_the_pictures_of_all_units_become_one_video(clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(clips, "WINDOW_FRAMES", 5)
+    assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 0
+    video = tmp_path / "out" / "clip_grey.mp4"
+    assert capsys.readouterr().out.splitlines()[-1] == str(video)
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        frames = [each.to_ndarray(format="rgb24") for each in container.decode(stream)]
+        assert stream.average_rate == 24
+    assert [number_of(frame) for frame in frames] == list(range(6, 18))
+    # A unit that is done again is in the video, and one that fails leaves it alone.
+    before = video.stat().st_mtime_ns
+    (tmp_path / "out" / "clip_000011_grey.png").unlink()
+    assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 0
+    assert video.stat().st_mtime_ns > before
+    video.unlink()
+    assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(video)
+
+
+def test_cut_outs_of_their_own_sizes_become_no_video(clip, tmp_path):
+    for number in range(24):
+        Image.new("RGB", (48 + number % 2, 32)).save(tmp_path / f"clip_{number:06}_grey.png")
+    units = [Job(f"clip_{number:06}", _frame(clip, number)) for number in range(24)]
+    plan = Plan(tmp_path, {"2": "grey"})
+    for unit in units:
+        (tmp_path / f"{unit.stem}.json").write_text(
+            json.dumps({"kind": RECORD_KIND, "outputs": [f"{unit.stem}_grey.png"]})
+        )
+    ((job, cut),) = cut_clips(units)
+    assert job.stem == "clip" and cut == units
+    assert join(plan, job, units, "") == []
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def _frame(clip: Path, number: int) -> Source:
+    return Source(str(clip), Sampling(), (Frame(number, number),))
 
 
 def test_load_video_of_a_workflow_itself_is_read_from_comfyuis_folder_alone(clip, tmp_path, capsys):

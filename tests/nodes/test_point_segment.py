@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import comfy.model_management
@@ -86,7 +87,7 @@ def test_an_image_and_a_mask_that_require_gradients(model):
 
 @pytest.mark.parametrize("model", [BUILT_IN, SAM2])
 @pytest.mark.parametrize("points", ["", "[]", '{"version": 1, "points": [], "boxes": []}'])
-def test_no_prompt_is_an_empty_mask_and_the_node_says_so(model, points):
+def test_no_prompt_is_an_empty_mask_and_the_node_and_the_log_say_so(model, points, caplog):
     handle = load(model)
     output = segment_points(handle, noise(2), points)
     mask, segments, bboxes, overlay = output.args[:4]
@@ -95,6 +96,9 @@ def test_no_prompt_is_an_empty_mask_and_the_node_says_so(model, points):
     assert len(segments) == 0
     assert bboxes == [[], []]
     assert output.ui["text"] == [NO_PROMPT]
+    # What the command line shows of a run without a browser.
+    logged = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert logged == [f"Point Segment: {NO_PROMPT}"]
     assert handle.segmenter().counters.encodes == 2
 
 

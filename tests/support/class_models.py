@@ -64,7 +64,8 @@ def make_d_fine(folder: Path) -> None:
     )
     config = tf.DFineConfig(backbone_config=backbone, **_DETR)
     torch.manual_seed(12)
-    _save_detr(tf.DFineForObjectDetection(config), folder)
+    # Each layer starts from the boxes of the one before: with more, rounding would grow to 3e-3.
+    _save_detr(tf.DFineForObjectDetection(config), folder, box_spread=0.15)
     settings = {"size": {"height": 96, "width": 96}, "do_normalize": False}
     write_settings(folder, "RTDetrImageProcessor", settings)
 
@@ -135,12 +136,15 @@ def write_settings(folder: Path, processor: str, settings: dict[str, Any]) -> No
     (folder / "preprocessor_config.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _save_detr(model: nn.Module, folder: Path) -> None:
-    """Save a DETR whose queries differ, find boxes of many sizes, and are of all classes."""
+def _save_detr(model: nn.Module, folder: Path, box_spread: float = 0.3) -> None:
+    """Save a DETR whose queries differ, find boxes of many sizes, and are of all classes.
+
+    box_spread: of the weights that make boxes.
+    """
     start_afresh(model)
     for name, parameter in model.named_parameters():
         if "bbox_embed" in name or "bbox_head" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
+            torch.nn.init.normal_(parameter, std=box_spread)
         if "class_embed" in name or "score_head" in name:
             torch.nn.init.normal_(parameter, std=0.6 if parameter.dim() > 1 else 0.0)
     _know_images(model)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
+
 from tests.support.needs import missing
 
 if TYPE_CHECKING:
@@ -45,12 +47,14 @@ _FOREIGN = (
 
 # Of the window, in pixels.
 _WIDTH, _HEIGHT = 1300, 900
+# The frontend remembers values by the node's id: no id is used twice.
+_CLEAR = """() => {
+  const last = app.graph.last_node_id;
+  app.graph.clear();
+  app.graph.last_node_id = last;
+}"""
 _BUILD = """({ zoom, source, type, model, file, values }) => {
   const graph = app.graph;
-  // The frontend remembers values by the node's id: no id is used twice.
-  const last = graph.last_node_id;
-  graph.clear();
-  graph.last_node_id = last;
   const add = (type, x, y) => {
     const node = LiteGraph.createNode(type);
     node.pos = [x, y];
@@ -70,7 +74,7 @@ _BUILD = """({ zoom, source, type, model, file, values }) => {
     // As wide as there is room for beside the other.
     sam.setSize([320, sam.size[1]]);
     sam.connect(0, segment, "model");
-    sam.widgets[0].value = model || "grabcut (built in)";
+    sam.widgets[0].value = model;
   }
   if (file) {
     image.widgets[0].value = file;
@@ -170,6 +174,13 @@ class ComfyPage:
         if message.type == "error" and not any(part in message.text for part in _FOREIGN):
             self.errors.append(message.text)
 
+    def clear(self) -> None:
+        """Leave nothing of what was there: an empty graph, in a window of the usual size."""
+        self.page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT})
+        self.page.evaluate(_CLEAR)
+        self.page.wait_for_timeout(300)
+        self.errors.clear()
+
     def build(
         self, model: str = "", file: str = "", image_size: tuple[int, int] = IMAGE_SIZE
     ) -> None:
@@ -216,8 +227,9 @@ class ComfyPage:
         self.page.set_viewport_size({"width": _WIDTH, "height": height})
         self.image_size = image_size
         self.errors.clear()
-        asked = {"zoom": self.look.zoom, "type": kind, "model": model, "file": file}
-        asked["source"] = source
+        asked = {"zoom": self.look.zoom, "type": kind, "source": source, "file": file}
+        asked["model"] = model or BUILT_IN_CHOICE
+        self.page.evaluate(_CLEAR)
         self.page.evaluate(_BUILD, asked | {"values": values or {}})
         if source == "LoadImage":
             self.wait(lambda: self.drawn, "image")

@@ -48,12 +48,29 @@ def frontend(version: str) -> Path:
 
 @dataclass
 class Window:
-    """A browser, and the stub that serves it: both take seconds to start."""
+    """A browser, the stub that serves it, and a tab: all of them take seconds to start."""
 
     case: tuple[str, Look]
     stub: StubComfy
     browser: Any
     stack: ExitStack
+    _tab: ComfyPage | None = None
+    _user: object = None
+
+    def tab_for(self, user: object) -> ComfyPage:
+        """The tab; for another user than before with nothing in it."""
+        if self._tab is None:
+            self._tab = new_page(self.browser, self.stub.url, self.stub.look)
+        elif user != self._user:
+            self._tab.clear()
+        self._user = user
+        return self._tab
+
+    def close_tab(self) -> None:
+        """The next test gets a new one."""
+        if self._tab is not None:
+            self._tab.page.context.close()
+            self._tab = None
 
 
 # Open as long as the tests that follow are in it, of whatever file. While a browser is open no
@@ -112,12 +129,12 @@ def stub(window: Window) -> StubComfy:
     return window.stub
 
 
-@pytest.fixture(scope="module")
-def tab(window: Window) -> Iterator[ComfyPage]:
-    """One tab for all tests of a file in a frontend."""
-    page = new_page(window.browser, window.stub.url, window.stub.look)
-    yield page
-    page.page.context.close()
+@pytest.fixture
+def tab(request: pytest.FixtureRequest, window: Window) -> Iterator[ComfyPage]:
+    """One tab for all files in a frontend, until a test fails and leaves it as it may be."""
+    yield window.tab_for(request.path)
+    if _FAILED in request.node.stash:
+        window.close_tab()
 
 
 @pytest.fixture

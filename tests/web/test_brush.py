@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 from segment_anywhere.core.prompts.formats import parse_points
 
 SIZE = (240, 320)
-BUILT_IN = "grabcut (built in)"
 # Beside the square of the picture.
 OUTSIDE = (40, 40)
 
@@ -115,7 +115,7 @@ def test_objects_have_masks_of_their_own_and_clear_takes_all(editor):
 
 
 def test_the_mask_follows_the_brush(editor, stub):
-    editor.build(BUILT_IN)
+    editor.build(BUILT_IN_CHOICE)
     take_brush(editor)
     for _ in range(4):
         editor.page.locator(".sa-canvas").focus()

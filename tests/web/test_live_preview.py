@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 from segment_anywhere.nodes import live_preview as preview
 
 _INVERTED = """() => {
@@ -23,7 +24,7 @@ _WITH_OUTPUT = """() => {
   graph.nodes.find((node) => node.type === "LoadImage").connect(0, shown, 0);
 }"""
 INSIDE, OUTSIDE = (130, 90), (40, 40)
-BUILT_IN, MODEL = "grabcut (built in)", "sam2/sam2_tiny"
+MODEL = "sam2/sam2_tiny"
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_click_encode_click_run(editor, stub):
 
 
 def test_the_first_click_is_enough_with_the_built_in_engine(editor, stub):
-    editor.build(BUILT_IN)
+    editor.build(BUILT_IN_CHOICE)
     editor.click(160, 120)
     shows_the_square(editor)
     assert editor.page.locator(".sa-encode").is_hidden()
@@ -72,7 +73,7 @@ def test_the_first_click_is_enough_with_the_built_in_engine(editor, stub):
 
 @pytest.mark.one_frontend
 def test_quick_first_clicks_are_one_run(editor, stub):
-    editor.build(BUILT_IN)
+    editor.build(BUILT_IN_CHOICE)
     stub.is_held = True
     for index in range(5):
         editor.click(120 + 15 * index, 100)
@@ -84,7 +85,7 @@ def test_quick_first_clicks_are_one_run(editor, stub):
 @pytest.mark.one_frontend
 def test_what_is_made_before_the_editor_is_not_run_unasked(editor, stub):
     """A node between may take minutes."""
-    editor.build(BUILT_IN)
+    editor.build(BUILT_IN_CHOICE)
     editor.page.evaluate(_INVERTED)
     editor.wait(lambda: "source" in editor.status)
     editor.click(160, 120)
@@ -210,7 +211,7 @@ def test_refused_prompts_are_explained(editor):
 @pytest.mark.one_frontend
 def test_a_preview_that_stopped_early_says_so(editor, monkeypatch):
     monkeypatch.setattr(preview, "MAX_SECONDS", 0)
-    editor.build(BUILT_IN)
+    editor.build(BUILT_IN_CHOICE)
     editor.encode()
     points = [{"x": 160, "y": 120}, {"x": 30, "y": 200, "object": 1}]
     editor.node(f"node.widgets.find((w) => w.name === 'points').value = {json.dumps(points)!r}")
@@ -234,7 +235,7 @@ def test_another_model_needs_its_own_run(editor):
     editor.page.evaluate(
         f"""() => {{
           const node = app.graph.nodes.find((n) => n.type === "SegmentAnywhereLoadSAM");
-          node.widgets[0].value = "{BUILT_IN}";
+          node.widgets[0].value = "{BUILT_IN_CHOICE}";
         }}"""
     )
     editor.page.mouse.move(5, 5)

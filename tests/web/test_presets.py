@@ -14,7 +14,6 @@ from .comfy_page import ComfyPage
 
 WIDGETS = [field.name for field in fields(Refinement)]
 _BUILD = """(zoom) => {
-  app.graph.clear();
   const node = LiteGraph.createNode("SegmentAnywhereMaskRefine");
   node.pos = [100, 100];
   app.graph.add(node);
@@ -89,7 +88,7 @@ class Hand:
 
 @pytest.fixture
 def hand(tab: ComfyPage) -> Iterator[Hand]:
-    tab.errors.clear()
+    tab.clear()
     tab.page.evaluate(_BUILD, tab.look.zoom)
     tab.page.wait_for_timeout(300)
     tab.capture()
