@@ -49,7 +49,7 @@ class Hand:
 
     def click(self, what: str, element) -> None:
         """Click into the middle of an element that is in view; nothing scrolls by itself."""
-        self.click_at(what, *self._middle(what, element))
+        self.click_at(what, *self.middle(what, element))
 
     def click_at(self, what: str, x: float, y: float) -> None:
         self.actions.append(what)
@@ -64,7 +64,7 @@ class Hand:
     def turn_wheel(self, what: str, over, until) -> None:
         """Turn the wheel over an element until another is in view: one turn, however long."""
         self.actions.append(what)
-        self.tab.page.mouse.move(*self._middle(what, over))
+        self.tab.page.mouse.move(*self.middle(what, over))
         for _ in range(40):
             if until.count() and self._is_in_view(until):
                 return
@@ -76,10 +76,10 @@ class Hand:
         box = element.bounding_box()
         return box is not None and element.evaluate(_IS_UNDER, _middle_of(box))
 
-    def _middle(self, what: str, element) -> tuple[float, float]:
+    def middle(self, what: str, element) -> tuple[float, float]:
+        """The middle of an element, once it lies still and nothing covers it."""
         element.wait_for(state="visible")
         before = None
-        # A person waits until it lies still.
         while (box := element.bounding_box()) != before:
             before = box
             self.tab.page.wait_for_timeout(600)
@@ -143,11 +143,12 @@ def _panel(tab: ComfyPage):
     return tab.page.locator(".p-dialog")
 
 
-def _upload_button(tab: ComfyPage) -> tuple[float, float]:
+def _upload_button(hand: Hand) -> tuple[float, float]:
     """Where on the page Load Image's button is."""
+    tab = hand.tab
     if tab.look.vue:
         label = tab.page.locator("label:has(input[aria-label='Upload'])")
-        return _middle_of(label.bounding_box())
+        return hand.middle("Load Image's button", label)
     nodes = json.loads(editor_path(lesson_named("click")).read_text(encoding="utf-8"))["nodes"]
     segment, image = (
         next(node for node in nodes if node["type"] == kind)
@@ -168,7 +169,7 @@ def _cut_out_own(hand: Hand, photograph: Path, output: Path) -> np.ndarray:
     tab.page.locator(".sa-canvas").wait_for(state="visible")
     tab.wait(lambda: tab.drawn, "image")
     tab.page.wait_for_timeout(1000)
-    hand.choose("Load Image's button, and the file", _upload_button(tab), photograph)
+    hand.choose("Load Image's button, and the file", _upload_button(hand), photograph)
     tab.wait(lambda: np.abs(np.subtract(tab.colour(*CENTRE), ORANGE)).max() < 60)
     hand.click_at("the thing in the photograph", *tab.place(*CLICK))
     tab.wait(lambda: tab.drawn, "mask", seconds=120)
