@@ -17,6 +17,9 @@ from ..schema import check_constants, expand_spec
 from . import calls
 
 ANY_TYPE = "*"
+# In what PyTorch and OpenCV say of it.
+_ALLOCATION = ("DefaultCPUAllocator", "Insufficient memory", "Failed to allocate")
+_NO_MEMORY = "not enough memory. Smaller images, shorter clips and fewer --workers need less."
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,18 @@ def _guarded(node: Node, call: Callable[[], Any]) -> Any:
     except WorkflowError:
         raise
     except Exception as error:
+        if _is_out_of_memory(error):
+            raise WorkflowError(f"{node}: {_NO_MEMORY}") from error
         text = str(error) or type(error).__name__
         raise WorkflowError(f"{node}: {text}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was lacking, of the machine or of the GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # PyTorch's and OpenCV's own have no type for it.
+    return any(text in str(error) for text in _ALLOCATION)
 
 
 def _fits(offered: Any, wanted: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from headless.cluster.hands import Hands
@@ -12,6 +13,8 @@ from headless.sources.units import Job
 POISON = "poison"
 # A file beside the results, so that a death happens once.
 PAID = "paid.once"
+# Too little for an image of the test's size.
+_LEFT = 16 * 2**20
 
 
 class Mortal(Hands):
@@ -34,3 +37,18 @@ class DeadOncePaid(Hands):
             mark.touch()
             os._exit(1)
         return super().run(job)
+
+
+class Starved(Hands):
+    """Has next to no memory left for a picture that is called poison."""
+
+    def run(self, job: Job) -> Outcome:
+        if job.stem != POISON:
+            return super().run(job)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used + _LEFT, limits[1]))
+        try:
+            return super().run(job)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)

@@ -22,6 +22,7 @@ from headless.cluster import session
 from headless.cluster.crew import RayCrew, Wanted, gpu_share
 from headless.errors import WorkflowError
 from headless.graph import load_graph
+from headless.local import executor
 from headless.runs import Outcome, Request, Task
 from headless.sources.units import Source
 from tests.support import hands
@@ -118,6 +119,15 @@ def test_a_machine_that_dies_and_a_poison_cost_no_other_picture(cluster, tmp_pat
     assert len(coco(tmp_path)["images"]) == 9
 
 
+def test_a_worker_without_memory_says_so_and_goes_on(cluster, tmp_path, monkeypatch):
+    pictures(tmp_path / "in", "a poison z", (2000, 1500))
+    monkeypatch.setattr(crews, "Hands", hands.Starved)
+    with RayCrew(wanted(tmp_path, cluster.address, 1), print) as crew:
+        outcomes = {each.job.stem: each.error for each in crew.run(begin(crew, tmp_path))}
+    assert outcomes.keys() == {"a", "poison", "z"} and outcomes["a"] is outcomes["z"] is None
+    assert str(outcomes["poison"]).split(": ")[1:] == [executor._NO_MEMORY]
+
+
 def test_paid_answers_outlive_their_worker_and_calls_are_bounded(cluster, tmp_path, monkeypatch):
     """A picture that comes twice is paid for once, whoever has it."""
     folder = pictures(tmp_path / "in", "a b c d e")
@@ -163,27 +173,29 @@ def records(folder: Path) -> dict[str, int]:
 
 
 def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path):
-    pictures(tmp_path / "in", " ".join(f"p{index:02}" for index in range(40)), (640, 480))
+    pictures(tmp_path / "in", " ".join(f"p{index:02}" for index in range(12)), (640, 480))
     with start(tmp_path) as first:
         while not records(tmp_path):
             assert first.poll() is None, first.communicate()
             time.sleep(0.01)
         begun = psutil.Process(first.pid).children(recursive=True)
+        workers = [each for each in begun if "ray::Hands" in " ".join(each.cmdline())]
+        assert len(workers) == 2
         first.kill()
-    # Nobody works on without it.
-    psutil.wait_procs(begun)
+    # Nobody works on without it; helpers of Ray's are there for a minute more.
+    psutil.wait_procs(workers)
     done = records(tmp_path)
-    assert len(done) < 40
+    assert len(done) < 12
     out, err = start(tmp_path).communicate(timeout=500)
-    assert f"{len(done)} of 40 were done already" in err
-    assert f"{40 - len(done)} done, 0 failed" in err and "Traceback" not in err
+    assert f"{len(done)} of 12 were done already" in err
+    assert f"{12 - len(done)} done, 0 failed" in err and "Traceback" not in err
     after = records(tmp_path)
-    assert len(after) == 40 and all(after[stem] == at for stem, at in done.items())
+    assert len(after) == 12 and all(after[stem] == at for stem, at in done.items())
     # The paths and nothing else, whatever Ray has to say.
     dataset = str(tmp_path / "out" / "dataset")
     assert all(line.startswith(dataset) for line in out.splitlines())
     names = [each["file_name"] for each in coco(tmp_path)["images"]]
-    assert sorted(names) == [f"p{index:02}.png" for index in range(40)]
+    assert sorted(names) == [f"p{index:02}.png" for index in range(12)]
 
 
 SHARES = [
