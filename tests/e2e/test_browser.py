@@ -103,6 +103,30 @@ def test_a_click_and_run_without_an_output_node(tab, square):
     assert not tab.errors
 
 
+def test_two_browsers_at_once_see_their_own_masks(tab, browser, comfy, square):
+    """The same graph with the same numbers of nodes; one clicks on the square, one beside it."""
+    other = new_page(browser, comfy.url, tab.look)
+    tab.build(BUILT_IN_CHOICE, square, (160, 120))
+    first = tab.page.evaluate("Math.min(...app.graph.nodes.map((node) => node.id))")
+    other.page.evaluate("(first) => { app.graph.last_node_id = first - 1; }", first)
+    other.build(BUILT_IN_CHOICE, square, (160, 120))
+    ids = "app.graph.nodes.map((node) => node.id)"
+    assert tab.page.evaluate(ids) == other.page.evaluate(ids)
+    tab.click(70, 50)
+    other.click(130, 100)
+    tab.wait(lambda: tab.masked(50, 30), seconds=90)
+    other.wait(lambda: other.masked(100, 100), seconds=90)
+    for each in (tab, other):
+        each.page.evaluate("app.queuePrompt(0)")
+    for each in (tab, other):
+        each.wait(lambda each=each: each.status.startswith("1 object. GrabCut"), seconds=60)
+    one, two = _shown(tab), _shown(other)
+    assert (one == square_mask()[4::8, 4::8]).mean() > 0.93
+    assert (two == ~square_mask()[4::8, 4::8]).mean() > 0.93
+    assert not tab.errors and not other.errors
+    other.page.context.close()
+
+
 def test_load_image_gets_a_mask_by_click(tab, api, square):
     tab.build(BUILT_IN_CHOICE, square, (160, 120))
     window = ClickWindow(tab)
