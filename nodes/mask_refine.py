@@ -47,7 +47,13 @@ class MaskRefine(ShownNode):
                 *("mask refine", "grow mask", "expand mask", "shrink mask", "feather", "blur mask"),
                 *("fill holes", "matting", "invert mask", "smooth mask", "vitmatte", "hair"),
             ],
-            inputs=[*_sockets(), *_widgets(), *_matting_widgets(), preset_input()],
+            inputs=[
+                *_sockets(),
+                *_contour_widgets(),
+                *_edge_widgets(),
+                *_matting_widgets(),
+                preset_input(),
+            ],
             outputs=[
                 io.Mask.Output("mask", tooltip="The refined mask, one per image."),
                 SegmentsSocket.Output(
@@ -130,7 +136,8 @@ def _sockets() -> list[io.Input]:
     ]
 
 
-def _widgets() -> list[io.Input]:
+def _contour_widgets() -> list[io.Input]:
+    """All in pixels."""
     pixels = {"min": 0.0, "step": 0.5, "default": 0.0}
     return [
         io.Int.Input(
@@ -169,6 +176,11 @@ def _widgets() -> list[io.Input]:
             "contour.",
             **pixels,
         ),
+    ]
+
+
+def _edge_widgets() -> list[io.Input]:
+    return [
         io.Combo.Input(
             "edge",
             options=Edge,

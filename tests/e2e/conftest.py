@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from tests.support.paths import FIXTURES, ROOT
 from tests.support.sam3_layouts import write_sam3_layouts
 from tests.support.servers import SERVERS, ProviderServer, serving
 from tests.support.servers.__main__ import environment
+from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
 
 from .api import Api
 from .comfy_server import (
@@ -43,6 +45,32 @@ def all_providers() -> Iterator[dict[str, ProviderServer]]:
     """A loopback server of every remote provider."""
     with ExitStack() as stack:
         yield {key: stack.enter_context(serving(cls())) for key, cls in SERVERS.items()}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def viewport() -> tuple[int, int]:
+    """The size of the window, in pixels."""
+    return (1300, 900)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
+def page(
+    request: pytest.FixtureRequest, comfy: ComfyServer, browser: Any, viewport: tuple[int, int]
+) -> Iterator[ComfyPage]:
+    """One page for each renderer and file: it takes seconds to start."""
+    if comfy.install.frontend is None:
+        pytest.skip("this ComfyUI has no frontend package")
+    Api(comfy.url).http.post_json("/settings", QUIET | {"Comfy.VueNodes.Enabled": request.param})
+    page = new_page(browser, comfy.url, Look(vue=request.param))
+    page.page.set_viewport_size(dict(zip(("width", "height"), viewport, strict=True)))
+    yield page
+    page.page.context.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 from tests.support.pans import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
 from tests.web.click_window import ClickWindow
-from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
+from tests.web.comfy_page import ComfyPage, new_page
 
 from .api import Api
 from .graphs import node
@@ -38,21 +38,9 @@ _WITH_OUTPUT = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request, comfy, browser, square, dahlia):
-    """One page for each renderer: it takes seconds to start. It knows the pictures by then."""
-    if comfy.install.frontend is None:
-        pytest.skip("this ComfyUI has no frontend package")
-    settings = QUIET | {"Comfy.VueNodes.Enabled": request.param}
-    Api(comfy.url).http.post_json("/settings", settings)
-    page = new_page(browser, comfy.url, Look(vue=request.param))
-    yield page
-    page.page.context.close()
+def page(square, dahlia, page):
+    """It knows the pictures that are there when it opens."""
+    return page
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import pytest
 from segment_anywhere.nodes import NODES
 
 from tests.support.paths import ROOT
-from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
-
-from .api import Api
+from tests.web.comfy_page import ComfyPage
 
 pytestmark = pytest.mark.xdist_group("comfyui")
 
@@ -38,21 +36,9 @@ _PICTURES = f"""() => [...document.querySelectorAll("{_PAGE} img")]
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request, comfy, browser):
-    if comfy.install.frontend is None:
-        pytest.skip("this ComfyUI has no frontend package")
-    Api(comfy.url).http.post_json("/settings", QUIET | {"Comfy.VueNodes.Enabled": request.param})
-    page = new_page(browser, comfy.url, Look(vue=request.param))
-    # The panel takes a fifth of the window.
-    page.page.set_viewport_size({"width": 1500, "height": 1000})
-    yield page
-    page.page.context.close()
+def viewport():
+    """Of which the panel takes a fifth."""
+    return (1500, 1000)
 
 
 @pytest.mark.parametrize("name", NAMES)

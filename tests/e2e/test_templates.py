@@ -10,11 +10,10 @@ import pytest
 from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 
 from tests.support.paths import ROOT
-from tests.web.comfy_page import QUIET, ComfyPage, Look, chromium, new_page
+from tests.web.comfy_page import ComfyPage
 from tools.templates.pictures import PICTURES
 from tools.templates.writing import all_lessons, api_path, editor_path, lesson_named
 
-from .api import Api
 from .comfy_server import PACK_NAME
 
 pytestmark = pytest.mark.xdist_group("comfyui")
@@ -92,22 +91,8 @@ _SET = """([id, name, value]) => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request, comfy, browser):
-    """A page for each renderer."""
-    if comfy.install.frontend is None:
-        pytest.skip("this ComfyUI has no frontend package")
-    settings = QUIET | {"Comfy.VueNodes.Enabled": request.param}
-    Api(comfy.url).http.post_json("/settings", settings)
-    page = new_page(browser, comfy.url, Look(vue=request.param))
-    page.page.set_viewport_size({"width": 1500, "height": 1100})
-    yield page
-    page.page.context.close()
+def viewport():
+    return (1500, 1100)
 
 
 def _graph(name: str) -> dict:

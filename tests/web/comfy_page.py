@@ -43,6 +43,7 @@ _FOREIGN = (
     "Failed to load resource",
     "net::ERR_",
     "https://huggingface.co/",
+    "https://api.comfy.org/",
 )
 
 # Of the window, in pixels.
