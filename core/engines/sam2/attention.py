@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _ROTATION_BASE = 10000.0
-# Rows of an attention that a CPU works out at a time: what is between its two products then stays
-# in its cache. In bf16 this takes a quarter of the time of PyTorch's own kernel.
-_BLOCK = 256
+# Bytes of a column of what a CPU works out at a time of an attention: what is between its two
+# products then stays in its cache. On an AMD EPYC (Zen 5) this takes a quarter of the time of
+# PyTorch's own kernel in bf16; on an Intel Xeon (Emerald Rapids) three quarters in either type.
+_COLUMN_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,11 @@ def _attend_in_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
     """softmax(Q K^T / sqrt(C)) V of [N, T, C], [N, L, C] and [N, L, M]: [N, T, M]."""
     query = query * query.shape[2] ** -0.5
     result = values.new_empty(*query.shape[:2], values.shape[2])
+    rows = _COLUMN_BYTES // query.element_size()
     for row in range(len(query)):
         across = key[row].t()
-        for start in range(0, query.shape[1], _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for start in range(0, query.shape[1], rows):
+            block = slice(start, start + rows)
             weights = torch.mm(query[row, block], across).softmax(dim=-1)
             torch.mm(weights, values[row], out=result[row, block])
     return result
