@@ -1,11 +1,10 @@
 // @ts-check
-/** A field that takes the place of a button while one writes what the button is called. */
-
 /**
+ * Put a field in the place of a button, while one writes what the button is called.
  * @param {string} label of the field @param {string} name as it is
  * @param {(name: string) => void} keep @param {HTMLElement} button that comes back
  */
-export function nameField(label, name, keep, button) {
+export function askForName(label, name, keep, button) {
   const field = document.createElement("input");
   field.type = "text";
   field.className = "sa-name";
@@ -28,6 +27,8 @@ export function nameField(label, name, keep, button) {
     }
   });
   field.addEventListener("blur", () => end(true));
-  requestAnimationFrame(() => field.select());
-  return field;
+  button.replaceWith(field);
+  // At once: what is written before would be the graph's keys, or be written over.
+  field.focus();
+  field.select();
 }

@@ -2,7 +2,7 @@
 /** The row of buttons above the image. */
 
 import { colourOf } from "./drawing.js";
-import { nameField } from "./name_field.js";
+import { askForName } from "./name_field.js";
 import { say } from "./texts.js";
 
 /** @typedef {import("./types.d.ts").Texts} Texts */
@@ -122,7 +122,7 @@ export class Toolbar {
   #offerNames(chip, number, name) {
     const ask = () => {
       const keep = (/** @type {string} */ text) => this.events.rename(number, text);
-      chip.replaceWith(nameField(say(this.texts, "rename", number + 1), name, keep, chip));
+      askForName(say(this.texts, "rename", number + 1), name, keep, chip);
     };
     chip.addEventListener("dblclick", ask);
     chip.addEventListener("keydown", (event) => {
