@@ -133,6 +133,9 @@ def explaining(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file. Check the path.") from None
+    except MemoryError:
+        # The picture may be sound.
+        raise
     except Exception as error:
         # A damaged picture can raise almost anything.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

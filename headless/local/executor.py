@@ -17,8 +17,8 @@ from ..schema import check_constants, expand_spec
 from . import calls
 
 ANY_TYPE = "*"
-# In what PyTorch and OpenCV say of it.
-_ALLOCATION = ("DefaultCPUAllocator", "Insufficient memory", "Failed to allocate")
+# In what PyTorch, OpenCV and C++ say of it.
+_ALLOCATION = ("DefaultCPUAllocator", "Insufficient memory", "Failed to allocate", "bad_alloc")
 _NO_MEMORY = "not enough memory. Smaller images, shorter clips and fewer --workers need less."
 
 

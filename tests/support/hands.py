@@ -13,8 +13,8 @@ from headless.sources.units import Job
 POISON = "poison"
 # A file beside the results, so that a death happens once.
 PAID = "paid.once"
-# Too little for an image of the test's size.
-_LEFT = 16 * 2**20
+# Enough for all that is small, and less than half of what the test's image takes as floats.
+_LEFT = 64 * 2**20
 
 
 class Mortal(Hands):

@@ -120,7 +120,8 @@ def test_a_machine_that_dies_and_a_poison_cost_no_other_picture(cluster, tmp_pat
 
 
 def test_a_worker_without_memory_says_so_and_goes_on(cluster, tmp_path, monkeypatch):
-    pictures(tmp_path / "in", "a poison z", (2000, 1500))
+    folder = pictures(tmp_path / "in", "a z")
+    Image.new("RGB", (4000, 3000), (10, 20, 90)).save(folder / "poison.png")
     monkeypatch.setattr(crews, "Hands", hands.Starved)
     with RayCrew(wanted(tmp_path, cluster.address, 1), print) as crew:
         outcomes = {each.job.stem: each.error for each in crew.run(begin(crew, tmp_path))}
