@@ -262,18 +262,18 @@ def _results(task: Task, job: Job, runner: Runner) -> list[NodeResult]:
 
 
 def finish(task: Task, outcomes: Sequence[Outcome]) -> Iterator[Path]:
-    """Write what is made of all results together: videos of cut clips, and the table; their paths.
+    """Write what is made of all results together: the table, and videos of cut clips; their paths.
 
     Raises:
         WorkflowError: one of them cannot be written.
     """
-    became = {outcome.job.stem: outcome for outcome in outcomes}
-    for clip, units in cut_clips(task.jobs):
-        yield from _join(task, clip, [became.get(unit.stem) for unit in units])
     if task.table is not None:
         done = [outcome.job.stem for outcome in outcomes if outcome.error is None]
         failed = {outcome.job.stem for outcome in outcomes if outcome.error is not None}
         yield write_table(task.table, task.plan.folder, done, failed)
+    became = {outcome.job.stem: outcome for outcome in outcomes}
+    for clip, units in cut_clips(task.jobs):
+        yield from _join(task, clip, [became.get(unit.stem) for unit in units])
 
 
 def _join(task: Task, clip: Job, units: Sequence[Outcome | None]) -> list[Path]:

@@ -108,10 +108,11 @@ def _replaced(
 
 
 def _parts(folder: Path) -> Parts | None:
-    """The file of a folder where it is as this pack writes it."""
+    """The file of a folder where it is as this pack writes it; what is wrong with another one is
+    said by `_read`."""
     try:
         return take_apart((folder / FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

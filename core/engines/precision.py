@@ -56,8 +56,8 @@ def _cpu_is_fast_at_bf16() -> bool:
     """Whether a CPU multiplies in bf16, and gains by it; tried once in each process.
 
     Without the instructions it converts back and forth and is slower. With AVX-512's alone some
-    take half as long as in fp32 (AMD Zen 5), others twice as long (Intel's fourth and fifth Xeons
-    where AMX is hidden), so their rate is measured, in some 50 ms.
+    gain (AMD Zen 5), and others take twice as long as in fp32 (Intel Emerald Rapids where AMX is
+    hidden), so the rates are measured, in some 70 ms with two threads.
     """
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return False

@@ -48,17 +48,22 @@ def join(plan: Plan, clip: Job, units: Sequence[Job], digest: str) -> list[Path]
         The paths written.
 
     Raises:
-        WorkflowError: PyAV is missing or cannot encode, or the folder cannot be written to.
+        WorkflowError: PyAV is missing or cannot encode, a picture cannot be read again, or the
+            folder cannot be written to.
     """
     pictures = {node_id: _pictures(plan, clip, units, name) for node_id, name in plan.names.items()}
-    wanted = {node_id: paths for node_id, paths in pictures.items() if paths}
-    if not wanted or clip.source is None:
-        return []
     try:
+        wanted = {key: paths for key, paths in pictures.items() if is_one_size(paths)}
+        if not wanted or clip.source is None:
+            return []
         rate = look_into(at_hand(clip.source)).rate
+        results = [joined(node_id, paths, rate) for node_id, paths in wanted.items()]
     except WorkflowError as error:
         raise WorkflowError(f"{clip.source}: {error}") from error
-    results = [joined(node_id, paths, rate) for node_id, paths in wanted.items()]
+    except OSError as error:
+        raise WorkflowError(
+            f"{clip.source}: a result cannot be read again ({error}). Remove it, and run again."
+        ) from error
     return save(plan, clip, results, digest)
 
 
@@ -68,10 +73,11 @@ def _pictures(plan: Plan, clip: Job, units: Sequence[Job], name: str) -> list[Pa
     for unit in units:
         record = read_record(plan.folder, unit.stem)
         places = {Path(place).stem: place for place in record["outputs"]} if record else {}
-        for frame in unit.source.frames or () if unit.source else ():
+        frames = unit.source.frames if unit.source else None
+        for frame in frames or ():
             body = f"{clip.stem}_{frame.number:0{FRAME_DIGITS}}_{name}"
             place = places.get(Path(file_name(body, ".png")).stem)
             if place is None or Path(place).suffix not in IMAGE_SUFFIXES:
                 return []
             found.append(plan.folder / place)
-    return found if is_one_size(found) else []
+    return found

@@ -74,12 +74,10 @@ def joined(node_id: str, pictures: Sequence[Path], rate: float) -> NodeResult:
         rate: of the frames a second.
 
     Raises:
-        WorkflowError: PyAV is missing, or cannot encode, or a picture cannot be read.
+        WorkflowError: PyAV is missing, or cannot encode.
+        OSError: a picture cannot be read.
     """
-    try:
-        return NodeResult(node_id, [_video(pictures, rate)])
-    except OSError as error:
-        raise WorkflowError(f"A result cannot be read again ({error}). Run again.") from error
+    return NodeResult(node_id, [_video(pictures, rate)])
 
 
 def _video(pictures: Sequence[Picture], rate: float) -> FileData:

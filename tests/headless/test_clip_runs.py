@@ -93,7 +93,7 @@ def test_the_pictures_of_all_units_become_one_video(clip, tmp_path, monkeypatch,
         frames = [each.to_ndarray(format="rgb24") for each in container.decode(stream)]
         assert stream.average_rate == 24
     assert [number_of(frame) for frame in frames] == list(range(6, 18))
-    # A unit that is done again is in the video, and one that fails leaves it alone.
+    # A unit that is done again is in the video.
     before = video.stat().st_mtime_ns
     (tmp_path / "out" / "clip_000011_grey.png").unlink()
     assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 0
@@ -101,6 +101,11 @@ def test_the_pictures_of_all_units_become_one_video(clip, tmp_path, monkeypatch,
     video.unlink()
     assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(video)
+    video.unlink()
+    (tmp_path / "out" / "clip_000011_grey.png").write_bytes(b"no picture")
+    assert _run(GREY, tmp_path, "--image", clip, "--range", "0.25:0.75") == 1
+    assert "clip.mp4: a result cannot be read again" in capsys.readouterr().err
+    assert not video.exists()
 
 
 def test_cut_outs_of_their_own_sizes_become_no_video(clip, tmp_path):
