@@ -61,21 +61,39 @@ class Detections:
     scores: [N] float32, 0..1. boxes: [N, 4] float32, xyxy in pixels of the image, inside it.
     logits: [N, h, w] float32, above 0 inside, over the whole image at the model's own resolution;
     None from a model that finds boxes only. best: the highest score, kept or not; 0 where the model
-    proposes nothing.
+    proposes nothing. surest: [N, 2] float32, (x, y) in pixels of the image where the logits were
+    highest, once `without_masks` let go of them.
     """
 
     scores: Tensor
     boxes: Tensor
     logits: Tensor | None
     best: float
+    surest: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def first(self, count: int | None) -> Detections:
         """The best so many, None for all."""
-        logits = None if self.logits is None else self.logits[:count]
-        return replace(self, scores=self.scores[:count], boxes=self.boxes[:count], logits=logits)
+        logits, surest = (
+            None if each is None else each[:count] for each in (self.logits, self.surest)
+        )
+        scores, boxes = self.scores[:count], self.boxes[:count]
+        return replace(self, scores=scores, boxes=boxes, logits=logits, surest=surest)
+
+    def without_masks(self, size: tuple[int, int]) -> Detections:
+        """What another model draws the masks from, in an image of (H, W): boxes and surest places.
+
+        The logits of a batch's frames together would take gigabytes.
+        """
+        if self.logits is None:
+            return self
+        height, width = self.logits.shape[-2:]
+        best = self.logits.flatten(1).argmax(dim=1)
+        places = torch.stack([best % width, best // width], dim=1) + 0.5
+        scale = places.new_tensor([size[1] / width, size[0] / height])
+        return replace(self, logits=None, surest=places * scale)
 
 
 class MaskDetail(Enum):

@@ -31,7 +31,7 @@ from .words import (
     FoundWords,
     Refine,
     asked_to_draw,
-    box_prompt,
+    box_prompts,
     draw_own,
     draw_refined,
     is_redrawn,
@@ -151,8 +151,10 @@ def _as_prompts(
 ) -> list[list[_Seen]]:
     return [
         [
-            _Seen(box_prompt(each, row, phrase, part.embedding.size), score, None)
-            for row, score in enumerate(each.scores.tolist())
+            _Seen(prompt, score, None)
+            for prompt, score in zip(
+                box_prompts(each, phrase, part.embedding.size), each.scores.tolist(), strict=True
+            )
         ]
         for each, phrase in zip(found, phrases, strict=True)
     ]

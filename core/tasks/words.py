@@ -155,7 +155,7 @@ def _draw_frames(
     elif isinstance(detector, RefiningDetector):
         draw, seen = partial(draw_refined, detector), counted(seen, batch)
     else:
-        known = [(frame.embedding.key, list(found)) for frame, found in counted(seen, batch, 0, 2)]
+        known = [_to_redraw(*each) for each in counted(seen, batch, 0, 2)]
         # The engine after the detector: a small GPU may have room for one of the two.
         segmenter = load_segmenter()
         segmenter.cache.begin_run()
@@ -164,6 +164,12 @@ def _draw_frames(
         seen = counted(zip(frames, (found for _, found in known), strict=True), batch, 1, 2)
     for frame, found in seen:
         yield draw_frame(found, query, frame, draw)
+
+
+def _to_redraw(frame: EmbeddedFrame, found: Iterable[Detections]) -> tuple[str, list[Detections]]:
+    """A frame's key, and of what was found in it what another model draws the masks from."""
+    size = frame.embedding.size
+    return frame.embedding.key, [each.without_masks(size) for each in found]
 
 
 def usual_detector(family: Family, local: Mapping[str, Path]) -> Path | Entry | None:
@@ -309,9 +315,9 @@ def draw_from_boxes(
     """An engine's masks from the detections' boxes, all boxes of the frame at once."""
     found = list(found)
     prompts = [
-        box_prompt(each, row, phrase, frame.embedding.size)
+        prompt
         for each, phrase in zip(found, phrases, strict=True)
-        for row in range(len(each))
+        for prompt in box_prompts(each, phrase, frame.embedding.size)
     ]
     drawn = iter(segmenter.find(frame.embedding, prompts, MaskChoice.BEST, frame.index))
     # What counts is how well the words fit, not how sure the engine is of the outline.
@@ -325,15 +331,17 @@ def draw_from_boxes(
     ]
 
 
-def box_prompt(found: Detections, row: int, phrase: str, size: tuple[int, int]) -> ObjectPrompt:
-    """A detection as a prompt: its box, and a click where its own logits are highest."""
-    box = Box(*found.boxes[row].tolist())
-    if found.logits is None:
-        return ObjectPrompt(phrase, box=box)
-    height, width = found.logits.shape[-2:]
-    y, x = divmod(int(found.logits[row].argmax()), width)
-    point = Point((x + 0.5) * size[1] / width, (y + 0.5) * size[0] / height)
-    return ObjectPrompt(phrase, points=(point,), box=box)
+def box_prompts(found: Detections, phrase: str, size: tuple[int, int]) -> list[ObjectPrompt]:
+    """Detections in an image of (H, W) as prompts: the object's box, and a click where its own
+    logits are highest."""
+    found = found.without_masks(size)
+    surest = [] if found.surest is None else found.surest.tolist()
+    clicks = [(Point(x, y),) for x, y in surest] or [()] * len(found)
+    boxes = (Box(*corners) for corners in found.boxes.tolist())
+    return [
+        ObjectPrompt(phrase, points=points, box=box)
+        for points, box in zip(clicks, boxes, strict=True)
+    ]
 
 
 def misses(frames: Sequence[FrameObjects], query: TextQuery) -> list[str]:

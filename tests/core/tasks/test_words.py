@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from segment_anywhere.core.engines.base import Detections, Embedding, MaskDetail
+from segment_anywhere.core.engines.detectors.base import load_detector
 from segment_anywhere.core.engines.families import FAMILIES, family_named
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
@@ -16,7 +18,7 @@ from segment_anywhere.core.results.combine import remove_unwanted
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance
 from segment_anywhere.core.results.select import best_per_label
-from segment_anywhere.core.tasks.segmenter import EmbeddedFrame, Segmenter
+from segment_anywhere.core.tasks.segmenter import EmbeddedFrame, Finder, Segmenter, WordEmbedder
 from segment_anywhere.core.tasks.words import (
     Refine,
     draw_frame,
@@ -24,9 +26,11 @@ from segment_anywhere.core.tasks.words import (
     draw_own,
     is_redrawn,
     misses,
+    segment_words,
 )
 
 from tests.support.engines import engine_of
+from tests.support.word_models import MAKERS
 
 SIZE = (40, 60)
 PIXELS = torch.rand(*SIZE, 3, generator=torch.Generator().manual_seed(0))
@@ -169,6 +173,32 @@ def test_a_heat_map_prompts_with_its_highest_place():
     mask = instance.mask.pixels()
     both, either = torch.minimum(mask, truth), torch.maximum(mask, truth)
     assert both.sum() / either.sum() > 0.9
+
+
+def test_the_masks_of_all_frames_are_gone_before_they_are_drawn_anew(tmp_path):
+    MAKERS["clipseg"](tmp_path / "clipseg")
+    detector = load_detector(tmp_path / "clipseg", torch.float32)
+    seen: list[weakref.ref] = []
+
+    def detect(*asked):
+        for found in type(detector).detect(detector, *asked):
+            seen.append(weakref.ref(found.logits))
+            yield found
+
+    def load_segmenter():
+        assert len(seen) == 3 and not any(each() is not None for each in seen)
+        return Segmenter(engine_of("sam2"))
+
+    detector.detect = detect
+    found = segment_words(
+        torch.rand(3, *SIZE, 3, generator=torch.Generator().manual_seed(0)),
+        read_query("dog", "", 0.01, 0),
+        Finder(WordEmbedder(detector), detector),
+        family_named("sam2"),
+        load_segmenter,
+        Refine.ON,
+    )
+    assert set(found.segments.frames.tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
