@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.overlap import iou
 from tests.support.paths import ROOT
 from tests.web.comfy_page import ComfyPage
 from tools.templates.writing import editor_path, lesson_named
@@ -120,11 +121,6 @@ def _truth() -> np.ndarray:
     return ((x - CENTRE[0]) / AXES[0]) ** 2 + ((y - CENTRE[1]) / AXES[1]) ** 2 < 1
 
 
-def _iou(alpha: np.ndarray) -> float:
-    found, truth = alpha > 0.5, _truth()
-    return (found & truth).sum() / (found | truth).sum()
-
-
 @pytest.fixture
 def photograph(request, tmp_path) -> Path:
     """A file that ComfyUI has never seen: of one it knows, a run would find all done already."""
@@ -213,7 +209,7 @@ def _run(tab: ComfyPage, output: Path, start: Callable[[], None]) -> np.ndarray:
 def _check(hand: Hand, alpha: np.ndarray, name: str) -> None:
     look = "nodes2" if hand.tab.look.vue else "canvas"
     hand.tab.screenshot(ARTIFACTS / f"{name}-{look}.png")
-    assert _iou(alpha) > 0.8
+    assert iou(alpha, _truth()) > 0.8
     assert len(hand.actions) <= MOST_ACTIONS, hand.actions
     assert not hand.tab.errors
 
@@ -276,5 +272,5 @@ def test_with_the_keyboard_alone(tab, comfy, photograph):
     tab.wait(lambda: tab.drawn, "mask", seconds=120)
     alpha = _run(tab, output, lambda: keys.press("Control+Enter"))
     tab.screenshot(ARTIFACTS / f"keyboard-{'nodes2' if tab.look.vue else 'canvas'}.png")
-    assert _iou(alpha) > 0.8 if tab.look.vue else 0.1 < alpha.mean() < 0.6
+    assert iou(alpha, _truth()) > 0.8 if tab.look.vue else 0.1 < alpha.mean() < 0.6
     assert not tab.errors

@@ -17,6 +17,7 @@ from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.results.segments import Segments, union_masks
 from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES, ROOT
 from tests.support.scenes import draw_scene, interior_point
 
@@ -51,11 +52,6 @@ def expected_mask(
     prompt = ObjectPrompt("object 0", tuple(Point(x, y) for x, y in points))
     instances = Segmenter(engine).segment(frame, [prompt], MaskChoice.BEST)
     return union_masks(Segments.from_instances(instances, size, 1))[0].numpy()
-
-
-def iou(one: NDArray, other: NDArray) -> float:
-    one, other = one > 0.5, other > 0.5
-    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 def square_mask() -> NDArray[np.bool_]:

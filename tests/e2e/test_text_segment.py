@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.support.grids import Grid, draw_grid
 from tests.support.large_scenes import draw_large_scene
+from tests.support.overlap import iou
 from tests.support.paths import ROOT
 from tests.support.scenes import Scene, draw_scene
 
@@ -41,11 +42,6 @@ def _truth(*names: str) -> NDArray[np.bool_]:
     return np.any([SCENE.masks[shown.index(name)] for name in names], axis=0)
 
 
-def _iou(one: NDArray, other: NDArray) -> float:
-    one, other = one > 0.5, other > 0.5
-    return float((one & other).sum() / max(1, (one | other).sum()))
-
-
 @pytest.fixture(scope="module")
 def scene(comfy) -> str:
     return Api(comfy.url).upload("scene.png", _picture(SCENE))
@@ -61,7 +57,7 @@ def test_words_find_what_they_name(api, scene, model, refine):
     graph = text_segment(scene, WANTED, model, detector="clipseg/tiny", refine=refine)
     run = api.succeed(graph)
     (mask,) = api.masks(run)
-    assert _iou(mask, _truth("red circle", "white square")) > 0.8
+    assert iou(mask, _truth("red circle", "white square")) > 0.8
     (boxes,) = json.loads(run.text("boxes"))
     assert sorted(box["label"] for box in boxes) == ["red circle", "white square"]
     for box in boxes:
@@ -92,13 +88,13 @@ def test_free_gives_a_detector_back(api, scene, comfy):
 
 def test_auto_is_clipseg_with_the_built_in_engine(api, scene):
     run = api.succeed(text_segment(scene, "red circle"))
-    assert _iou(api.masks(run)[0], _truth("red circle")) > 0.8
+    assert iou(api.masks(run)[0], _truth("red circle")) > 0.8
 
 
 def test_unwanted_words(api, scene):
     graph = text_segment(scene, WANTED, negative_prompt="white", threshold=0.3)
     run = api.succeed(graph)
-    assert _iou(api.masks(run)[0], _truth("red circle")) > 0.7
+    assert iou(api.masks(run)[0], _truth("red circle")) > 0.7
     assert "1 removed by negative_prompt" in run.text("segment")
 
 
@@ -151,7 +147,7 @@ def test_another_phrase_loads_and_encodes_nothing_again(api, scene):
     api.succeed(text_segment(scene, "red circle"))
     run = api.succeed(text_segment(scene, "white square"))
     assert run.cached == {"image", "sam"}
-    assert _iou(api.masks(run)[0], _truth("white square")) > 0.8
+    assert iou(api.masks(run)[0], _truth("white square")) > 0.8
 
 
 def test_a_prompt_that_is_refused(api, scene):
@@ -180,7 +176,7 @@ def test_the_shipped_workflow(api, scene):
     graph, named = _shipped("text_segment", scene, WANTED)
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
-    assert _iou(mask, _truth("red circle", "white square")) > 0.8
+    assert iou(mask, _truth("red circle", "white square")) > 0.8
     (overlay,) = api.images(run, named["Overlay"])
     assert overlay.size == (SIZE, SIZE)
     (cutout,) = api.images(run, named["Cut-out"])
@@ -193,7 +189,7 @@ def test_found_then_selected_then_refined(api, scene):
     graph[named["Select Segments"]]["inputs"]["labels"] = "white square"
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
-    assert _iou(mask, _truth("white square")) > 0.8
+    assert iou(mask, _truth("white square")) > 0.8
     assert 0 < ((mask > 0.1) & (mask < 0.9)).sum() < (mask > 0.5).sum()
     (cutout,) = api.images(run, named["Cut-out"])
     # The two touch, and the soft edge of one lies on the other.
@@ -209,7 +205,7 @@ def test_small_things_in_tiles(api, comfy):
     graph[named["Text Segment"]]["inputs"]["threshold"] = 0.8
     log_start = comfy.log_size()
     run = api.succeed(graph)
-    assert _iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.6
+    assert iou(api.masks(run, named["Mask"])[0], large.masks.any(axis=0)) > 0.6
     assert run.text(named["Text Segment"]) == f"3 objects. {ROUGH}"
     assert "10 images to encode" in comfy.log(log_start)
 
@@ -227,7 +223,7 @@ def test_example_boxes_of_the_shipped_workflow(api):
     text["points"] = json.dumps({"boxes": [box]})
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
-    assert _iou(mask, scene.union(scene.colors[0])) > 0.7
+    assert iou(mask, scene.union(scene.colors[0])) > 0.7
     (overlay,) = api.images(run, named["Overlay"])
     assert overlay.size == (SIZE, SIZE)
     count = scene.colors.count(scene.colors[0])
@@ -250,7 +246,7 @@ def test_known_classes_of_the_shipped_workflow(api):
     text["detector"] = "detection/tiny"
     run = api.succeed(graph)
     (mask,) = api.masks(run, named["Mask"])
-    assert _iou(mask, scene.masks.any(axis=0)) > 0.9
+    assert iou(mask, scene.masks.any(axis=0)) > 0.9
     assert run.text(named["Text Segment"]) == "4 objects"
     (overlay,) = api.images(run, named["Overlay"])
     assert overlay.size == (SIZE, SIZE)
@@ -258,7 +254,7 @@ def test_known_classes_of_the_shipped_workflow(api):
     text["prompt"] = "RINGS"
     run = api.succeed(graph)
     rings = [mask for kind, mask in zip(scene.kinds, scene.masks, strict=True) if kind == "ring"]
-    assert _iou(api.masks(run, named["Mask"])[0], np.any(rings, axis=0)) > 0.9
+    assert iou(api.masks(run, named["Mask"])[0], np.any(rings, axis=0)) > 0.9
     assert run.text(named["Text Segment"]) == "2 objects"
 
     text["prompt"] = "rings, dog"

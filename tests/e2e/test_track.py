@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.support.overlap import iou
 from tests.support.pans import flowers_in_pan, write_pan
 from tests.support.paths import ROOT
 
@@ -53,17 +54,12 @@ def track(clip: str, model: str = BUILT_IN, points: object = "", **inputs) -> di
     }
 
 
-def _ious(masks: NDArray, truths: NDArray) -> list[float]:
-    pairs = zip(masks > 0.5, truths, strict=True)
-    return [float((one & other).sum() / (one | other).sum()) for one, other in pairs]
-
-
 @pytest.mark.parametrize("frame", [0, FRAMES - 1])
 def test_a_click_on_any_frame(api, pan, flowers, frame):
     rows, columns = np.nonzero(flowers[frame])
     points = [{"x": int(columns.mean()), "y": int(rows.mean()), "frame": frame}]
     run = api.succeed(track(pan, points=points))
-    assert min(_ious(api.masks(run), flowers)) > 0.85
+    assert min(map(iou, api.masks(run), flowers)) > 0.85
     info = json.loads(run.text("info"))
     assert info["frames"] == FRAMES
     (found,) = info["objects"]
@@ -91,7 +87,7 @@ def test_the_shipped_workflow(api, pan, flowers):
     graph[named["Frames"]]["inputs"]["image"] = pan
     graph[named["Track Segments"]]["inputs"]["points"] = json.dumps([CLICK])
     run = api.succeed(graph)
-    assert min(_ious(api.masks(run, named["Mask"]), flowers)) > 0.85
+    assert min(map(iou, api.masks(run, named["Mask"]), flowers)) > 0.85
     assert len(api.images(run, named["Overlay"])) == FRAMES
 
 

@@ -16,6 +16,7 @@ from segment_anywhere.nodes.track_segments import TrackSegments
 from tests.support.class_models import BOX_MAKERS, MAKERS
 from tests.support.large_scenes import draw_large_scene
 from tests.support.nodes import BUILT_IN, SAM2, load, noise, segment_words
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
 from tests.support.scenes import KINDS, draw_scene
 
@@ -40,11 +41,6 @@ def _scene(seed):
     return torch.from_numpy(scene.image)[None], masks
 
 
-def _iou(one, other):
-    one, other = np.asarray(one) > 0.5, np.asarray(other) > 0.5
-    return float((one & other).sum() / max(1, (one | other).sum()))
-
-
 @pytest.mark.usefixtures("detection")
 def test_an_empty_prompt_finds_every_class():
     overlaps = []
@@ -56,7 +52,7 @@ def test_an_empty_prompt_finds_every_class():
         assert set(segments.labels) <= set(KINDS)
         for kind, mask in truth.items():
             rows = [row for row, label in enumerate(segments.labels) if label == kind]
-            overlaps.append(_iou(segments.full_masks()[rows].sum(dim=0) > 0, mask))
+            overlaps.append(iou(segments.full_masks()[rows].sum(dim=0) > 0, mask))
     assert len(overlaps) >= 4 and np.mean(overlaps) > 0.7
 
 
@@ -120,7 +116,7 @@ def test_tiles_and_zoom():
         output = segment_words(
             load(SAM2), image, prompt, TRAINED, threshold=0.0, tiles=tiles, zoom=zoom
         )
-        overlaps[tiles, zoom] = _iou(output.args[0][0], wanted)
+        overlaps[tiles, zoom] = iou(output.args[0][0], wanted)
         labels |= set(output.args[1].labels)
     assert overlaps[0, False] < 0.5 < 0.6 < overlaps[0, True]
     assert overlaps[3, False] > 0.9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import socket
@@ -11,15 +10,10 @@ import comfy.model_management
 import numpy as np
 import pytest
 import torch
-from segment_anywhere.core.engines.files.checkpoints import read_weights
-from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import CheckpointError, DownloadError, InputError
-from segment_anywhere.nodes import model_choices
 from segment_anywhere.nodes.text_segment import TextSegment
 
-from tests.support.grids import draw_grid
 from tests.support.large_scenes import draw_large_scene
-from tests.support.needs import needs_sam3
 from tests.support.nodes import (
     BUILT_IN,
     SAM2,
@@ -31,21 +25,11 @@ from tests.support.nodes import (
     random_detector,
     segment_words,
 )
-from tests.support.paths import FIXTURES
-from tests.support.sam3_layouts import write_folder
-from tests.support.scenes import draw_scene
+from tests.support.overlap import iou
+from tests.support.scenes import as_image, draw_scene
 from tests.support.word_models import MAKERS
 
 SCENE_SIZE = 160
-
-
-@pytest.fixture
-def sam3_model(models) -> str:
-    state = read_weights(FIXTURES / "sam3_parity" / "checkpoint.pt")
-    folder = write_folder(sam3.from_official(state, torch.float32, 168), models / "sam3" / "whole")
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(FIXTURES / "sam3_parity" / name, folder)
-    return "sam3/whole"
 
 
 def _scene_with(*names: str):
@@ -58,15 +42,6 @@ def _scene_with(*names: str):
     raise AssertionError(names)
 
 
-def _image(*scenes) -> torch.Tensor:
-    return torch.stack([torch.from_numpy(scene.image) for scene in scenes])
-
-
-def _iou(one, other) -> float:
-    one, other = np.asarray(one) > 0.5, np.asarray(other) > 0.5
-    return float((one & other).sum() / max(1, (one | other).sum()))
-
-
 @pytest.mark.usefixtures("shelf")
 def test_words_find_the_shape_they_name_and_no_other():
     """Every shape of scenes that no training has seen; the mask of another one overlaps nothing."""
@@ -74,11 +49,11 @@ def test_words_find_the_shape_they_name_and_no_other():
     for seed in range(500, 515):
         scene = draw_scene(seed, SCENE_SIZE)
         names = [f"{c} {k}" for c, k in zip(scene.colors, scene.kinds, strict=True)]
-        output = segment_words(model, _image(scene), ", ".join(names))
+        output = segment_words(model, as_image(scene.image), ", ".join(names))
         segments = output.args[1]
         for name, truth in zip(names, scene.masks, strict=True):
             rows = [row for row, label in enumerate(segments.labels) if label == name]
-            overlaps.append(_iou(segments.full_masks()[rows].sum(dim=0) > 0, truth))
+            overlaps.append(iou(segments.full_masks()[rows].sum(dim=0) > 0, truth))
     assert len(overlaps) > 30
     assert np.mean(overlaps) > 0.7
 
@@ -86,7 +61,7 @@ def test_words_find_the_shape_they_name_and_no_other():
 @pytest.mark.usefixtures("shelf")
 def test_the_shared_four_name_each_object():
     scene, masks = _scene_with("red circle", "blue square")
-    image = _image(scene)
+    image = as_image(scene.image)
     before = image.clone()
     mask, segments, bboxes, count = segment_words(
         load(BUILT_IN), image, "blue square\nred circle"
@@ -94,11 +69,11 @@ def test_the_shared_four_name_each_object():
     assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and mask.dtype == torch.float32
     assert sorted(segments.labels) == ["blue square", "red circle"]
     assert segments.scores.tolist() == sorted(segments.scores.tolist(), reverse=True)
-    assert _iou(mask[0], masks["red circle"] | masks["blue square"]) > 0.8
+    assert iou(mask[0], masks["red circle"] | masks["blue square"]) > 0.8
     assert tuple(box["label"] for box in bboxes[0]) == segments.labels
     for row, box in enumerate(bboxes[0]):
         assert box["score"] == pytest.approx(float(segments.scores[row]), abs=1e-4)
-        assert _iou(segments.mask(row) / 255, masks[box["label"]]) > 0.7
+        assert iou(segments.mask(row), masks[box["label"]]) > 0.7
     assert count == 2
     names = ("blue square", "red circle")
     assert segments.ids.tolist() == [names.index(label) for label in segments.labels]
@@ -110,7 +85,7 @@ def test_a_different_number_in_every_frame_and_none_in_the_middle():
     one, _ = _scene_with("red circle")
     two, _ = _scene_with("red circle", "blue square")
     nothing = torch.full((SCENE_SIZE, SCENE_SIZE, 3), 0.45)
-    image = torch.stack([_image(two)[0], nothing, _image(one)[0]])
+    image = torch.cat([as_image(two.image), nothing[None], as_image(one.image)])
     mask, segments, bboxes, count = segment_words(
         load(BUILT_IN), image, "red circle, blue square"
     ).args
@@ -141,14 +116,14 @@ def test_nothing_found_is_no_error_and_says_how_near_it_was(caplog):
 @pytest.mark.usefixtures("shelf")
 def test_unwanted_words_take_their_pixels_away():
     scene, masks = _scene_with("red circle", "blue square")
-    image = _image(scene)
+    image = as_image(scene.image)
     output = segment_words(
         load(BUILT_IN), image, "red circle, blue square", negative_prompt="blue", threshold=0.3
     )
     segments = output.args[1]
     assert segments.labels == ("red circle",)
     assert "1 removed by negative_prompt" in output.ui["text"][0]
-    assert _iou(output.args[0][0], masks["red circle"]) > 0.7
+    assert iou(output.args[0][0], masks["red circle"]) > 0.7
 
 
 @pytest.mark.usefixtures("shelf")
@@ -163,7 +138,7 @@ def test_every_kind_of_image(channels, dtype):
 @pytest.mark.usefixtures("shelf")
 def test_a_transparent_picture_gives_what_an_opaque_one_gives():
     scene, _ = _scene_with("red circle")
-    image = _image(scene)
+    image = as_image(scene.image)
     rgba = torch.cat([image, torch.zeros(1, SCENE_SIZE, SCENE_SIZE, 1)], dim=-1)
     opaque, transparent = (
         segment_words(load(BUILT_IN), each, "red circle").args[0] for each in (image, rgba)
@@ -220,93 +195,6 @@ def test_so_many_of_each_phrase_and_frame(limit):
                 for o in (all_of, some_of)
             ]
             assert picked[1] == picked[0][:limit]
-
-
-@pytest.mark.parametrize("refine", ["auto", "on", "off"])
-@needs_sam3
-def test_sam3_understands_words_by_itself(sam3_model, refine):
-    """One encoding serves words, refinement and clicks; the random weights score low."""
-    model = load(sam3_model)
-    output = segment_words(
-        model, noise(2), "dog, red cat", "auto", threshold=0.01, max_objects=3, refine=refine
-    )
-    segments = output.args[1]
-    assert set(segments.labels) == {"dog", "red cat"}
-    assert len(segments) > 2
-    assert model.segmenter().counters.encodes == 2
-    assert model.segmenter().counters.decodes == 0
-
-
-@pytest.fixture
-def trained_sam3(models) -> str:
-    shutil.copytree(FIXTURES / "sam3_tiny", models / "sam3" / "tiny")
-    return "sam3/tiny"
-
-
-@needs_sam3
-def test_example_boxes_from_every_input(trained_sam3):
-    """What looks like them in each image; what the negative ones are around is left out."""
-    one, two = draw_grid(2, SCENE_SIZE), draw_grid(5, SCENE_SIZE)
-    model, image = load(trained_sam3), _image(one, two)
-    boxes = [
-        {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
-        for x1, y1, x2, y2 in (one.boxes()[0], two.boxes()[0])
-    ]
-    drawn = json.dumps({"boxes": [{**box, "frame": at} for at, box in enumerate(boxes)]})
-    by_socket = segment_words(model, image, "", "auto", bboxes=[[boxes[0]], [boxes[1]]])
-    by_hand = segment_words(model, image, "", "auto", points=drawn)
-    assert torch.equal(by_socket.args[0], by_hand.args[0])
-    assert set(by_socket.args[1].labels) == {"visual"}
-    for mask, scene in zip(by_socket.args[0], (one, two), strict=True):
-        assert _iou(mask, scene.union(scene.colors[0])) > 0.7
-    unlike = [[boxes[0]], [boxes[1]]]
-    rest = segment_words(model, image, "shape", "auto", negative_bboxes=unlike).args[0]
-    assert not (rest.bool() & by_socket.args[0].bool()).any()
-    assert rest.flatten(1).any(dim=1).all()
-    assert model.segmenter().counters.encodes == 2
-
-
-@needs_sam3
-def test_what_a_reference_shows_is_found_in_the_image(trained_sam3):
-    scene = draw_grid(2, SCENE_SIZE)
-    mask, segments, bboxes, count = segment_words(
-        load(trained_sam3),
-        _image(scene),
-        "",
-        "auto",
-        reference=_image(scene),
-        reference_bboxes=scene.boxes(scene.colors[0])[:1],
-    ).args
-    assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and segments.size == (SCENE_SIZE, SCENE_SIZE)
-    assert count == len(segments) == len(bboxes[0]) == len(set(segments.ids.tolist()))
-
-
-@pytest.mark.parametrize("detector", ["auto", "clipseg/trained"])
-@pytest.mark.usefixtures("shelf")
-def test_example_boxes_are_refused_before_anything_is_fetched(detector, monkeypatch):
-    monkeypatch.setattr(model_choices, "fetch_detector", lambda *_: pytest.fail("fetched"))
-    with pytest.raises(InputError, match=r"bboxes: found 1 example box .* accepted by SAM 3"):
-        segment_words(load(BUILT_IN), noise(), "dog", detector, bboxes=(1, 1, 9, 9))
-
-
-@needs_sam3
-def test_refining_changes_masks_and_nothing_else(sam3_model):
-    model = load(sam3_model)
-    drawn = [
-        segment_words(model, noise(), "dog", "auto", threshold=0.01, refine=refine).args[1]
-        for refine in ("off", "on")
-    ]
-    assert not torch.equal(drawn[0].mask(0), drawn[1].mask(0))
-    assert drawn[0].scores[0] == drawn[1].scores[0]
-
-
-@needs_sam3
-@pytest.mark.usefixtures("shelf")
-def test_sam3_draws_what_another_detector_finds(sam3_model):
-    model = load(sam3_model)
-    segment_words(model, noise(), "dog", "owlv2/random-owlv2", threshold=0.05)
-    counters = model.segmenter().counters
-    assert (counters.encodes, counters.decodes) == (1, 1)
 
 
 @pytest.mark.parametrize(("model", "folder"), [(BUILT_IN, "clipseg"), (SAM2, "grounding-dino")])
@@ -388,12 +276,12 @@ def test_with_local_models_no_socket_is_opened(monkeypatch):
 def test_the_line_says_what_was_found_beside_what_was_not():
     scene, _ = _scene_with("red circle", "blue square")
     prompt = "red circle, blue square"
-    segments = segment_words(load(), _image(scene), prompt, max_objects=1).args[1]
+    segments = segment_words(load(), as_image(scene.image), prompt, max_objects=1).args[1]
     best, next_best = segments.scores.tolist()
     between = (best + next_best) / 2
-    text = segment_words(load(), _image(scene), prompt, threshold=between, max_objects=1).ui[
-        "text"
-    ][0]
+    text = segment_words(
+        load(), as_image(scene.image), prompt, threshold=between, max_objects=1
+    ).ui["text"][0]
     found, miss = text.split("\n")
     assert found == "1 object"
     assert miss.startswith(f'nothing >= {between:.2f} for "{segments.labels[1]}"; best 0.')
@@ -406,10 +294,15 @@ def test_tiles_and_zoom_find_small_shapes_and_say_what_they_encode(model, least,
     scene = draw_large_scene(5, 480, 48, 3)
     with caplog.at_level(logging.INFO):
         output = segment_words(
-            load(model), _image(scene), "red, blue, yellow", threshold=0.8, tiles=3, zoom=True
+            load(model),
+            as_image(scene.image),
+            "red, blue, yellow",
+            threshold=0.8,
+            tiles=3,
+            zoom=True,
         )
     mask, segments, _, count = output.args
-    assert _iou(mask[0], scene.masks.any(axis=0)) > least
+    assert iou(mask[0], scene.masks.any(axis=0)) > least
     assert count == 3 and sorted(segments.labels) == ["blue", "red", "yellow"]
     assert "Text Segment: 10 images to encode" in caplog.text
     assert "Text Segment: 3 images to encode, to draw 3 objects" in caplog.text

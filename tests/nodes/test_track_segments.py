@@ -18,6 +18,7 @@ from segment_anywhere.nodes.track_segments import TrackSegments
 from torch import Tensor
 
 from tests.support.nodes import BUILT_IN, SAM2, load
+from tests.support.overlap import iou
 from tests.support.scenes import draw_scene
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -46,18 +47,13 @@ def track(model: SegmentModel, images: Tensor, points: Any = "", **inputs: Any) 
     return TrackSegments.execute(model, images, text, **values).args
 
 
-def _ious(found: Tensor, truth: Tensor) -> list[float]:
-    both, either = (found * truth).sum(dim=(1, 2)), torch.maximum(found, truth).sum(dim=(1, 2))
-    return (both / either).tolist()
-
-
 @pytest.mark.parametrize("frame", [0, 2, FRAMES - 1])
 def test_a_click_on_any_frame(frame):
     image, truth = square_clip()
     before = image.clone()
     points = [{"x": 22 + 2 * frame, "y": 24, "frame": frame}]
     mask, segments, bboxes, count, info = track(load(BUILT_IN), image, points)
-    assert min(_ious(mask, truth)) > 0.9
+    assert min(map(iou, mask, truth)) > 0.9
     assert (mask.dtype, segments.batch, segments.size) == (torch.float32, FRAMES, SIZE)
     assert segments.ids.tolist() == [0] * FRAMES
     assert segments.frames.tolist() == list(range(FRAMES))
@@ -95,7 +91,7 @@ def _sources(truth: Tensor) -> dict[str, dict[str, Any]]:
 def test_whatever_shows_an_object_starts_it(source):
     image, truth = square_clip()
     mask, segments, *_ = track(load(BUILT_IN), image, **_sources(truth)[source])
-    assert min(_ious(mask, truth)) > 0.9
+    assert min(map(iou, mask, truth)) > 0.9
     if source == "segments":
         assert (set(segments.labels), set(segments.ids.tolist())) == ({"tile"}, {4})
         # A found object's mask stays as it is on its own frame.
@@ -122,7 +118,7 @@ def test_what_words_name_is_found_and_followed():
     mask, segments, *_ = track(load(SAM2), image, **words)
     assert set(segments.labels) == {"red square"}
     assert segments.frames.tolist() == list(range(FRAMES))
-    assert min(_ious(mask, truth)) > 0.7
+    assert min(map(iou, mask, truth)) > 0.7
 
 
 @pytest.mark.parametrize("model", [BUILT_IN, SAM2])
@@ -137,7 +133,7 @@ def test_nothing_to_follow_keeps_every_frame(model):
 def test_a_single_image():
     image, truth = square_clip()
     mask, segments, *_ = track(load(BUILT_IN), image[:1], [[22, 24]])
-    assert _ious(mask, truth[:1])[0] > 0.9
+    assert iou(mask[0], truth[0]) > 0.9
     assert segments.batch == 1
 
 

@@ -60,12 +60,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def iou(mask: torch.Tensor, truth: np.ndarray) -> float:
-    """Of a mask [H, W] uint8 and the truth [H, W] bool."""
-    found = mask.numpy() >= 128
-    return float((found & truth).sum() / (found | truth).sum())
-
-
 def ask_for(
     server: ProviderServer,
     key: str,

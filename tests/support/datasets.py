@@ -49,8 +49,3 @@ def photo(batch: int = 1, seed: int = 0) -> torch.Tensor:
 def pixels_of(segments: Segments) -> list[np.ndarray]:
     """The masks of a result, bool."""
     return [mask.pixels().numpy() >= INSIDE for mask in segments.masks]
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks, bool."""
-    return float((one & other).sum() / (one | other).sum())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 KINDS: tuple[str, ...] = ("circle", "square", "triangle", "ring", "cross")
 
@@ -221,3 +222,8 @@ def interior_point(mask: np.ndarray) -> tuple[int, int]:
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return int(x), int(y)
+
+
+def as_image(*images: np.ndarray) -> torch.Tensor:
+    """IMAGE of drawn scenes' images, [H, W, 3] each: [B, H, W, 3]."""
+    return torch.stack([torch.from_numpy(image) for image in images])

@@ -11,9 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from segment_anywhere.core.engines.families import BUILT_IN_CHOICE
 
 from tests.support.needs import missing
+
+from .page_scripts import (
+    BUILD,
+    CAPTURE,
+    CLEAR,
+    COLOURS,
+    EDITOR,
+    GRAPH,
+    INTO_SUBGRAPH,
+    NODE,
+    NOTED,
+    READY,
+    REGISTERED,
+    SET,
+    TEXT,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -34,8 +51,7 @@ QUIET = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
 }
 
-READY = "window.app?.canvas && window.app.extensionManager?.workflow?.activeWorkflow"
-REGISTERED = '"SegmentAnywherePoint" in LiteGraph.registered_node_types'
+
 # Errors of the frontend itself: our server lacks most of ComfyUI, and the newest frontends ask a
 # model hub for the files of their own first workflow.
 _FOREIGN = (
@@ -48,79 +64,6 @@ _FOREIGN = (
 
 # Of the window, in pixels.
 _WIDTH, _HEIGHT = 1300, 900
-# The frontend remembers values by the node's id: no id is used twice.
-_CLEAR = """() => {
-  const last = app.graph.last_node_id;
-  app.graph.clear();
-  app.graph.last_node_id = last;
-}"""
-_BUILD = """({ zoom, source, type, model, file, values }) => {
-  const graph = app.graph;
-  const add = (type, x, y) => {
-    const node = LiteGraph.createNode(type);
-    node.pos = [x, y];
-    graph.add(node);
-    return node;
-  };
-  const image = add(source, 20, 80);
-  const segment = add(type, 380, 80);
-  image.connect(0, segment, type === "SegmentAnywhereTrack" ? "images" : "image");
-  for (const [name, value] of Object.entries(values)) {
-    const widget = segment.widgets.find((one) => one.name === name);
-    widget.value = value;
-    widget.callback(value);
-  }
-  if (type !== "SegmentAnywhereRemote") {
-    const sam = add("SegmentAnywhereLoadSAM", 20, 480);
-    // As wide as there is room for beside the other.
-    sam.setSize([320, sam.size[1]]);
-    sam.connect(0, segment, "model");
-    sam.widgets[0].value = model;
-  }
-  if (file) {
-    image.widgets[0].value = file;
-    image.widgets[0].callback(file);
-  }
-  app.canvas.ds.scale = zoom;
-  app.canvas.ds.offset[0] = 60;
-  app.canvas.ds.offset[1] = 60;
-  app.canvas.setDirty(true, true);
-}"""
-# What the canvas shows at pixels of the image, with the whole image in view.
-_COLOURS = """({ pixels, size: [width, height] }) => {
-  const canvas = document.querySelector(".sa-canvas");
-  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  const scale = Math.min(canvas.width / width, canvas.height / height);
-  return pixels.map(([x, y]) => {
-    const column = Math.floor(canvas.width / 2 + (x - width / 2) * scale);
-    const row = Math.floor(canvas.height / 2 + (y - height / 2) * scale);
-    const at = 4 * (row * canvas.width + column);
-    return [...all.subarray(at, at + 3)];
-  });
-}"""
-_INTO_SUBGRAPH = """() => {
-  const graph = app.graph;
-  const inner = graph.nodes.filter((node) => node.type.startsWith("SegmentAnywhere"));
-  const { subgraph } = graph.convertToSubgraph(new Set(inner));
-  app.canvas.openSubgraph?.(subgraph) ?? app.canvas.setGraph(subgraph);
-}"""
-# The node with the editor.
-_NODE = """app.canvas.graph.nodes.find(
-  (node) => /^SegmentAnywhere(Point|Remote|Text|Track)$/.test(node.type)
-)"""
-_EDITOR = f'{_NODE}?.widgets.find((widget) => widget.name === "editor").element'
-_TEXT = f"""{_NODE}.widgets.find((widget) => /(^|[.])points$/.test(widget.name))?.value ?? null"""
-_SET = f"""([name, value]) => {{
-  const one = {_NODE}.widgets.find((widget) => widget.name === name);
-  one.value = value;
-  one.callback(value);
-}}"""
-_GRAPH = "JSON.stringify(app.graph.serialize())"
-_TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
-_CAPTURE = f"({_TRACKER}.captureCanvasState ?? {_TRACKER}.checkState).call({_TRACKER})"
-# The newest frontend adds to a noted state what changes within the next 50 ms, too short for a
-# hand. Timers of a page end in their order.
-_NOTED = "new Promise((noted) => setTimeout(noted, 100))"
 
 
 @dataclass(frozen=True)
@@ -178,7 +121,7 @@ class ComfyPage:
     def clear(self) -> None:
         """Leave nothing of what was there: an empty graph, in a window of the usual size."""
         self.page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT})
-        self.page.evaluate(_CLEAR)
+        self.page.evaluate(CLEAR)
         self.page.wait_for_timeout(300)
         self.errors.clear()
 
@@ -230,8 +173,8 @@ class ComfyPage:
         self.errors.clear()
         asked = {"zoom": self.look.zoom, "type": kind, "source": source, "file": file}
         asked["model"] = model or BUILT_IN_CHOICE
-        self.page.evaluate(_CLEAR)
-        self.page.evaluate(_BUILD, asked | {"values": values or {}})
+        self.page.evaluate(CLEAR)
+        self.page.evaluate(BUILD, asked | {"values": values or {}})
         if source == "LoadImage":
             self.wait(lambda: self.drawn, "image")
         self._settle()
@@ -239,8 +182,8 @@ class ComfyPage:
 
     def capture(self) -> None:
         """Have the frontend note the graph as it is, for undo; it does so by itself, in time."""
-        self.page.evaluate(_CAPTURE)
-        self.page.evaluate(_NOTED)
+        self.page.evaluate(CAPTURE)
+        self.page.evaluate(NOTED)
 
     def wait(self, value: Callable[[], Any], wanted: Any = True, seconds: float = 30.0) -> None:
         """Wait until a value is as wanted."""
@@ -254,7 +197,7 @@ class ComfyPage:
     @property
     def text(self) -> str:
         """The value of the `points` widget, "" where there is none."""
-        return self.page.evaluate(_TEXT) or ""
+        return self.page.evaluate(TEXT) or ""
 
     @property
     def value(self) -> dict:
@@ -282,11 +225,11 @@ class ComfyPage:
 
     def node(self, expression: str) -> Any:
         """Evaluate an expression on the node with the editor, called `node`."""
-        return self.page.evaluate(f"((node) => {expression})({_NODE})")
+        return self.page.evaluate(f"((node) => {expression})({NODE})")
 
     def set(self, name: str, value: str) -> None:
         """Choose a value of the node, as a hand does."""
-        self.page.evaluate(_SET, [name, value])
+        self.page.evaluate(SET, [name, value])
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where on the page an image pixel is, with the whole image in view."""
@@ -350,24 +293,24 @@ class ComfyPage:
     @contextmanager
     def remaking(self) -> Iterator[None]:
         """For what makes the whole graph anew; waits until its editor is there and lies still."""
-        self.page.evaluate(f"window.before = {_EDITOR}")
+        self.page.evaluate(f"window.before = {EDITOR}")
         yield
-        is_new = f"{_EDITOR} && {_EDITOR} !== window.before && {_EDITOR}.isConnected"
+        is_new = f"{EDITOR} && {EDITOR} !== window.before && {EDITOR}.isConnected"
         self.page.wait_for_function(is_new)
-        self.page.wait_for_function(f"{_EDITOR}.querySelector('.sa-canvas').dataset.drawn")
+        self.page.wait_for_function(f"{EDITOR}.querySelector('.sa-canvas').dataset.drawn")
         self._settle()
 
     def _settle(self) -> None:
         """Wait until graph and editor stay as they are: sizes follow once images have loaded."""
         canvas, before = self.page.locator(".sa-canvas").first, None
-        while (now := (self.page.evaluate(_GRAPH), canvas.bounding_box())) != before:
+        while (now := (self.page.evaluate(GRAPH), canvas.bounding_box())) != before:
             before = now
             self.page.wait_for_timeout(150)
 
     @contextmanager
     def in_subgraph(self) -> Iterator[None]:
         """Our nodes in a subgraph, which is open meanwhile."""
-        self.page.evaluate(_INTO_SUBGRAPH)
+        self.page.evaluate(INTO_SUBGRAPH)
         self.page.locator(".sa-canvas").wait_for(state="visible")
         self.wait(lambda: self.drawn, "image")
         try:
@@ -397,7 +340,7 @@ class ComfyPage:
         return self._colours([(x, y)])[0]
 
     def _colours(self, pixels: Sequence[tuple[float, float]]) -> list[tuple[int, int, int]]:
-        found = self.page.evaluate(_COLOURS, {"pixels": pixels, "size": self.image_size})
+        found = self.page.evaluate(COLOURS, {"pixels": pixels, "size": self.image_size})
         return [tuple(colour) for colour in found]
 
     def screenshot(self, path: Path) -> None:
@@ -431,3 +374,14 @@ def new_page(browser: Browser, url: str, look: Look) -> ComfyPage:
         permissions=["clipboard-read", "clipboard-write"],
     )
     return ComfyPage(context, url, look)
+
+
+def near(
+    found: Sequence[tuple[float, float, int]],
+    wanted: Sequence[tuple[float, float, int]],
+    editor: ComfyPage,
+) -> None:
+    """Points (x, y, label) lie where the hand was, as exactly as the mouse can say."""
+    assert [one[2] for one in found] == [one[2] for one in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one[:2] == pytest.approx(other[:2], abs=editor.tolerance)

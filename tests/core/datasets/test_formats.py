@@ -19,7 +19,8 @@ from segment_anywhere.core.results.coco import to_json
 from segment_anywhere.core.results.compact_mask import compact
 from segment_anywhere.core.results.segments import Instance, Segments
 
-from tests.support.datasets import SIZE, iou, photo, pixels_of, result, shapes
+from tests.support.datasets import SIZE, photo, pixels_of, result, shapes
+from tests.support.overlap import iou
 
 HARD = result(*((f"a {name}", name) for name in shapes()))
 # What supervision's rounding leaves alone: it makes COCO's corners one pixel wider.

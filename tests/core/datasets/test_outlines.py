@@ -15,7 +15,8 @@ from pycocotools import mask as coco
 from segment_anywhere.core.datasets.outlines import Polygon, Raster, joined, outlines
 from segment_anywhere.core.results.compact_mask import CompactMask, compact
 
-from tests.support.datasets import iou, shapes
+from tests.support.datasets import shapes
+from tests.support.overlap import iou
 
 Fill = Callable[[Sequence[Polygon], tuple[int, int]], np.ndarray]
 

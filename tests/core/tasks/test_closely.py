@@ -32,7 +32,7 @@ from tests.support.engines import engine_of
 from tests.support.large_scenes import draw_large_scene
 from tests.support.needs import needs_sam3
 from tests.support.paths import FIXTURES
-from tests.support.scenes import Scene
+from tests.support.scenes import Scene, as_image
 from tests.support.word_models import make_owlv2
 
 SAM2, GRABCUT = family_named("sam2"), family_named("grabcut")
@@ -63,10 +63,6 @@ def segmenter() -> Segmenter:
     return Segmenter(load_engine(FIXTURES / "sam2_tiny", torch.float32))
 
 
-def _image(scene: Scene) -> torch.Tensor:
-    return torch.from_numpy(scene.image)[None]
-
-
 def _overlaps(found: FoundWords, scene: Scene) -> list[float]:
     """The best IoU of each shape with what has its colour's name."""
     overlaps = []
@@ -91,7 +87,7 @@ def _recall(overlaps: list[float]) -> float:
 @torch.inference_mode()
 def test_small_shapes_are_found_in_tiles_and_drawn_exactly_on_crops(finder, scene, segmenter):
     query, before = read_query(COLORS, "", 0.4, 0), finder.embedder.counters.encodes
-    asked = (_image(scene), query, finder, SAM2, lambda: segmenter)
+    asked = (as_image(scene.image), query, finder, SAM2, lambda: segmenter)
     plain = _overlaps(segment_words(*asked, Refine.OFF), scene)
     tiled = segment_closely(*asked, Closeness(4), Refine.OFF)
     told: list[str] = []
@@ -210,7 +206,7 @@ def test_grabcut_serves_too(finder):
     segmenter = Segmenter(GrabCutEngine())
     query = read_query(COLORS, "", 0.4, 0)
     found = segment_closely(
-        _image(scene), query, finder, GRABCUT, lambda: segmenter, Closeness(2, True)
+        as_image(scene.image), query, finder, GRABCUT, lambda: segmenter, Closeness(2, True)
     )
     assert _recall(_overlaps(found, scene)) >= 0.8
     assert segmenter.counters.encodes == len(found.segments)

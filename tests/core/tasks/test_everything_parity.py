@@ -17,6 +17,7 @@ from segment_anywhere.core.results import rle
 from segment_anywhere.core.tasks.everything import GridSettings, segment_everything
 from segment_anywhere.core.tasks.segmenter import Segmenter
 
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
 
 FOLDER = FIXTURES / "everything_parity"
@@ -48,10 +49,6 @@ def segmenter() -> Segmenter:
     return Segmenter(load_engine(FIXTURES / "sam2_tiny", torch.float32))
 
 
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_official_generator(name, images, segmenter):
     case = CASES[name]
@@ -67,7 +64,7 @@ def test_equals_the_official_generator(name, images, segmenter):
     assert len(found) == len(expected) > 0
     masks = [each.mask.pixels().numpy() > 0 for each in found]
     for mask, score in expected:
-        overlaps = [_iou(mask, each) for each in masks]
+        overlaps = [iou(mask, each) for each in masks]
         best = int(np.argmax(overlaps))
         # A logit that is 0 but for rounding may fall on either side.
         assert overlaps[best] > 0.999

@@ -25,6 +25,7 @@ from segment_anywhere.core.tasks.words import segment_words
 
 from tests.support.grids import SHOWN, Grid, draw_grid, half
 from tests.support.needs import needs_sam3
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
 
 FOLDER = FIXTURES / "sam3_tiny"
@@ -41,11 +42,6 @@ def finder() -> Finder:
 
 def _no_segmenter() -> Segmenter:
     raise AssertionError("SAM 3 draws for itself")
-
-
-def _iou(one, other) -> float:
-    one, other = np.asarray(one) > 0.5, np.asarray(other) > 0.5
-    return float((one & other).sum() / max(1, (one | other).sum())) if other.any() else 1.0
 
 
 def _score(found: Detections, box: tuple[int, ...]) -> float:
@@ -65,7 +61,7 @@ def test_whatever_looks_like_a_box_is_found(finder):
         for prompt, examples, overlaps in (("", [(box,)], like), (color, [], named)):
             query = read_query(prompt, "", 0.5, 0, examples)
             found = segment_words(image, query, finder, SAM3, _no_segmenter)
-            overlaps.append(_iou(union_masks(found.segments)[0], scene.union(color)))
+            overlaps.append(iou(union_masks(found.segments)[0], scene.union(color)))
             assert set(found.segments.labels) <= {prompt or VISUAL}
             counts.append(len(found.segments) == scene.colors.count(color))
     assert np.mean(like) > 0.75 and np.mean(named) > 0.75
@@ -125,7 +121,7 @@ def test_what_is_marked_on_a_reference_is_found_in_another_image(finder, is_turn
             assert found.segments.size == searched.image.shape[:2]
             truth = searched.union(color)
             if truth.any():
-                overlaps.append(_iou(union_masks(found.segments)[0], truth))
+                overlaps.append(iou(union_masks(found.segments)[0], truth))
             else:
                 assert len(found.segments) == 0
                 assert found.missed == ['nothing >= 0.50 for "visual" outside of the reference']

@@ -18,7 +18,6 @@ from segment_anywhere.core.engines.files.checkpoints import (
     find_family,
     load_engine,
     read_weights,
-    weights_state,
 )
 from segment_anywhere.core.errors import CheckpointError
 
@@ -379,23 +378,3 @@ def test_a_folder_whose_config_makes_no_sense(state, tmp_path):
     (path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="config.json does not describe a model"):
         load_engine(path, torch.float32)
-
-
-def test_the_state_of_a_model_goes_with_its_files(tmp_path):
-    path = tmp_path / "model.pt"
-    path.write_bytes(b"one")
-    states = [weights_state(path), weights_state(tmp_path)]
-    path.write_bytes(b"three")
-    assert weights_state(path) != states[0]
-    assert weights_state(tmp_path) != states[1]
-
-
-@pytest.mark.parametrize("target", ["model.pt", "gone.pt"])
-def test_a_link_that_leads_nowhere_has_a_state_until_it_leads_somewhere(target, tmp_path):
-    path = tmp_path / "model.pt"
-    path.symlink_to(tmp_path / target)
-    states = [weights_state(path), weights_state(tmp_path)]
-    path.unlink()
-    path.write_bytes(b"weights")
-    assert weights_state(path) != states[0]
-    assert weights_state(tmp_path) != states[1]

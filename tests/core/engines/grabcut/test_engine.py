@@ -17,6 +17,7 @@ from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import MissingLibrary
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
 
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
 from tests.support.scenes import draw_scene, interior_point
 from tests.support.without_opencv import without_opencv
@@ -42,10 +43,6 @@ def segment(image: np.ndarray | torch.Tensor, prompt: ObjectPrompt) -> np.ndarra
     masks = ENGINE.to_masks(candidates.logits, embedding.size)
     assert masks.dtype == torch.bool and masks.shape == (1, *image.shape[:2])
     return masks[0].numpy()
-
-
-def iou(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / max(1, (first | second).sum()))
 
 
 def ellipse(size: tuple[int, int], centre: tuple[int, int], axes: tuple[int, int]) -> np.ndarray:

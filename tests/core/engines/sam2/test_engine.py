@@ -11,6 +11,7 @@ from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter
 from segment_anywhere.nodes.host.models import segment_model
 from segment_anywhere.nodes.point_segment import PointSegment
 
+from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
 from tests.support.scenes import Scene, draw_scene, interior_point
 
@@ -41,10 +42,6 @@ def scenes() -> list[Scene]:
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     return Segmenter(load_engine(TINY, torch.float32))
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / max(1, (first | second).sum()))
 
 
 def _point(mask: np.ndarray, positive: bool = True) -> Point:
@@ -87,7 +84,7 @@ def test_the_object_asked_for_is_the_one_found(make, scenes, segmenter):
         prompts = [make(mask) for mask in scene.masks]
         found = segmenter.segment(torch.from_numpy(scene.image), prompts, MaskChoice.BEST)
         pairs = zip(found, scene.masks, strict=True)
-        values += [_iou(one.mask.pixels().numpy() > 0, mask) for one, mask in pairs]
+        values += [iou(one.mask.pixels().numpy() > 0, mask) for one, mask in pairs]
     assert len(values) > 100
     assert np.mean(values) > 0.85
 
@@ -131,7 +128,7 @@ def test_the_score_tells_good_masks_from_bad(scenes, segmenter):
         truths = [mask for mask in scene.masks for _ in range(3)]
         scores += [one.score for one in found]
         pairs = zip(found, truths, strict=True)
-        values += [_iou(one.mask.pixels().numpy() > 0, truth) for one, truth in pairs]
+        values += [iou(one.mask.pixels().numpy() > 0, truth) for one, truth in pairs]
     score, value = np.reshape(scores, (-1, 3)), np.reshape(values, (-1, 3))
     assert (np.diff(score) <= 0).all(), "best first"
     assert np.abs(score - value).mean() < 0.1
@@ -151,7 +148,7 @@ def test_through_the_node_and_a_batch(scenes):
     assert mask.shape == image.shape[:3]
     assert segments.frames.tolist() == [index for index in range(6) for _ in range(2)]
     for index, truth in enumerate(batch[0].masks[:2]):
-        assert _iou(segments.mask(index).numpy() > 0, truth) > 0.8
+        assert iou(segments.mask(index).numpy() > 0, truth) > 0.8
         box = bboxes[0][index]
         corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
         expected = _box(truth)

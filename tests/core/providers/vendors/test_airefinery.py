@@ -10,7 +10,8 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 from segment_anywhere.core.providers.reports import summary
 
-from tests.support.asks import ask_for, iou, run, square_image, square_mask
+from tests.support.asks import ask_for, run, square_image, square_mask
+from tests.support.overlap import iou
 from tests.support.servers import KEY
 
 TWICE = ObjectPrompt("object 0", (Point(30, 20), Point(40, 30)), number=0)

@@ -20,11 +20,11 @@ from tests.support.asks import (
     always_uploading,
     ask_for,
     grainy_image,
-    iou,
     run,
     square_image,
     square_mask,
 )
+from tests.support.overlap import iou
 from tests.support.servers import faults
 
 EVF = {"endpoint": "fal-ai/evf-sam", "prompt": "square"}

@@ -7,7 +7,8 @@ from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.providers.contract import ImageLimits
 from segment_anywhere.core.providers.images import encode_picture, frame_pixels
 
-from tests.support.asks import ask_for, iou, run, square_image, square_mask
+from tests.support.asks import ask_for, run, square_image, square_mask
+from tests.support.overlap import iou
 
 PNG = encode_picture(frame_pixels(square_image()), ImageLimits()).data
 

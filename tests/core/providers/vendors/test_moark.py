@@ -10,7 +10,8 @@ from segment_anywhere.core.providers.contract import ProviderError
 from segment_anywhere.core.providers.journal import Journal
 from segment_anywhere.core.providers.reports import summary
 
-from tests.support.asks import ask_for, iou, run, square_image, square_mask
+from tests.support.asks import ask_for, run, square_image, square_mask
+from tests.support.overlap import iou
 from tests.support.servers import faults
 
 

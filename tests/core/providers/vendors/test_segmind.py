@@ -9,7 +9,8 @@ import torch
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.prompts import ObjectPrompt, Point
 
-from tests.support.asks import ask_for, grainy_image, iou, run, square_image, square_mask
+from tests.support.asks import ask_for, grainy_image, run, square_image, square_mask
+from tests.support.overlap import iou
 
 NOT_SMALL = ObjectPrompt("object 0", (Point(8, 40, False),))
 WORDS = {"prompt": "square"}
