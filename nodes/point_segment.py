@@ -14,7 +14,7 @@ from ..core.prompts.inputs import PromptInputs, join_frames, read_sockets
 from ..core.prompts.prompts import ObjectPrompt, Prompts
 from ..core.results.segments import Instance, Segments
 from ..core.tasks.segmenter import MaskChoice, segment_frames
-from ..core.tasks.zoom import zoom_frames
+from ..core.tasks.zoom import most_crops, zoom_frames
 from ..core.tensors import image_size
 from .editor_state import Clicked, editor_state
 from .host import models, progress, ui
@@ -101,9 +101,11 @@ class PointSegment(ShownNode):
         check_prompts(model.family, prompts)
         segmenter = model.segmenter()
         asked = sum(len(objects) for objects in prompts)
-        frames = segment_frames(segmenter, image, prompts, MaskChoice(mask_choice))
+        choice = MaskChoice(mask_choice)
+        frames = segment_frames(segmenter, image, prompts, choice)
         if zoom and asked:
-            progress.show_text(cls, f"up to {batch + asked} images to encode, with object crops")
+            most = batch + most_crops(prompts, choice)
+            progress.show_text(cls, f"up to {most} images to encode, with object crops")
             frames = zoom_frames(segmenter, frames, prompts, progress.stop_if_interrupted)
         keys: dict[int, str] = {}
         instances: list[Instance] = []

@@ -165,10 +165,13 @@ class TextSegment(ShownNode):
         inputs = ExampleInputs(bboxes, negative_bboxes, points)
         examples = read_examples(inputs, batch, (height, width))
         other = read_reference(reference, reference_bboxes, (height, width))
+        # A box for all images is one box.
+        count = len({box for frame in examples for box in frame})
+        check_examples(model.family, detector == AUTO, count, "bboxes")
         if other is not None:
+            check_examples(model.family, detector == AUTO, len(other.boxes), "reference_bboxes")
             examples = [other.examples(own) for own in examples]
         closeness = Closeness(tiles, zoom)
-        check_examples(model.family, detector == AUTO, sum(map(len, examples)))
         check_wholly_seen(closeness, examples)
         labels = model_choices.known_labels(detector)
         if not labels and not split_phrases(prompt) and not any(examples):
@@ -178,12 +181,14 @@ class TextSegment(ShownNode):
         query = read_query(prompt, negative_prompt, threshold, max_objects, examples, labels)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
-        if closeness:
-            tell = partial(_tell, cls)
-            found = segment_closely(*asked, closeness, Refine(refine), progress.counted, tell)
+        shown = (Refine(refine), progress.counted)
+        tell = partial(_tell, cls)
+        if other is not None:
+            found = segment_across(other, *asked, zoom, *shown, tell)
+        elif closeness:
+            found = segment_closely(*asked, closeness, *shown, tell)
         else:
-            find = segment_words if other is None else partial(segment_across, other)
-            found = find(*asked, Refine(refine), progress.counted)
+            found = segment_words(*asked, *shown)
         is_drawn = zoom or is_redrawn(finder.detector, model.family, Refine(refine))
         text = _text(found, is_drawn, model.family)
         log_line("Text Segment", text, is_idle=False)
@@ -217,5 +222,5 @@ def _text(found: FoundWords, is_drawn: bool, family: Family) -> str:
     if len(found.segments) and is_drawn and not family.has_own_scores:
         lines = [by_engine(lines[0], family)]
     if found.removed:
-        lines.append(f"{found.removed} removed by negative_prompt")
+        lines.append(f"{len(found.removed)} removed by negative_prompt")
     return "\n".join([*lines, *found.missed])

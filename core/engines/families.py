@@ -269,8 +269,9 @@ def check_prompts(family: Family, frames: Sequence[Sequence[ObjectPrompt]]) -> N
                 )
 
 
-def check_examples(family: Family, has_own_words: bool, count: int) -> None:
-    """Refuse so many example boxes that what understands the words cannot take.
+def check_examples(family: Family, has_own_words: bool, count: int, name: str) -> None:
+    """Refuse so many example boxes, of the input of that name, where what understands the words
+    cannot take them.
 
     has_own_words: whether that is the family's own model, and no detector. Raises InputError naming
     the families that take them.
@@ -280,7 +281,7 @@ def check_examples(family: Family, has_own_words: bool, count: int) -> None:
     takers = ", ".join(each.title for each in FAMILIES if each.capabilities.examples)
     reader = family.title if has_own_words else "a detector"
     raise InputError(
-        f"bboxes: found {_boxes(count)} for {reader}, which finds by words alone; accepted by "
+        f"{name}: found {_boxes(count)} for {reader}, which finds by words alone; accepted by "
         f"{takers} with its own words. Choose it in Load SAM and auto as detector, or remove "
         "the boxes."
     )

@@ -69,7 +69,7 @@ def choose(wanted: list[Instance], unwanted: list[Instance], asked: BatchRequest
     """The instances of one frame that count: sure enough, not unwanted, the best of each label."""
     kept = [instance for instance in wanted if instance.score >= asked.threshold]
     unwanted = [instance for instance in unwanted if instance.score >= asked.threshold]
-    kept = remove_unwanted(kept, unwanted)
+    kept, _ = remove_unwanted(kept, unwanted)
     by_score = asked.is_of_words or asked.max_objects
     return best_per_label(kept, asked.max_objects) if by_score else kept
 

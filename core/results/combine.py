@@ -73,20 +73,24 @@ def _apart(instances: Iterable[Instance], first: Segments) -> list[Instance]:
     return [replace(each, id=start + each.id) for each in instances]
 
 
-def remove_unwanted(instances: Sequence[Instance], unwanted: Sequence[Instance]) -> list[Instance]:
+def remove_unwanted(
+    instances: Sequence[Instance], unwanted: Sequence[Instance]
+) -> tuple[list[Instance], list[Instance]]:
     """Take the pixels of unwanted objects out of others of the same frame.
 
-    An instance that loses most of its area is left out.
+    Returns those that are left, and as they were those that lost most of their area.
     """
     if not unwanted:
-        return list(instances)
+        return list(instances), []
     outside = torch.full(unwanted[0].mask.size, 255, dtype=torch.uint8)
     for other in unwanted:
         area = outside[other.mask.area]
         torch.minimum(area, 255 - other.mask.crop(), out=area)
-    kept = []
+    kept, gone = [], []
     for instance in instances:
         mask = compact(torch.minimum(instance.mask.pixels(), outside))
         if 2 * mask.pixel_count() >= max(1, instance.mask.pixel_count()):
             kept.append(replace(instance, mask=mask))
-    return kept
+        else:
+            gone.append(instance)
+    return kept, gone

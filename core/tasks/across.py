@@ -24,8 +24,10 @@ from ..results.compact_mask import compact
 from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frame, rgb_frames
+from .closely import Tell, drawing, untold
 from .segmenter import Finder, Segmenter
 from .words import Counted, FoundWords, Refine, segment_words, uncounted, with_threshold
+from .zoom import zoom_instances
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class Reference:
     def join(self, frame: Tensor) -> Tensor:
         """The reference and an image, [H, W, 3] float32, 0..1, in one picture of that kind."""
         return torch.cat((self.picture, frame), dim=int(self.is_beside))
+
+    def cut_all(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Those objects of the joined picture that are in the image, as `cut` gives them."""
+        return [each for each in map(self.cut, instances) if each is not None]
 
     def cut(self, instance: Instance) -> Instance | None:
         """An object of the joined picture in the image alone, None where most of it is outside."""
@@ -117,27 +123,31 @@ def segment_across(
     finder: Finder,
     family: Family,
     load_segmenter: Callable[[], Segmenter],
+    zoom: bool = False,
     refine: Refine = Refine.AUTO,
     counted: Counted = uncounted,
+    tell: Tell = untold,
 ) -> FoundWords:
     """`segment_words` with a reference joined to every image of a batch.
 
     query: its examples are those of `Reference.examples`. What is found in the reference itself is
-    left out.
+    left out. zoom: as of `Closeness`; tell: how many crops of an image there are to encode for it.
     """
     batch, height, width = image_size(image)
     query = with_threshold(query, finder)
     instances: list[Instance] = []
-    removed = 0
+    removed: list[Instance] = []
     for index, frame in counted(rgb_frames(image), batch):
         # Of the best so many, some may be the reference's.
         own = replace(query, examples=(query.examples[index],), max_objects=0)
         picture = reference.join(frame)[None]
         found = segment_words(picture, own, finder, family, load_segmenter, refine)
-        cut = filter(None, map(reference.cut, found.segments))
-        kept = best_per_label(list(cut), query.max_objects)
+        kept = best_per_label(reference.cut_all(found.segments), query.max_objects)
+        if zoom and kept:
+            tell(drawing(len(kept), len(kept)))
+            kept = zoom_instances(load_segmenter(), frame, kept)
         instances += [replace(each, frame=index) for each in kept]
-        removed += found.removed
+        removed += reference.cut_all(found.removed)
     segments = Segments.from_instances(numbered(instances, query.phrases), (height, width), batch)
     return FoundWords(segments, removed, _misses(segments.labels, query))
 

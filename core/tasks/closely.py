@@ -62,14 +62,12 @@ class Closeness:
 
 
 def check_wholly_seen(closeness: Closeness, examples: Sequence[Sequence[Box]]) -> None:
-    """Raise InputError for example boxes, of each frame, where more than whole images are seen: a
-    part that holds none of them would be searched for anything."""
-    count = sum(map(len, examples))
-    if count and closeness:
+    """Raise InputError for example boxes, of each frame, where more than whole images are searched:
+    a tile that holds none of them would be searched for anything."""
+    if closeness.tiles > 1 and any(examples):
         raise InputError(
-            f"tiles, zoom: found tiles {closeness.tiles} and zoom "
-            f"{'on' if closeness.zoom else 'off'} beside example boxes, which are shown on whole "
-            "images. Set tiles to 0 and zoom to off, or remove the boxes."
+            f"tiles: found {closeness.tiles} beside example boxes, which are shown on whole "
+            "images. Set tiles to 0, or remove the boxes."
         )
 
 
@@ -101,23 +99,26 @@ def segment_closely(
     batch, height, width = image_size(image)
     query = with_threshold(query, finder)
     crops = make_tiles((height, width), closeness.tiles)
-    total = batch * len(crops)
+    searched = [crops if query.asks(frame) else [] for frame in range(batch)]
+    places = [(frame, crop) for frame, own in enumerate(searched) for crop in own]
+    total = len(places)
     finder = asked_to_draw(finder, family, refine)
     read = _reader(finder, family, refine)
     is_drawn = closeness.zoom or read is _as_prompts
     tell(f"{_images(total)} to encode")
     frames = [_Found.nothing(query) for _ in range(batch)]
     finder.embedder.cache.begin_run()
-    parts = _parts(image, [crops] * batch)
-    seen = finder.find_all(parts, query.all_phrases, query.threshold)
+    examples = [query.examples_on(frame) for frame, _ in places]
+    parts = _parts(image, searched)
+    seen = finder.find_all(parts, query.all_phrases, query.threshold, examples.__getitem__)
     for part, found in counted(seen, total, 0, 1 + is_drawn):
-        frame, crop = divmod(part.index, len(crops))
-        frames[frame].add(read, found, part, crops[crop], (height, width))
+        frame, crop = places[part.index]
+        frames[frame].add(read, found, part, crop, (height, width))
     kept = [frame.merged(crops[0]) for frame in frames]
     if is_drawn:
         kept = _drawn(image, kept, closeness.zoom, load_segmenter, counted, tell)
     objects = [
-        join_frame(_instances(sightings, frame), query, found.best, found.counts)
+        join_frame(_instances(sightings, frame), query, found.best)
         for frame, (sightings, found) in enumerate(zip(kept, frames, strict=True))
     ]
     return join_frames(objects, query, image)
@@ -176,18 +177,17 @@ def _as_drawn(
 class _Found:
     """What was found in an image by now: of each phrase of a query, the unwanted ones first.
 
-    best: the highest score, kept or not. counts: how many objects, once they are merged.
+    best: the highest score, kept or not.
     """
 
     query: TextQuery
     sightings: list[list[Sighting]]
     best: list[float]
-    counts: list[int]
 
     @classmethod
     def nothing(cls, query: TextQuery) -> _Found:
         phrases = len(query.all_phrases)
-        return cls(query, [[] for _ in range(phrases)], [0.0] * phrases, [])
+        return cls(query, [[] for _ in range(phrases)], [0.0] * phrases)
 
     def add(
         self,
@@ -209,8 +209,8 @@ class _Found:
     def merged(self, whole: Crop) -> list[list[Sighting]]:
         """Each object once, of each phrase as many as are to be drawn."""
         merged = [merge_sightings(each, whole) for each in self.sightings]
-        self.sightings, self.counts = [], [len(each) for each in merged]
-        most = most_drawn(self.query, self.counts)
+        self.sightings = []
+        most = most_drawn(self.query, [len(each) for each in merged])
         return [each[:most] for each in merged]
 
 
@@ -241,7 +241,7 @@ def _drawn(
     if not places:
         return results
     objects = sum(len(each) for crops in jobs for each in crops.values())
-    tell(f"{_images(len(places))} to encode, to draw {_objects(objects)}")
+    tell(drawing(len(places), objects))
     # The engine after the detector: a small GPU may have room for one of the two.
     segmenter = load_segmenter()
     segmenter.cache.begin_run()
@@ -301,6 +301,11 @@ def _parts(image: Tensor, crops: Sequence[Sequence[Crop]]) -> Iterator[tuple[int
             pixels = rgb_frame(image, frame)
             for crop in own:
                 yield next(numbers), pixels[crop.rows, crop.columns]
+
+
+def drawing(images: int, objects: int) -> str:
+    """What is said before objects are drawn: how many images there are to encode for them."""
+    return f"{_images(images)} to encode, to draw {_objects(objects)}"
 
 
 def _images(number: int) -> str:

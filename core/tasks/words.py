@@ -39,13 +39,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class FrameObjects:
-    """The instances of one frame, best first, and how many the unwanted phrases removed.
+    """The instances of one frame, best first, and those that the unwanted phrases removed.
 
-    best: for each wanted phrase, the highest score, kept or not. counts: detections of each.
+    best: for each wanted phrase, the highest score, kept or not. counts: objects of each that have
+    a mask, before the unwanted ones are taken out.
     """
 
     instances: list[Instance]
-    removed: int
+    removed: list[Instance]
     best: tuple[float, ...]
     counts: tuple[int, ...]
 
@@ -62,12 +63,12 @@ class Refine(str, Enum):
 class FoundWords:
     """What a query found in a batch of images.
 
-    removed: how many objects the unwanted phrases took away. missed: a line for each phrase that
+    removed: the objects that the unwanted phrases took away. missed: a line for each phrase that
     was found in no image.
     """
 
     segments: Segments
-    removed: int
+    removed: list[Instance]
     missed: list[str]
 
 
@@ -112,7 +113,8 @@ def join_frames(found: Sequence[FrameObjects], query: TextQuery, image: Tensor) 
     instances = [instance for frame in found for instance in frame.instances]
     instances = numbered(instances, query.phrases)
     segments = Segments.from_instances(instances, (height, width), batch)
-    return FoundWords(segments, sum(frame.removed for frame in found), misses(found, query))
+    removed = [instance for frame in found for instance in frame.removed]
+    return FoundWords(segments, removed, misses(found, query))
 
 
 def with_threshold(query: TextQuery, finder: Finder) -> TextQuery:
@@ -145,23 +147,23 @@ def _draw_frames(
 ) -> Iterator[FrameObjects]:
     """The objects of each image, in their order."""
     finder = asked_to_draw(finder, family, refine)
-    detector, batch = finder.detector, len(image)
+    detector, total = finder.detector, sum(map(query.asks, range(len(image))))
     finder.embedder.cache.begin_run()
     frames = (each for each in rgb_frames(image) if query.asks(each[0]))
     seen = finder.find_all(frames, query.all_phrases, query.threshold, query.examples_on)
     draw: Draw = draw_own
     if not is_redrawn(detector, family, refine):
-        seen = counted(seen, batch)
+        seen = counted(seen, total)
     elif isinstance(detector, RefiningDetector):
-        draw, seen = partial(draw_refined, detector), counted(seen, batch)
+        draw, seen = partial(draw_refined, detector), counted(seen, total)
     else:
-        known = [_to_redraw(*each) for each in counted(seen, batch, 0, 2)]
+        known = [_to_redraw(*each) for each in counted(seen, total, 0, 2)]
         # The engine after the detector: a small GPU may have room for one of the two.
         segmenter = load_segmenter()
         segmenter.cache.begin_run()
         draw = partial(draw_from_boxes, segmenter)
         frames = segmenter.embed_all(rgb_frames(image), [key for key, _ in known])
-        seen = counted(zip(frames, (found for _, found in known), strict=True), batch, 1, 2)
+        seen = counted(zip(frames, (found for _, found in known), strict=True), total, 1, 2)
     for frame, found in seen:
         yield draw_frame(found, query, frame, draw)
 
@@ -242,23 +244,20 @@ def draw_frame(
     """
     tally = _Tally(query)
     drawn = draw(map(tally.take, found), query.all_phrases, frame)
-    return join_frame(drawn, query, tally.best, tally.counts)
+    return join_frame(drawn, query, tally.best)
 
 
 def join_frame(
-    drawn: Sequence[Sequence[Instance]],
-    query: TextQuery,
-    best: Sequence[float],
-    counts: Sequence[int],
+    drawn: Sequence[Sequence[Instance]], query: TextQuery, best: Sequence[float]
 ) -> FrameObjects:
-    """The objects of one frame; drawn, best and counts: of each of `query.all_phrases`."""
+    """The objects of one frame; drawn and best: of each of `query.all_phrases`."""
     first = len(query.unwanted)
     unwanted = [instance for each in drawn[:first] for instance in each]
     wanted = [instance for each in drawn[first:] for instance in each]
-    kept = remove_unwanted(wanted, unwanted)
+    kept, removed = remove_unwanted(wanted, unwanted)
     instances = best_per_label(kept, query.max_objects)
-    removed = len(wanted) - len(kept)
-    return FrameObjects(instances, removed, tuple(best[first:]), tuple(counts[first:]))
+    counts = tuple(len(each) for each in drawn[first:])
+    return FrameObjects(instances, removed, tuple(best[first:]), counts)
 
 
 def draw_own(
@@ -345,9 +344,9 @@ def box_prompts(found: Detections, phrase: str, size: tuple[int, int]) -> list[O
 
 
 def misses(frames: Sequence[FrameObjects], query: TextQuery) -> list[str]:
-    """A line for each phrase that was found in no frame: the threshold and the best score seen.
+    """A line for each phrase of which no frame has a mask: the threshold and the best score seen.
 
-    Of all classes, which nobody asked for by name, one line where none was found.
+    Of all classes, which nobody asked for by name, one line where there is none.
     """
     found = [any(frame.counts[place] for frame in frames) for place in range(len(query.phrases))]
     best = [max(frame.best[place] for frame in frames) for place in range(len(query.phrases))]
@@ -362,5 +361,8 @@ def misses(frames: Sequence[FrameObjects], query: TextQuery) -> list[str]:
     for name, place in asked:
         # Rounded down, so that what missed the threshold never looks as if it had reached it.
         score = math.floor(100 * best[place]) / 100
-        lines.append(f"nothing >= {query.threshold:.2f} for {name}; best {score:.2f}")
+        if best[place] >= query.threshold:
+            lines.append(f"{name} is there with {score:.2f}, but its mask is empty")
+        else:
+            lines.append(f"nothing >= {query.threshold:.2f} for {name}; best {score:.2f}")
     return lines

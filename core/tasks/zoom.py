@@ -7,11 +7,21 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..prompts.prompts import ObjectPrompt
+from ..prompts.prompts import Box, ObjectPrompt, Point
 from ..results.segments import Instance
 from .everything import no_progress
 from .segmenter import MaskChoice, SegmentedFrame, Segmenter
 from .tiling import box_around, crop_around, in_crop
+
+
+# A SAM's decoder proposes so many masks of an object.
+_MOST_CANDIDATES = 3
+
+
+def most_crops(prompts: Iterable[Sequence[ObjectPrompt]], choice: MaskChoice) -> int:
+    """The most crops that `zoom_frames` encodes for the objects of all frames."""
+    objects = sum(map(len, prompts))
+    return objects * (_MOST_CANDIDATES if choice is MaskChoice.ALL else 1)
 
 
 def zoom_frames(
@@ -32,6 +42,21 @@ def zoom_frames(
         yield replace(frame, found=found)
 
 
+def zoom_instances(
+    segmenter: Segmenter, pixels: Tensor, instances: Sequence[Instance]
+) -> list[Instance]:
+    """Objects of one image, [H, W, 3] float32, 0..1, each drawn anew by its box on a crop around
+    it; what they are called and how sure of that a detector was stays."""
+    drawn = (
+        _zoomed(segmenter, pixels, ObjectPrompt(each.label), each, no_progress)
+        for each in instances
+    )
+    return [
+        replace(each, mask=anew.mask, is_estimate=anew.is_estimate)
+        for each, anew in zip(instances, drawn, strict=True)
+    ]
+
+
 def _zoomed(
     segmenter: Segmenter,
     pixels: Tensor,
@@ -42,13 +67,15 @@ def _zoomed(
     """An object as its prompt draws it on the crop around it, outside of which it is empty.
 
     A prompt without a box is given that of the mask, which says what of the candidates was chosen.
-    An object whose crop is the whole image stays as it is, and so does one of which the crop shows
+    The crop holds the clicks on the object too, which may lie on parts that the mask left out. An
+    object whose crop is the whole image stays as it is, and so does one of which the crop shows
     nothing.
     """
     step()
     size = instance.mask.size
     box = prompt.box or box_around(instance.mask)
-    crop = crop_around(box, size)
+    clicks = [point for point in prompt.points if point.positive]
+    crop = crop_around(_with_clicks(box, clicks), size)
     if not crop.layer:
         return instance
     embedding = segmenter.embed(pixels[crop.rows, crop.columns])
@@ -57,3 +84,15 @@ def _zoomed(
     if not found:
         return instance
     return replace(found[0], mask=found[0].mask.placed(crop.left, crop.top, size))
+
+
+def _with_clicks(box: Box, clicks: Sequence[Point]) -> Box:
+    """The smallest box around a box and clicks."""
+    xs, ys = [each.x for each in clicks], [each.y for each in clicks]
+    return replace(
+        box,
+        x1=min([box.x1, *xs]),
+        y1=min([box.y1, *ys]),
+        x2=max([box.x2, *xs]),
+        y2=max([box.y2, *ys]),
+    )

@@ -12,7 +12,7 @@ from segment_anywhere.core.engines.sam3 import engine as sam3
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.nodes import model_choices
 
-from tests.support.grids import draw_grid
+from tests.support.grids import draw_grid, half
 from tests.support.needs import needs_sam3
 from tests.support.nodes import (
     BUILT_IN,
@@ -82,18 +82,56 @@ def test_example_boxes_from_every_input(trained_sam3):
 
 
 @needs_sam3
-def test_what_a_reference_shows_is_found_in_the_image(trained_sam3):
-    scene = draw_grid(2, SCENE_SIZE)
+@pytest.mark.parametrize(("zoom", "refine"), [(False, "auto"), (False, "on"), (True, "auto")])
+@pytest.mark.parametrize("frame", [0, 1, 2])
+def test_an_image_without_an_example_box_gives_no_object(frame, zoom, refine, trained_sam3):
+    scenes = [draw_grid(seed, SCENE_SIZE) for seed in (2, 5, 6)]
+    model, image = load(trained_sam3), as_image(*(scene.image for scene in scenes))
+    boxes = [scene.boxes()[:1] if place == frame else [] for place, scene in enumerate(scenes)]
+    output = segment_words(model, image, "", "auto", bboxes=boxes, zoom=zoom, refine=refine)
+    mask, segments, _, count = output.args
+    assert set(segments.frames.tolist()) == {frame} and count == len(segments)
+    # The small model's head for clicks, which draws anew, is not trained.
+    if refine == "auto" and not zoom:
+        assert iou(mask[frame], scenes[frame].union(scenes[frame].colors[0])) > 0.6
+    assert model.segmenter().counters.encodes == 1 + (count if zoom else 0)
+
+
+@needs_sam3
+@pytest.mark.parametrize("zoom", [False, True])
+def test_what_a_reference_shows_is_found_in_the_image(zoom, trained_sam3):
+    """Halves of scenes, which make a square together."""
+    marked, searched = half(draw_grid(3, SCENE_SIZE), False), half(draw_grid(103, SCENE_SIZE), True)
+    color = next(color for color in marked.colors if color in searched.colors)
+    model = load(trained_sam3)
     mask, segments, bboxes, count = segment_words(
-        load(trained_sam3),
-        as_image(scene.image),
+        model,
+        as_image(searched.image.copy()),
         "",
         "auto",
-        reference=as_image(scene.image),
-        reference_bboxes=scene.boxes(scene.colors[0])[:1],
+        reference=as_image(marked.image.copy()),
+        reference_bboxes=marked.boxes(color)[:1],
+        zoom=zoom,
     ).args
-    assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE) and segments.size == (SCENE_SIZE, SCENE_SIZE)
-    assert count == len(segments) == len(bboxes[0]) == len(set(segments.ids.tolist()))
+    assert mask.shape == (1, SCENE_SIZE, SCENE_SIZE // 2) and segments.size == mask.shape[1:]
+    assert count == len(segments) == len(bboxes[0]) == len(set(segments.ids.tolist())) > 0
+    if not zoom:
+        assert iou(mask[0], searched.union(color)) > 0.7
+    assert model.segmenter().counters.encodes == 1 + (count if zoom else 0)
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ({"bboxes": [[4, 4, 20, 20]]}, "bboxes: found 1 example box for"),
+        ({"reference_bboxes": [[4, 4, 20, 20]]}, "reference_bboxes: found 1 example box for"),
+    ],
+)
+def test_a_refusal_names_the_boxes_that_are_connected(examples, message):
+    """A box for all images of a batch is one box."""
+    reference = noise() if "reference_bboxes" in examples else None
+    with pytest.raises(InputError, match=f"^{message}"):
+        segment_words(load(BUILT_IN), noise(3), "dog", "auto", reference=reference, **examples)
 
 
 @pytest.mark.parametrize("detector", ["auto", "clipseg/trained"])

@@ -71,14 +71,14 @@ def test_what_is_not_wanted_says_nothing_alone(examples):
 
 @pytest.mark.parametrize("family", [*FAMILIES, *DETECTOR_FAMILIES], ids=lambda each: each.name)
 def test_only_sam3_takes_examples(family):
-    check_examples(family, True, 0)
+    check_examples(family, True, 0, "bboxes")
     if family.name == "sam3":
-        check_examples(family, True, 3)
+        check_examples(family, True, 3, "bboxes")
         return
     with pytest.raises(InputError, match=r"bboxes: found 3 example boxes .* accepted by SAM 3"):
-        check_examples(family, True, 3)
+        check_examples(family, True, 3, "bboxes")
 
 
 def test_a_detector_in_place_of_sam3_is_refused():
-    with pytest.raises(InputError, match="found 1 example box for a detector"):
-        check_examples(family_named("sam3"), False, 1)
+    with pytest.raises(InputError, match="reference_bboxes: found 1 example box for a detector"):
+        check_examples(family_named("sam3"), False, 1, "reference_bboxes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,14 +21,17 @@ from segment_anywhere.core.prompts.prompts import Box
 from segment_anywhere.core.results.boxes import box_iou
 from segment_anywhere.core.results.segments import union_masks
 from segment_anywhere.core.tasks.across import read_reference, segment_across
+from segment_anywhere.core.tasks.closely import drawing
 from segment_anywhere.core.tasks.examples import detect
 from segment_anywhere.core.tasks.segmenter import Finder, Segmenter
+from segment_anywhere.core.tasks.tiling import box_around, crop_around
 from segment_anywhere.core.tasks.words import segment_words
 
 from tests.support.grids import SHOWN, Grid, draw_grid, half
 from tests.support.needs import needs_sam3
 from tests.support.overlap import iou
 from tests.support.paths import FIXTURES
+from tests.support.scenes import as_image
 
 FOLDER = FIXTURES / "sam3_tiny"
 SAM3 = family_named("sam3")
@@ -139,6 +144,58 @@ def test_of_the_best_so_many_none_is_the_references(finder):
     query = read_query("shape", "", 0.3, 1, [reference.examples(())] * 2)
     found = segment_across(reference, image, query, finder, SAM3, _no_segmenter)
     assert found.segments.frames.tolist() == [0, 1]
+
+
+@needs_sam3
+def test_what_the_reference_alone_holds_is_not_removed_from_the_image(finder):
+    """Of the shapes in both, those on the reference are nobody's."""
+    marked, searched = half(draw_grid(3, SIZE), False), half(draw_grid(4, SIZE), True)
+    reference = read_reference(
+        as_image(marked.image.copy()), marked.boxes()[:1], searched.image.shape[:2]
+    )
+    assert reference is not None
+    image = as_image(searched.image.copy())
+    query = read_query("shape", "", 0.3, 0, [reference.examples(())])
+    before, after = (
+        segment_across(
+            reference, image, replace(query, unwanted=unwanted), finder, SAM3, _no_segmenter
+        )
+        for unwanted in ((), ("shape",))
+    )
+    assert before.removed == [] and len(after.removed) > 0
+    assert len(after.removed) + len(after.segments) == len(before.segments)
+    assert {each.mask.size for each in after.removed} == {before.segments.size}
+
+
+@needs_sam3
+def test_what_is_found_across_images_may_be_drawn_on_crops():
+    engine = load_engine(FOLDER, torch.float32)
+    segmenter = Segmenter(engine)
+    finder = Finder(segmenter, ConceptDetector(engine, load_tokenizer([FOLDER])))
+    marked, searched = half(draw_grid(3, SIZE), False), half(draw_grid(103, SIZE), True)
+    color = next(color for color in marked.colors if color in searched.colors)
+    reference = read_reference(
+        as_image(marked.image.copy()), marked.boxes(color)[:1], searched.image.shape[:2]
+    )
+    assert reference is not None
+    query = read_query("", "", 0.5, 0, [reference.examples(())])
+    asked = (reference, as_image(searched.image.copy()), query, finder, SAM3, lambda: segmenter)
+    plain = segment_across(*asked)
+    assert segmenter.counters.encodes == 1
+    told: list[str] = []
+    closer = segment_across(*asked, True, tell=told.append)
+    count = len(closer.segments)
+    assert count == len(plain.segments) > 0
+    assert segmenter.counters.encodes == 1 + count
+    assert told == [drawing(count, count)]
+    assert torch.equal(closer.segments.scores, plain.segments.scores)
+    assert closer.segments.labels == plain.segments.labels
+    # The small model's head for clicks is not trained: where the masks lie is all there is to say.
+    assert not torch.equal(closer.segments.mask(0), plain.segments.mask(0))
+    for anew, mask in zip(closer.segments.masks, plain.segments.masks, strict=True):
+        crop = crop_around(box_around(mask), mask.size)
+        x1, y1, x2, y2 = anew.box()
+        assert crop.left <= x1 <= x2 <= crop.right and crop.top <= y1 <= y2 <= crop.bottom
 
 
 def test_words_alone_take_no_boxes():

@@ -78,7 +78,7 @@ def test_a_plain_script_finds_the_shapes_that_words_name(finder):
             overlaps.append((mask & truth).sum() / (mask | truth).sum())
     assert len(overlaps) >= 4 and sum(overlaps) / len(overlaps) > 0.7
     assert {instance.frame for instance in found.segments} == {0, 1}
-    assert found.removed == 0
+    assert found.removed == []
 
 
 @torch.inference_mode()

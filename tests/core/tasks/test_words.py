@@ -79,7 +79,8 @@ def test_unwanted_pixels_go_and_so_does_what_loses_most_of_its_area():
     most = _instance(_mask(0, 20, 20, 40), 0.8)
     whole = _instance(_mask(20, 0, 40, 60), 0.7)
     unwanted = [_instance(_mask(0, 10, 20, 31)), _instance(_mask(0, 30, 10, 33))]
-    first, second = remove_unwanted([half, most, whole], unwanted)
+    (first, second), gone = remove_unwanted([half, most, whole], unwanted)
+    assert gone == [most]
     assert torch.equal(first.mask.pixels(), _mask(0, 0, 20, 10))
     assert (first.score, first.label) == (0.9, "dog")
     assert second is whole or torch.equal(second.mask.pixels(), whole.mask.pixels())
@@ -88,7 +89,7 @@ def test_unwanted_pixels_go_and_so_does_what_loses_most_of_its_area():
 
 def test_soft_edges_are_subtracted_by_degree():
     unwanted = [_instance(_mask(0, 0, 40, 20) // 5)]
-    (kept,) = remove_unwanted([_instance(_mask(0, 0, 40, 60))], unwanted)
+    (kept,), _ = remove_unwanted([_instance(_mask(0, 0, 40, 60))], unwanted)
     assert kept.mask.pixels()[0, 0] == 255 - 51 and kept.mask.pixels()[0, 30] == 255
 
 
@@ -116,7 +117,7 @@ def test_instances_keep_phrase_score_and_frame():
     ]
     assert [each.score for each in objects.instances] == pytest.approx([0.9, 0.7, 0.5])
     assert torch.equal(objects.instances[1].mask.pixels(), _mask(0, 20, 20, 40))
-    assert objects.removed == 0 and objects.counts == (2, 1)
+    assert objects.removed == [] and objects.counts == (2, 1)
 
 
 def test_the_limit_counts_what_is_left_after_subtracting():
@@ -125,7 +126,7 @@ def test_the_limit_counts_what_is_left_after_subtracting():
     tail = _found(boxes[0], scores=(0.6,))
     objects = draw_frame([tail, dogs], read_query("dog", "tail", 0.4, 1), FRAME, draw_own)
     assert [each.score for each in objects.instances] == pytest.approx([0.8])
-    assert objects.removed == 1
+    assert [each.score for each in objects.removed] == pytest.approx([0.9])
 
 
 def test_no_more_is_drawn_than_is_asked_for():
@@ -144,7 +145,10 @@ def test_no_more_is_drawn_than_is_asked_for():
 def test_an_empty_mask_is_no_instance():
     empty = replace(_found((0, 0, 20, 20), scores=(0.9,)), logits=torch.full((1, 20, 30), -1.0))
     objects = draw_frame([empty], read_query("dog", "", 0.4, 0), FRAME, draw_own)
-    assert objects.instances == [] and objects.counts == (1,)
+    assert objects.instances == [] and objects.counts == (0,)
+    assert misses([objects], read_query("dog", "", 0.4, 0)) == [
+        '"dog" is there with 0.90, but its mask is empty'
+    ]
 
 
 def test_all_boxes_of_a_frame_go_to_the_engine_at_once():

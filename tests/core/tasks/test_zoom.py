@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from segment_anywhere.core.engines.files.checkpoints import load_engine
 from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.prompts.prompts import Box, ObjectPrompt, Point
-from segment_anywhere.core.tasks.segmenter import MaskChoice, Segmenter, segment_frames
-from segment_anywhere.core.tasks.zoom import zoom_frames
+from segment_anywhere.core.results.compact_mask import compact
+from segment_anywhere.core.tasks.segmenter import (
+    MaskChoice,
+    SegmentedFrame,
+    Segmenter,
+    segment_frames,
+)
+from segment_anywhere.core.tasks.tiling import box_around, crop_around
+from segment_anywhere.core.tasks.zoom import most_crops, zoom_frames
 
 from tests.support.large_scenes import draw_large_scene
 from tests.support.paths import FIXTURES
@@ -71,12 +80,32 @@ def test_outlines_of_small_shapes_are_finer(segmenter, with_box, with_click):
 def test_what_was_outside_of_the_crop_is_gone(segmenter):
     """The box says where the object is: a mask that runs beyond it is replaced, not added to."""
     prompts = [ObjectPrompt("it", box=_box(SCENE.masks[0]))]
-    (closer,) = _run(segmenter, IMAGE, prompts, zoom=True)
+    (plain,) = _run(segmenter, IMAGE, prompts, zoom=False)
+    everywhere = compact(torch.full(plain.mask.size, 255, dtype=torch.uint8))
+    whole = SegmentedFrame(0, IMAGE[0], "", [[replace(plain, mask=everywhere)]])
+    ((closer,),) = (each.instances for each in zoom_frames(segmenter, [whole], [prompts]))
     x1, y1, x2, y2 = closer.mask.box()
     box = prompts[0].box
     width, height = box.x2 - box.x1, box.y2 - box.y1
     assert x1 >= box.x1 - width / 4 - 1 and x2 <= box.x2 + width / 4 + 1
     assert y1 >= box.y1 - height / 4 - 1 and y2 <= box.y2 + height / 4 + 1
+
+
+@torch.inference_mode()
+def test_a_click_beyond_the_mask_is_in_the_crop(segmenter):
+    """Two clicks on two shapes, of which the first mask covers one."""
+    x, y = interior_point(SCENE.masks[1])
+    prompts = _prompts(SCENE, False, True)[:1]
+    (plain,) = _run(segmenter, IMAGE, prompts, zoom=False)
+    both = [replace(prompts[0], points=(*prompts[0].points, Point(x + 0.5, y + 0.5)))]
+    frame = SegmentedFrame(0, IMAGE[0], "", [[plain]])
+    encoded: list[tuple[int, ...]] = []
+    embed = segmenter.embed
+    segmenter.embed = lambda pixels: encoded.append(tuple(pixels.shape[:2])) or embed(pixels)
+    list(zoom_frames(segmenter, [frame], [both]))
+    distance = [abs(x - prompts[0].points[0].x), abs(y - prompts[0].points[0].y)]
+    (height, width) = encoded[0]
+    assert width > distance[0] and height > distance[1]
 
 
 @torch.inference_mode()
@@ -94,8 +123,18 @@ def test_an_object_that_fills_the_image_is_left_alone(segmenter):
 def test_every_candidate_is_drawn_by_its_own_box(segmenter):
     prompts = _prompts(SCENE, with_box=False, with_click=True)[:1]
     plain = _run(segmenter, IMAGE, prompts, False, "all")
+    assert segmenter.counters.encodes == 1
     closer = _run(segmenter, IMAGE, prompts, True, "all")
     assert len(closer) == len(plain) > 1
+    crops = {crop_around(box_around(each.mask), SCENE.image.shape[:2]) for each in plain}
+    assert segmenter.counters.encodes == 1 + len(crops) > 2
+    assert len(crops) <= most_crops([prompts], MaskChoice.ALL) == 3
+
+
+@pytest.mark.parametrize(("choice", "most"), [("best", 5), ("largest", 5), ("all", 15)])
+def test_the_most_crops(choice, most):
+    prompts = [_prompts(SCENE, True, False), _prompts(SCENE, True, False)[:2]]
+    assert most_crops(prompts, MaskChoice(choice)) == most
 
 
 @torch.inference_mode()
@@ -122,6 +161,7 @@ def test_a_second_run_encodes_nothing(segmenter):
     prompts = _prompts(SCENE, True, False)
     first = _run(segmenter, IMAGE, prompts, True)
     count = segmenter.counters.encodes
+    assert count == 1 + len(prompts)
     second = _run(segmenter, IMAGE, prompts, True)
     assert segmenter.counters.encodes == count
     assert all(
