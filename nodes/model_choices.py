@@ -17,7 +17,7 @@ from ..core.engines.families import BUILT_IN_CHOICE, Family
 from ..core.engines.files.catalogue import CATALOGUE, DETECTORS, MATTING, Entry
 from ..core.engines.files.checkpoints import WEIGHT_SUFFIXES, family_of_header, weights_state
 from ..core.engines.files.downloads import download, server_name
-from ..core.engines.files.usual import has_sam3_classes, usual_sam
+from ..core.engines.files.usual import families_that_run, usual_sam
 from ..core.errors import InputError
 from ..core.tasks.matting import usual_matting
 from ..core.tasks.words import usual_detector
@@ -74,11 +74,11 @@ def options(listing: ModelList = SAM_MODELS) -> list[str]:
 
 
 def usual_choice(choices: Sequence[str], on_cpu: bool) -> str:
-    """What Load SAM starts on, of its `options`: the best SAM on this machine, else what is built
-    in; nothing that has to be downloaded first. on_cpu: as for `usual_sam`."""
+    """What Load SAM starts on, of its `options`: the best SAM on this machine that can run, else
+    what is built in; nothing that has to be downloaded first. on_cpu: as for `usual_sam`."""
     others = {SAM_MODELS.first, *map(_marked, CATALOGUE)}
     local = [choice for choice in choices if choice not in others]
-    return usual_sam(local, on_cpu, has_sam3_classes()) or SAM_MODELS.first
+    return usual_sam(local, on_cpu, families_that_run()) or SAM_MODELS.first
 
 
 def resolve(choice: str, listing: ModelList = SAM_MODELS) -> ModelSource:

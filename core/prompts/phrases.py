@@ -11,8 +11,8 @@ from .examples import VISUAL
 from .labels import all_labels, choose_labels
 from .prompts import Box
 
-# The full-width comma is what Chinese and Japanese keyboards write.
-_BETWEEN_PHRASES = re.compile(r"[,，\n]")
+# The full-width comma, and the comma of lists, are what Chinese and Japanese keyboards write.
+_BETWEEN_PHRASES = re.compile(r"[,，、\n]")
 
 
 @dataclass(frozen=True)

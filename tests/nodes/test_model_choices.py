@@ -66,6 +66,24 @@ def test_it_starts_on_the_best_sam_that_is_here(models):
     assert _default() == "grabcut (built in)"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["sams/mobile_sam.pt", "sam3/sam3.safetensors", "sam2/EfficientTAM/large.pt", "sams/mine.pt"],
+)
+def test_it_starts_on_nothing_that_cannot_run_or_says_not_what_it_is(name, models, monkeypatch):
+    """And lists it all the same."""
+    monkeypatch.setattr(model_files, "families_that_run", lambda: {"sam", "sam2"})
+    shutil.rmtree(models / "sam2")
+    (models / name).parent.mkdir(parents=True)
+    (models / name).touch()
+    assert name in model_files.options()
+    assert LoadSAM.validate_inputs(name) is True
+    assert _default() == "grabcut (built in)"
+    (models / "sams").mkdir(exist_ok=True)
+    (models / "sams" / "sam_vit_b_01ec64.pth").touch()
+    assert _default() == "sams/sam_vit_b_01ec64.pth"
+
+
 def test_a_name_stays_valid_when_the_file_arrives(models):
     entry = CATALOGUE[0]
     name = f"sam2/{entry.file}"

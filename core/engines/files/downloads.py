@@ -238,6 +238,8 @@ class _Download:
         if login := self._login():
             # Not for the server that the hub passes the request on to.
             request.add_unredirected_header("Authorization", login)
+        # A server may take its time to answer, and who waits for it is to know for what.
+        progress(done, size)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
             # A server that ignores the range, or mistakes it, sends the whole file again.
             start = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]

@@ -46,8 +46,9 @@ STRANGERS = (
     Stranger(
         "EVF-SAM",
         ("mm_extractor.", "visual_model."),
-        "whose language model BEiT-3 neither transformers nor timm has. Use SAM 3 or a detector "
-        "in Text Segment, or EVF-SAM at fal in Remote Provider Segment.",
+        "whose BEiT-3 reads image and words together: transformers has none, and timm its image "
+        "half alone. Use SAM 3 or a detector in Text Segment, or EVF-SAM at fal in Remote Provider "
+        "Segment.",
         model_type="evf",
     ),
 )

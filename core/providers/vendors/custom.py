@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError
+from ...prompts.phrases import split_names
 from ...prompts.prompts import ObjectPrompt
 from ..answers import is_picture, read_json, read_number, read_text
 from ..contract import Features, Profile, Provider, SegmentRequest
@@ -30,7 +31,7 @@ from ..wire import (
     HttpRequest,
     ParsedAnswer,
 )
-from .custom_answers import find_masks, phrases
+from .custom_answers import find_masks
 
 OPENAI = "openai"
 HUGGINGFACE = "huggingface"
@@ -128,7 +129,7 @@ def _roboflow(request: SegmentRequest, profile: Profile) -> HttpRequest:
         return HttpRequest(
             "POST", f"{profile.url}/sam2/segment_image", json=body | profile.extra_body
         )
-    prompts = [{"type": "text", "text": phrase} for phrase in phrases(request.prompt)]
+    prompts = [{"type": "text", "text": phrase} for phrase in split_names(request.prompt)]
     body |= {"model_id": profile.setting("model", "sam3/sam3_final"), "prompts": prompts}
     return HttpRequest(
         "POST", f"{profile.url}/sam3/concept_segment", json=body | profile.extra_body
@@ -160,7 +161,7 @@ def check_options(options: Mapping[str, Any], profile: Profile) -> None:
             f"profile: {profile.name!r} names the dialect {dialect!r}; accepted are "
             f"{', '.join(VARIANTS)}. Correct it in providers.toml."
         )
-    count = len(phrases(read_text(options.get("prompt"))))
+    count = len(split_names(read_text(options.get("prompt"))))
     if dialect == ROBOFLOW and count > _MAX_PHRASES:
         raise InputError(
             f"prompt: found {count} phrases; accepted are up to {_MAX_PHRASES} in one call. Split "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ...prompts.phrases import split_names
 from ..answers import (
     listed_mask,
     picture_content,
@@ -33,11 +33,6 @@ _MASKS = (
 )
 _SCORES = ("score", "confidence", "stability_score")
 _LABELS = ("label", "class", "class_name", "text")
-
-
-def phrases(prompt: str) -> list[str]:
-    """The parts of a prompt between commas and line breaks."""
-    return [part.strip() for part in re.split(r"[,\n]", prompt) if part.strip()]
 
 
 def find_masks(body: Any, request: SegmentRequest) -> Iterator[FoundMask]:
@@ -77,7 +72,7 @@ def _entries(body: Any, request: SegmentRequest) -> list[tuple[Any, str]]:
 
 def _by_phrase(results: list[Any], request: SegmentRequest) -> list[tuple[Any, str]]:
     """Roboflow's SAM 3: a list of predictions for each phrase of the prompt."""
-    asked = phrases(request.prompt)
+    asked = split_names(request.prompt)
     found = []
     for place, result in enumerate(results):
         if not isinstance(result, dict) or not isinstance(result.get("predictions"), list):

@@ -192,6 +192,44 @@ def test_a_detector_of_known_classes_needs_what_it_says(name, dtype):
     assert needed <= detector.activation_bytes() <= 1.5 * needed
 
 
+def _d_fine() -> tf.PreTrainedModel:
+    """D-FINE L: on HGNetV2-B4."""
+    backbone = tf.HGNetV2Config(
+        stem_channels=[3, 32, 48],
+        stage_in_channels=[48, 128, 512, 1024],
+        stage_mid_channels=[48, 96, 192, 384],
+        stage_out_channels=[128, 512, 1024, 2048],
+        stage_num_blocks=[1, 1, 3, 1],
+        stage_numb_of_layers=[6, 6, 6, 6],
+        stage_light_block=[False, False, True, True],
+        stage_kernel_size=[3, 3, 5, 5],
+        hidden_sizes=[128, 512, 1024, 2048],
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    channels = backbone.hidden_sizes[1:]
+    config = tf.DFineConfig(backbone_config=backbone, encoder_in_channels=channels, num_labels=80)
+    return tf.DFineForObjectDetection(config)
+
+
+def _rt_detr_v2() -> tf.PreTrainedModel:
+    """RT-DETR v2 R50."""
+    stages = ["stage2", "stage3", "stage4"]
+    backbone = tf.RTDetrResNetConfig(depths=[3, 4, 6, 3], out_features=stages)
+    return tf.RTDetrV2ForObjectDetection(tf.RTDetrV2Config(backbone_config=backbone, num_labels=80))
+
+
+@pytest.mark.parametrize("make", [_d_fine, _rt_detr_v2])
+def test_a_detr_that_reads_its_own_numbers_needs_what_it_says(make):
+    """Which the device `meta` does not have. An image of half the official sides takes no minute on
+    a CPU, and a little more for each pixel than a whole one; bf16, slow there, takes no more."""
+    side = 320
+    image = {"size": {"height": side, "width": side}}
+    with torch.inference_mode():
+        detector = detr.DETECTOR(DetectorFolder(make(), None, image), torch.float32)
+        encoding = _peak(lambda: detector._features(torch.rand(1, 3, side, side)))
+    assert encoding <= detr._PIXEL_BYTES * side**2 <= 1.5 * encoding
+
+
 @pytest.mark.parametrize("phrases", [["dog"], ["red circle"] * 80])
 def test_grounding_dino_needs_what_it_says(phrases, tmp_path):
     """At the official widths, with few layers and for an image of a quarter of the sides: the rest

@@ -134,6 +134,7 @@ def test_what_counts_as_a_single_click(prompts, mask, single):
         ("a  red\tcar", ["a red car"]),
         ("dog, Dog, DOG, cat", ["dog", "cat"]),
         ("狗，红色的车", ["狗", "红色的车"]),
+        ("犬、赤い車、 犬", ["犬", "赤い車"]),
         ("café, 🐕", ["café", "🐕"]),
         ("dog:1, (cat:1.2)", ["dog:1", "(cat:1.2)"]),
         ("", []),

@@ -15,11 +15,11 @@ from tests.support.asks import (
     SQUARE,
     always_uploading,
     ask_for,
-    iou,
     run,
     square_image,
     square_mask,
 )
+from tests.support.overlap import iou
 
 CLICK = ObjectPrompt("object 0", (Point(30, 20),))
 SMALL = ObjectPrompt("object 1", (Point(8, 40),))

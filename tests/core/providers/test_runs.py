@@ -261,6 +261,7 @@ def test_what_a_provider_cannot_take_is_refused_before_anything_is_sent(
     [
         ({"dialect": "grpc"}, {"prompt": "a"}, "dialect 'grpc'; accepted are openai"),
         ({"dialect": "roboflow"}, {"prompt": ",".join("abcdefghijklmnopq")}, "found 17 phrases"),
+        ({"dialect": "roboflow"}, {"prompt": "、".join("abcdefghijklmnopq")}, "found 17 phrases"),
     ],
 )
 def test_profiles_that_are_refused(serve, profile, options, message):

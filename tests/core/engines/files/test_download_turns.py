@@ -63,7 +63,7 @@ def test_who_waits_goes_on_where_a_killed_program_stopped(hub, tmp_path):
     hub.goes_on.clear()
     with _another_program(tmp_path) as first, _another_program(tmp_path) as second:
         part = tmp_path / "test.pt.part"
-        while part.stat().st_size < len(CONTENT) // 2:
+        while not part.is_file() or part.stat().st_size < len(CONTENT) // 2:
             time.sleep(0.01)
         first.kill()
         first.wait()

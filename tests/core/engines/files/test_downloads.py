@@ -23,8 +23,24 @@ def test_a_file_arrives_whole(hub, tmp_path):
     assert hub.requests == [("/someone/sam-test/resolve/main/weights/test.pt", None)]
 
 
+def test_what_is_fetched_is_told_before_the_server_has_answered(hub, tmp_path):
+    """And goes no further where the user interrupts it then."""
+    (tmp_path / "test.pt.part").write_bytes(CONTENT[:1000])
+    asked = []
+
+    def stop(done: int, total: int) -> None:
+        asked.append((done, total, list(hub.requests)))
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        download(ENTRY, tmp_path, stop)
+    assert asked == [(1000, len(CONTENT), [])]
+    assert hub.requests == []
+
+
 def _interrupt(done: int, total: int) -> None:
-    raise Interrupted
+    if done:
+        raise Interrupted
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(hub, tmp_path):
