@@ -42,7 +42,7 @@ from .words import (
     with_threshold,
 )
 
-# Of a part's shorter side: what comes this near to its edge may have been cut by it.
+# Of a part's width and height: what comes this near to its edge may have been cut by it.
 _EDGE = 0.02
 
 
@@ -218,7 +218,9 @@ def _sighting(seen: _Seen, crop: Crop, size: tuple[int, int]) -> Sighting:
     prompt = in_image(seen.prompt, crop)
     mask = None if seen.mask is None else seen.mask.placed(crop.left, crop.top, size)
     sighting = Sighting(prompt, seen.score, crop, False, mask)
-    is_cut = bool(are_cut(sighting.corners[None], crop, size, _EDGE * min(crop.size)))
+    height, width = crop.size
+    margin = _EDGE * sighting.corners.new_tensor((width, height, width, height))
+    is_cut = bool(are_cut(sighting.corners[None], crop, size, margin))
     return replace(sighting, is_cut=is_cut)
 
 

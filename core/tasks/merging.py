@@ -1,8 +1,9 @@
 """What several overlapping parts of an image have shown of one phrase, each object once.
 
-A detector has kept its own boxes apart in each part, so that only those of different parts are
-compared. As in SAHI (Akyon et al., "Slicing Aided Hyper Inference and Fine-tuning", 2022) the whole
-image is searched beside its tiles, and counts for what no tile holds.
+A detector has kept its own boxes apart in each part: only those of different parts are compared,
+and two things that one part shows beside each other stay two, however much their boxes overlap. As
+in SAHI (Akyon et al., "Slicing Aided Hyper Inference and Fine-tuning", 2022) the whole image is
+searched beside its tiles, and counts for what no tile holds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from .tiling import Crop
 
 # Of a box: so much of it, and it shows the same.
 _MOST = 0.5
+# The IoU from which two parts show the same: less has one of the fragments in which a part may show
+# a thing, which does not tell it apart from the others.
+_LIKE = 0.7
 
 
 @dataclass(frozen=True)
@@ -51,48 +55,118 @@ class Sighting:
         return torch.tensor((self.box.x1, self.box.y1, self.box.x2, self.box.y2))
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """What is known of N sightings.
+
+    boxes: [N, 4] float32, xyxy in pixels of the image. parts: [N] int64, a number for the part that
+    each was seen in. likes: [N, P] int64, which sighting is what a part shows of the same object;
+    -1 where it shows nothing like it.
+    """
+
+    boxes: Tensor
+    parts: Tensor
+    likes: Tensor
+
+    def may_be(self, row: int) -> Tensor:
+        """Which sightings may show the same object as one: [N] bool.
+
+        Not those of its own part, and none where some part shows the two as different things.
+        """
+        own = self.likes[row]
+        are_apart = (own >= 0) & (self.likes >= 0) & (own != self.likes)
+        return (self.parts != self.parts[row]) & ~are_apart.any(dim=1)
+
+
 def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
     """Each object of one phrase in an image once, best first.
 
-    An object goes that others cover for the most part, which other parts show: of what several
-    tiles show whole, the largest box stays, and what the whole image shows gives way to tiles,
-    which see it larger; where small things are one spot to it, they have them one by one. Pieces
-    that edges have cut give way to what any part shows whole; those left over become one.
-    whole: the crop that is the whole image.
+    An object goes that others cover for the most part, which other parts show, unless some part
+    shows it beside them: of what several tiles show whole, the largest box stays, and what the
+    whole image shows gives way to tiles, which see it larger; where small things are one spot to
+    it, they have them one by one. Pieces that edges have cut give way to what any part shows whole;
+    those left over become one. whole: the crop that is the whole image.
     """
-    boxes, parts = _boxes(found), _part_numbers(found)
+    evidence = _gather(found)
     is_entire = torch.tensor([not each.is_cut for each in found], dtype=torch.bool)
     is_tile = torch.tensor([each.crop.layer > 0 for each in found], dtype=torch.bool)
-    is_kept = torch.zeros(len(found), dtype=torch.bool)
-    tiles = (is_entire & is_tile).nonzero()[:, 0].tolist()
-    sizes = areas(boxes).tolist()
-    for row in sorted(tiles, key=lambda row: (-sizes[row], -found[row].score)):
-        is_kept[row] = not _is_covered(boxes[row], boxes[is_kept & (parts != parts[row])])
+    is_shown = _entire_in_tiles(found, evidence, is_entire & is_tile)
     pieces = [
-        found[row]
-        for row in (~is_entire).nonzero()[:, 0].tolist()
-        if not _is_covered(boxes[row], boxes[is_entire & (parts != parts[row])])
+        row
+        for row in _rows(~is_entire)
+        if not _is_covered(evidence.boxes[row], evidence.boxes[is_entire & evidence.may_be(row)])
     ]
-    joined = [_joined(group, whole) for group in _groups(pieces)]
-    shown = torch.cat([boxes[is_kept], _boxes(joined)])
-    for row in (is_entire & ~is_tile).nonzero()[:, 0].tolist():
-        is_kept[row] = not _is_covered(boxes[row], shown)
-    kept = [found[row] for row in is_kept.nonzero()[:, 0].tolist()]
-    return sorted([*kept, *joined], key=lambda each: each.score, reverse=True)
+    groups = _groups(found, evidence, pieces)
+    joined = [_joined([found[row] for row in group], whole) for group in groups]
+    kept = [found[row] for row in _rows(is_shown)] + joined
+    for row in _rows(is_entire & ~is_tile):
+        others = evidence.may_be(row)
+        is_other = [bool(others[group].all()) for group in groups]
+        beside = [each for each, is_one in zip(joined, is_other, strict=True) if is_one]
+        boxes = torch.cat([evidence.boxes[is_shown & others], _boxes(beside)])
+        if not _is_covered(evidence.boxes[row], boxes):
+            kept.append(found[row])
+    return sorted(kept, key=lambda each: each.score, reverse=True)
+
+
+def _entire_in_tiles(found: Sequence[Sighting], evidence: _Evidence, is_entire: Tensor) -> Tensor:
+    """Of what tiles show whole, each object once: [N] bool."""
+    is_kept = torch.zeros(len(found), dtype=torch.bool)
+    sizes = areas(evidence.boxes)
+    for row in sorted(_rows(is_entire), key=lambda row: (-sizes[row].item(), -found[row].score)):
+        others = evidence.boxes[is_kept & evidence.may_be(row)]
+        # One that is the same, and not several neighbours that share a little of it each.
+        shared = intersections(evidence.boxes[row], others)
+        is_kept[row] = not (shared >= _MOST * sizes[row]).any()
+    return is_kept
+
+
+def _gather(found: Sequence[Sighting]) -> _Evidence:
+    """What N sightings say of each other."""
+    boxes = _boxes(found)
+    crops = list(dict.fromkeys(each.crop for each in found))
+    numbers = {crop: number for number, crop in enumerate(crops)}
+    parts = torch.tensor([numbers[each.crop] for each in found], dtype=torch.int64)
+    # How much of each box every part has in it.
+    within = torch.zeros(len(found), len(crops))
+    for number, crop in enumerate(crops):
+        edges = boxes.new_tensor((crop.left, crop.top, crop.right, crop.bottom))
+        within[:, number] = intersections(edges, boxes)
+    best = torch.full_like(within, _LIKE)
+    likes = torch.full(within.shape, -1)
+    for row, part in enumerate(parts.tolist()):
+        shared = intersections(boxes[row], boxes)
+        # IoU in what both parts have of the image; of boxes without an area NaN, which is no more.
+        fit = shared / (within[:, part] + within[row, parts] - shared)
+        is_better = fit > best[:, part]
+        best[is_better, part] = fit[is_better]
+        likes[is_better, part] = row
+    return _Evidence(boxes, parts, likes)
 
 
 def _is_covered(box: Tensor, others: Tensor) -> bool:
-    """Whether others [N, 4] cover a box [4] for the most part."""
-    return bool(intersections(box, others).sum() >= _MOST * areas(box))
+    """Whether others [N, 4] together cover a box [4] for the most part."""
+    corners = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    inside = torch.cat(corners, dim=1)[intersections(box, others) > 0]
+    # A grid of all their edges: each of its cells is within a box or outside of it.
+    xs, ys = inside[:, ::2].unique(), inside[:, 1::2].unique()
+    in_columns = (inside[:, :1] <= xs[:-1]) & (xs[1:] <= inside[:, 2:3])
+    in_rows = (inside[:, 1:2] <= ys[:-1]) & (ys[1:] <= inside[:, 3:])
+    cells = ys.diff()[:, None] * xs.diff()
+    is_filled = in_rows.float().T @ in_columns.float() > 0
+    return bool(cells[is_filled].sum() >= _MOST * areas(box))
 
 
-def _groups(pieces: Sequence[Sighting]) -> list[list[Sighting]]:
-    """Pieces that are of one object, together."""
-    groups: list[list[Sighting]] = []
+def _groups(
+    found: Sequence[Sighting], evidence: _Evidence, pieces: Sequence[int]
+) -> list[list[int]]:
+    """Pieces that are of one object, together: their rows."""
+    groups: list[list[int]] = []
     for piece in pieces:
+        others = evidence.may_be(piece)
         apart, joined = [], [piece]
         for group in groups:
-            if any(_continue(piece, other) for other in group):
+            if any(others[row] and _continue(found[piece], found[row]) for row in group):
                 joined += group
             else:
                 apart.append(group)
@@ -102,8 +176,6 @@ def _groups(pieces: Sequence[Sighting]) -> list[list[Sighting]]:
 
 def _continue(one: Sighting, other: Sighting) -> bool:
     """Whether two pieces are of one object: in what both parts show, they lie in the same place."""
-    if one.crop == other.crop:
-        return False
     left, top = max(one.crop.left, other.crop.left), max(one.crop.top, other.crop.top)
     right, bottom = min(one.crop.right, other.crop.right), min(one.crop.bottom, other.crop.bottom)
     boxes = _boxes([one, other]).clamp(min=0)
@@ -127,11 +199,9 @@ def _joined(group: Sequence[Sighting], whole: Crop) -> Sighting:
     return Sighting(prompt, best.score, whole, False, mask)
 
 
-def _part_numbers(sightings: Sequence[Sighting]) -> Tensor:
-    """A number for the part that each was seen in: [N] int64."""
-    numbers: dict[Crop, int] = {}
-    rows = [numbers.setdefault(each.crop, len(numbers)) for each in sightings]
-    return torch.tensor(rows, dtype=torch.int64)
+def _rows(chosen: Tensor) -> list[int]:
+    """Where [N] bool is true."""
+    return chosen.nonzero()[:, 0].tolist()
 
 
 def _boxes(sightings: Sequence[Sighting]) -> Tensor:

@@ -51,17 +51,20 @@ def make_crops(size: tuple[int, int], layers: int) -> list[Crop]:
     """The whole image of (H, W) and, layer by layer, 4 ** layer overlapping parts of it."""
     crops = [_whole(size)]
     for layer in range(1, layers + 1):
-        crops += _divided(size, 2**layer, layer)
+        crops += _divided(size, (2**layer, 2**layer), layer)
     return crops
 
 
 def make_tiles(size: tuple[int, int], tiles: int) -> list[Crop]:
-    """The whole image of (H, W) and tiles x tiles overlapping parts of it; below 2 no parts.
+    """The whole image of (H, W) and overlapping parts of it; below 2 no parts.
 
-    What is no larger than the overlap, `_OVERLAP` * 2 / tiles of the short side, lies whole in one
-    of them.
+    Tiles x tiles parts; of an elongated image as many, but fewer along the short side and more
+    along the other, nearer to squares. What is no larger than `_OVERLAP` * 2 / tiles of the
+    short side lies whole in one of them.
     """
-    return [_whole(size), *(_divided(size, tiles, 1) if tiles > 1 else [])]
+    if tiles < 2:
+        return [_whole(size)]
+    return [_whole(size), *_divided(size, _tile_counts(size, tiles), 1)]
 
 
 def box_around(mask: CompactMask) -> Box:
@@ -79,9 +82,9 @@ def crop_around(box: Box, size: tuple[int, int]) -> Crop:
     return Crop(left, top, right, bottom, 0 if is_whole else 1)
 
 
-def are_cut(boxes: Tensor, crop: Crop, size: tuple[int, int], margin: float) -> Tensor:
+def are_cut(boxes: Tensor, crop: Crop, size: tuple[int, int], margin: float | Tensor) -> Tensor:
     """Which boxes [K, 4], in pixels of the image of (H, W), come within the margin of an edge of
-    the crop that is not one of the image: [K] bool."""
+    the crop that is not one of the image: [K] bool. margin: in pixels, [4] one for each edge."""
     edges = boxes.new_tensor((crop.left, crop.top, crop.right, crop.bottom))
     image_edges = boxes.new_tensor((0, 0, size[1], size[0]))
     near_crop = (boxes - edges).abs() <= margin
@@ -115,13 +118,45 @@ def _whole(size: tuple[int, int]) -> Crop:
     return Crop(0, 0, size[1], size[0], 0)
 
 
-def _divided(size: tuple[int, int], parts: int, layer: int) -> list[Crop]:
-    """parts x parts overlapping parts of an image of (H, W), column by column."""
+def _tile_counts(size: tuple[int, int], tiles: int) -> tuple[int, int]:
+    """Into how many rows and columns of tiles an image of (H, W) is divided: tiles ** 2 in all.
+
+    Those whose diagonal is the shortest, for in these a detector sees things largest; but none so
+    narrow that they share less than tiles x tiles parts of a square of the short side do.
+    """
     height, width = size
-    overlap = int(_OVERLAP * min(size) * 2 / parts)
-    crop_w, crop_h = (math.ceil((overlap * (parts - 1) + side) / parts) for side in (width, height))
+    number = tiles**2
+    choices = [
+        (rows, number // rows)
+        for rows in range(1, number + 1)
+        if number % rows == 0 and min(height / rows, width / (number // rows)) >= min(size) / tiles
+    ]
+    return min(choices, key=lambda counts: math.hypot(*_part_size(size, counts)))
+
+
+def _overlap(size: tuple[int, int], counts: tuple[int, int]) -> int:
+    """Pixels that neighbours share where an image of (H, W) is divided into rows and columns."""
+    return int(_OVERLAP * min(size[0] / counts[0], size[1] / counts[1]) * 2)
+
+
+def _part_size(size: tuple[int, int], counts: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of the parts of an image of (H, W) that is divided into rows and columns."""
+    overlap = _overlap(size, counts)
+    height, width = (
+        math.ceil((overlap * (count - 1) + side) / count)
+        for side, count in zip(size, counts, strict=True)
+    )
+    return height, width
+
+
+def _divided(size: tuple[int, int], counts: tuple[int, int], layer: int) -> list[Crop]:
+    """Overlapping parts of an image of (H, W), in rows and columns: column by column."""
+    height, width = size
+    rows, columns = counts
+    crop_h, crop_w = _part_size(size, counts)
+    overlap = _overlap(size, counts)
     crops = []
-    for column, row in product(range(parts), repeat=2):
+    for column, row in product(range(columns), range(rows)):
         left, top = (crop_w - overlap) * column, (crop_h - overlap) * row
         right, bottom = min(left + crop_w, width), min(top + crop_h, height)
         # Images of a few pixels have nothing left for the last crops.

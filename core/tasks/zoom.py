@@ -13,7 +13,6 @@ from .everything import no_progress
 from .segmenter import MaskChoice, SegmentedFrame, Segmenter
 from .tiling import box_around, crop_around, in_crop
 
-
 # A SAM's decoder proposes so many masks of an object.
 _MOST_CANDIDATES = 3
 

@@ -45,6 +45,32 @@ def test_tiles_are_the_image_and_so_many_parts(size, tiles):
     assert len(set(parts)) == len(parts) and all(each.layer == 1 for each in parts)
 
 
+@pytest.mark.parametrize(
+    ("size", "tiles", "rows", "columns"),
+    [
+        ((1080, 1920), 2, 2, 2),
+        ((1920, 1080), 4, 4, 4),
+        ((2000, 4000), 2, 1, 4),
+        ((2000, 4000), 3, 3, 3),
+        ((4000, 2000), 4, 8, 2),
+        ((200, 4000), 3, 1, 9),
+        ((4000, 200), 4, 16, 1),
+    ],
+)
+def test_an_elongated_image_has_fewer_tiles_along_its_short_side(size, tiles, rows, columns):
+    _, *parts = make_tiles(size, tiles)
+    assert len({each.top for each in parts}) == rows
+    assert len({each.left for each in parts}) == columns
+
+
+@given(st.integers(2, 4), st.integers(100, 4000), st.integers(100, 4000))
+def test_tiles_are_about_square(tiles, height, width):
+    """Of an image that is no more elongated than all of them in a row."""
+    tile = make_tiles((height, width), tiles)[1]
+    if max(height, width) <= tiles**2 * min(height, width):
+        assert max(tile.size) <= 2.5 * min(tile.size)
+
+
 def _check_cover(crops: list[Crop], size: tuple[int, int]) -> None:
     covered = np.zeros(size, bool)
     for crop in crops:
@@ -117,3 +143,10 @@ def test_what_is_outside_of_a_crop_stays_there():
 def test_an_edge_of_the_image_cuts_nothing():
     boxes = torch.tensor([[0, 5, 9, 9], [0, 5, 19, 9], [5, 20, 9, 30], [5, 5, 9, 9]]).float()
     assert are_cut(boxes, Crop(0, 0, 20, 30, 1), (30, 60), 1.0).tolist() == [0, 1, 0, 0]
+
+
+def test_a_margin_may_be_another_across_than_along():
+    boxes = torch.tensor([[50, 6, 90, 9], [52, 15, 96, 17], [52, 15, 94, 19]]).float()
+    margin = torch.tensor((5.0, 1.0, 5.0, 1.0))
+    assert are_cut(boxes, Crop(40, 5, 100, 20, 1), (60, 300), margin).tolist() == [1, 1, 1]
+    assert are_cut(boxes, Crop(40, 5, 100, 20, 1), (60, 300), 1.0).tolist() == [1, 0, 1]
