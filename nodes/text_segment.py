@@ -181,14 +181,14 @@ class TextSegment(ShownNode):
         query = read_query(prompt, negative_prompt, threshold, max_objects, examples, labels)
         finder = model.finder(model_choices.fetch_detector(detector, model.family, cls))
         asked = (image, query, finder, model.family, model.segmenter)
-        shown = (Refine(refine), progress.counted)
+        shown: dict[str, Any] = {"refine": Refine(refine), "counted": progress.counted}
         tell = partial(_tell, cls)
         if other is not None:
-            found = segment_across(other, *asked, zoom, *shown, tell)
+            found = segment_across(other, *asked, **shown, zoom=zoom, tell=tell)
         elif closeness:
-            found = segment_closely(*asked, closeness, *shown, tell)
+            found = segment_closely(*asked, closeness, **shown, tell=tell)
         else:
-            found = segment_words(*asked, *shown)
+            found = segment_words(*asked, **shown)
         is_drawn = zoom or is_redrawn(finder.detector, model.family, Refine(refine))
         text = _text(found, is_drawn, model.family)
         log_line("Text Segment", text, is_idle=False)

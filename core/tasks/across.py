@@ -24,10 +24,15 @@ from ..results.compact_mask import compact
 from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frame, rgb_frames
-from .closely import Tell, drawing, untold
 from .segmenter import Finder, Segmenter
-from .words import Counted, FoundWords, Refine, segment_words, uncounted, with_threshold
-from .zoom import zoom_instances
+from .shown import Counted, Tell, drawing, uncounted, untold
+from .words import (
+    FoundWords,
+    Refine,
+    find_words,
+    with_threshold,
+)
+from .zoom import object_crops, zoom_instance
 
 
 @dataclass(frozen=True)
@@ -123,37 +128,43 @@ def segment_across(
     finder: Finder,
     family: Family,
     load_segmenter: Callable[[], Segmenter],
-    zoom: bool = False,
     refine: Refine = Refine.AUTO,
     counted: Counted = uncounted,
+    zoom: bool = False,
     tell: Tell = untold,
 ) -> FoundWords:
     """`segment_words` with a reference joined to every image of a batch.
 
     query: its examples are those of `Reference.examples`. What is found in the reference itself is
-    left out. zoom: as of `Closeness`; tell: how many crops of an image there are to encode for it.
+    left out. zoom: as of `Closeness`; tell: how many crops there are to encode for it.
     """
     batch, height, width = image_size(image)
     query = with_threshold(query, finder)
     instances: list[Instance] = []
     removed: list[Instance] = []
-    for index, frame in counted(rgb_frames(image), batch):
+    finder.embedder.cache.begin_run()
+    for index, frame in counted(rgb_frames(image), batch, 0, 1 + zoom):
         # Of the best so many, some may be the reference's.
         own = replace(query, examples=(query.examples[index],), max_objects=0)
         picture = reference.join(frame)[None]
-        found = segment_words(picture, own, finder, family, load_segmenter, refine)
+        found = find_words(picture, own, finder, family, load_segmenter, refine)
         kept = best_per_label(reference.cut_all(found.segments), query.max_objects)
-        if zoom and kept:
-            tell(drawing(len(kept), len(kept)))
-            kept = zoom_instances(load_segmenter(), frame, kept)
         instances += [replace(each, frame=index) for each in kept]
         removed += reference.cut_all(found.removed)
+    if zoom and instances:
+        tell(drawing(len(object_crops(instances)), len(instances)))
+        segmenter = load_segmenter()
+        instances = [
+            zoom_instance(segmenter, rgb_frame(image, each.frame), each)
+            for each in counted(instances, len(instances), 1, 2)
+        ]
     segments = Segments.from_instances(numbered(instances, query.phrases), (height, width), batch)
-    return FoundWords(segments, removed, _misses(segments.labels, query))
+    return FoundWords(segments, removed, _misses([*instances, *removed], query))
 
 
-def _misses(labels: Iterable[str], query: TextQuery) -> list[str]:
-    found = set(labels)
+def _misses(instances: Iterable[Instance], query: TextQuery) -> list[str]:
+    """A line for each phrase of which the images show nothing, removed or not."""
+    found = {each.label for each in instances}
     return [
         f'nothing >= {query.threshold:.2f} for "{phrase}" outside of the reference'
         for phrase in query.phrases

@@ -24,9 +24,9 @@ from ..results.segments import Instance
 from ..tensors import image_size, rgb_frame
 from .merging import Sighting, merge_sightings
 from .segmenter import EmbeddedFrame, Finder, MaskChoice, Segmenter
+from .shown import Counted, Tell, drawing, encodings, uncounted, untold
 from .tiling import Crop, are_cut, box_around, crop_around, in_crop, in_image, make_tiles
 from .words import (
-    Counted,
     Draw,
     FoundWords,
     Refine,
@@ -38,7 +38,6 @@ from .words import (
     join_frame,
     join_frames,
     most_drawn,
-    uncounted,
     with_threshold,
 )
 
@@ -71,14 +70,6 @@ def check_wholly_seen(closeness: Closeness, examples: Sequence[Sequence[Box]]) -
         )
 
 
-Tell = Callable[[str], None]
-"""Shows a line on what is about to be done."""
-
-
-def untold(text: str) -> None:
-    """The `Tell` of a caller that shows nothing."""
-
-
 def segment_closely(
     image: Tensor,
     query: TextQuery,
@@ -105,7 +96,7 @@ def segment_closely(
     finder = asked_to_draw(finder, family, refine)
     read = _reader(finder, family, refine)
     is_drawn = closeness.zoom or read is _as_prompts
-    tell(f"{_images(total)} to encode")
+    tell(encodings(total))
     frames = [_Found.nothing(query) for _ in range(batch)]
     finder.embedder.cache.begin_run()
     examples = [query.examples_on(frame) for frame, _ in places]
@@ -303,16 +294,3 @@ def _parts(image: Tensor, crops: Sequence[Sequence[Crop]]) -> Iterator[tuple[int
             pixels = rgb_frame(image, frame)
             for crop in own:
                 yield next(numbers), pixels[crop.rows, crop.columns]
-
-
-def drawing(images: int, objects: int) -> str:
-    """What is said before objects are drawn: how many images there are to encode for them."""
-    return f"{_images(images)} to encode, to draw {_objects(objects)}"
-
-
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
-
-
-def _objects(number: int) -> str:
-    return "1 object" if number == 1 else f"{number} objects"

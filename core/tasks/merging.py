@@ -1,9 +1,8 @@
 """What several overlapping parts of an image have shown of one phrase, each object once.
 
-A detector has kept its own boxes apart in each part: only those of different parts are compared,
-and two things that one part shows beside each other stay two, however much their boxes overlap. As
-in SAHI (Akyon et al., "Slicing Aided Hyper Inference and Fine-tuning", 2022) the whole image is
-searched beside its tiles, and counts for what no tile holds.
+Two things that one part shows beside each other stay two, however much their boxes overlap, unless
+they are nearly one box. As in SAHI (Akyon et al., "Slicing Aided Hyper Inference and Fine-tuning",
+2022) the whole image is searched beside its tiles, and counts for what no tile holds.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ import torch
 from torch import Tensor
 
 from ..prompts.prompts import Box, ObjectPrompt
-from ..results.boxes import areas, intersections
+from ..results.boxes import areas, intersections, nms
 from ..results.compact_mask import CompactMask
 from ..results.segments import compact_soft, union_frame
 from .tiling import Crop
 
 # Of a box: so much of it, and it shows the same.
 _MOST = 0.5
-# The IoU from which two parts show the same: less has one of the fragments in which a part may show
-# a thing, which does not tell it apart from the others.
+# The IoU above which two boxes are of one thing. Below it a box may be a fragment of the thing,
+# which says nothing of what else there is.
 _LIKE = 0.7
 
 
@@ -68,14 +67,19 @@ class _Evidence:
     parts: Tensor
     likes: Tensor
 
-    def may_be(self, row: int) -> Tensor:
-        """Which sightings may show the same object as one: [N] bool.
+    def may_be(self, row: int, others: Tensor) -> Tensor:
+        """Which of others, [K] int64, may show the same object as a sighting: [K] bool.
 
         Not those of its own part, and none where some part shows the two as different things.
         """
-        own = self.likes[row]
-        are_apart = (own >= 0) & (self.likes >= 0) & (own != self.likes)
-        return (self.parts != self.parts[row]) & ~are_apart.any(dim=1)
+        own, likes = self.likes[row], self.likes[others]
+        are_apart = (own >= 0) & (likes >= 0) & (own != likes)
+        return (self.parts[others] != self.parts[row]) & ~are_apart.any(dim=1)
+
+    def rivals(self, row: int, among: Tensor) -> Tensor:
+        """The boxes over a sighting of those, [N] bool, that may show the same object: [K, 4]."""
+        others = ((intersections(self.boxes[row], self.boxes) > 0) & among).nonzero()[:, 0]
+        return self.boxes[others[self.may_be(row, others)]]
 
 
 def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
@@ -87,6 +91,10 @@ def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
     it, they have them one by one. Pieces that edges have cut give way to what any part shows whole;
     those left over become one. whole: the crop that is the whole image.
     """
+    parts = {each.crop for each in found}
+    if len(parts) < 2:
+        return sorted(found, key=lambda each: each.score, reverse=True)
+    found = [each for part in parts for each in _once_in([s for s in found if s.crop == part])]
     evidence = _gather(found)
     is_entire = torch.tensor([not each.is_cut for each in found], dtype=torch.bool)
     is_tile = torch.tensor([each.crop.layer > 0 for each in found], dtype=torch.bool)
@@ -94,19 +102,27 @@ def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
     pieces = [
         row
         for row in _rows(~is_entire)
-        if not _is_covered(evidence.boxes[row], evidence.boxes[is_entire & evidence.may_be(row)])
+        if not _is_covered(evidence.boxes[row], evidence.rivals(row, is_entire))
     ]
     groups = _groups(found, evidence, pieces)
     joined = [_joined([found[row] for row in group], whole) for group in groups]
     kept = [found[row] for row in _rows(is_shown)] + joined
     for row in _rows(is_entire & ~is_tile):
-        others = evidence.may_be(row)
-        is_other = [bool(others[group].all()) for group in groups]
-        beside = [each for each, is_one in zip(joined, is_other, strict=True) if is_one]
-        boxes = torch.cat([evidence.boxes[is_shown & others], _boxes(beside)])
+        beside = [
+            each
+            for each, group in zip(joined, groups, strict=True)
+            if evidence.may_be(row, torch.tensor(group)).all()
+        ]
+        boxes = torch.cat([evidence.rivals(row, is_shown), _boxes(beside)])
         if not _is_covered(evidence.boxes[row], boxes):
             kept.append(found[row])
     return sorted(kept, key=lambda each: each.score, reverse=True)
+
+
+def _once_in(part: Sequence[Sighting]) -> list[Sighting]:
+    """What one part shows, each thing once: not every model drops its own repetitions."""
+    scores = torch.tensor([each.score for each in part])
+    return [part[row] for row in nms(_boxes(part), scores, _LIKE).tolist()]
 
 
 def _entire_in_tiles(found: Sequence[Sighting], evidence: _Evidence, is_entire: Tensor) -> Tensor:
@@ -114,9 +130,8 @@ def _entire_in_tiles(found: Sequence[Sighting], evidence: _Evidence, is_entire: 
     is_kept = torch.zeros(len(found), dtype=torch.bool)
     sizes = areas(evidence.boxes)
     for row in sorted(_rows(is_entire), key=lambda row: (-sizes[row].item(), -found[row].score)):
-        others = evidence.boxes[is_kept & evidence.may_be(row)]
         # One that is the same, and not several neighbours that share a little of it each.
-        shared = intersections(evidence.boxes[row], others)
+        shared = intersections(evidence.boxes[row], evidence.rivals(row, is_kept))
         is_kept[row] = not (shared >= _MOST * sizes[row]).any()
     return is_kept
 
@@ -148,12 +163,18 @@ def _is_covered(box: Tensor, others: Tensor) -> bool:
     """Whether others [N, 4] together cover a box [4] for the most part."""
     corners = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
     inside = torch.cat(corners, dim=1)[intersections(box, others) > 0]
-    # A grid of all their edges: each of its cells is within a box or outside of it.
-    xs, ys = inside[:, ::2].unique(), inside[:, 1::2].unique()
-    in_columns = (inside[:, :1] <= xs[:-1]) & (xs[1:] <= inside[:, 2:3])
-    in_rows = (inside[:, 1:2] <= ys[:-1]) & (ys[1:] <= inside[:, 3:])
+    if not len(inside):
+        return False
+    # A grid of all their edges: each of its cells is within a box or outside of it. The sums of
+    # what begins and ends at the corners before a cell count the boxes that it is in.
+    xs, columns = inside[:, ::2].unique(return_inverse=True)
+    ys, rows = inside[:, 1::2].unique(return_inverse=True)
+    corners_at = torch.zeros(len(ys), len(xs), dtype=torch.int64)
+    for row, column, step in ((0, 0, 1), (0, 1, -1), (1, 0, -1), (1, 1, 1)):
+        steps = torch.full((len(inside),), step)
+        corners_at.index_put_((rows[:, row], columns[:, column]), steps, accumulate=True)
+    is_filled = corners_at.cumsum(0).cumsum(1)[:-1, :-1] > 0
     cells = ys.diff()[:, None] * xs.diff()
-    is_filled = in_rows.float().T @ in_columns.float() > 0
     return bool(cells[is_filled].sum() >= _MOST * areas(box))
 
 
@@ -163,10 +184,11 @@ def _groups(
     """Pieces that are of one object, together: their rows."""
     groups: list[list[int]] = []
     for piece in pieces:
-        others = evidence.may_be(piece)
         apart, joined = [], [piece]
         for group in groups:
-            if any(others[row] and _continue(found[piece], found[row]) for row in group):
+            may_be = evidence.may_be(piece, torch.tensor(group)).tolist()
+            others = (row for row, is_one in zip(group, may_be, strict=True) if is_one)
+            if any(_continue(found[piece], found[row]) for row in others):
                 joined += group
             else:
                 apart.append(group)

@@ -127,7 +127,7 @@ class Embedder:
         return embedding
 
     def embed_all(
-        self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str] = ()
+        self, frames: Iterable[tuple[int, Tensor]], keys: Mapping[int, str] | None = None
     ) -> Iterator[EmbeddedFrame]:
         """Frames ([H, W, 3] float32, 0..1), each with its place, and their embeddings.
 
@@ -147,7 +147,7 @@ class Embedder:
                 yield EmbeddedFrame(each.index, each.pixels, embeddings[each.key])
 
     def _waiting(
-        self, frames: Iterable[tuple[int, Tensor]], keys: Sequence[str]
+        self, frames: Iterable[tuple[int, Tensor]], keys: Mapping[int, str] | None
     ) -> Iterator[Waiting]:
         for index, pixels in frames:
             key = keys[index] if keys else pixels_key(pixels)

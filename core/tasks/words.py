@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,8 +32,7 @@ from ..results.segments import Instance, Segments, numbered
 from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frames
 from .segmenter import EmbeddedFrame, Finder, MaskChoice, Segmenter
-
-Item = TypeVar("Item")
+from .shown import Counted, uncounted
 
 
 @dataclass(frozen=True)
@@ -64,27 +62,12 @@ class FoundWords:
     """What a query found in a batch of images.
 
     removed: the objects that the unwanted phrases took away. missed: a line for each phrase that
-    was found in no image.
+    has a mask in no image.
     """
 
     segments: Segments
     removed: list[Instance]
     missed: list[str]
-
-
-class Counted(Protocol):
-    """Shows how far a pass over the frames of a batch is, one of several passes."""
-
-    def __call__(
-        self, items: Iterable[Item], total: int, step: int = 0, steps: int = 1
-    ) -> Iterator[Item]:
-        """The same items, of which each frame gives one. step, steps: which pass of how many."""
-        ...
-
-
-def uncounted(items: Iterable[Item], total: int, step: int = 0, steps: int = 1) -> Iterator[Item]:
-    """The `Counted` of a caller that shows no progress."""
-    return iter(items)
 
 
 def segment_words(
@@ -102,13 +85,28 @@ def segment_words(
     is loaded when the detector is done, and only where it is needed. Raises InputError for phrases
     that the detector cannot take.
     """
+    finder.embedder.cache.begin_run()
+    return find_words(image, query, finder, family, load_segmenter, refine, counted)
+
+
+def find_words(
+    image: Tensor,
+    query: TextQuery,
+    finder: Finder,
+    family: Family,
+    load_segmenter: Callable[[], Segmenter],
+    refine: Refine = Refine.AUTO,
+    counted: Counted = uncounted,
+) -> FoundWords:
+    """The same as one of several steps of a run: what the run has embedded before is kept."""
     query = with_threshold(query, finder)
     found = list(_draw_frames(image, query, finder, load_segmenter, family, refine, counted))
     return join_frames(found, query, image)
 
 
 def join_frames(found: Sequence[FrameObjects], query: TextQuery, image: Tensor) -> FoundWords:
-    """The objects of all images of a batch, IMAGE [B, H, W, C]; found: of those that were asked."""
+    """The objects of all images of a batch, IMAGE [B, H, W, C]; found: of its images, at least of
+    those on which anything was asked for."""
     batch, height, width = image_size(image)
     instances = [instance for frame in found for instance in frame.instances]
     instances = numbered(instances, query.phrases)
@@ -148,24 +146,32 @@ def _draw_frames(
     """The objects of each image, in their order."""
     finder = asked_to_draw(finder, family, refine)
     detector, total = finder.detector, sum(map(query.asks, range(len(image))))
-    finder.embedder.cache.begin_run()
-    frames = (each for each in rgb_frames(image) if query.asks(each[0]))
-    seen = finder.find_all(frames, query.all_phrases, query.threshold, query.examples_on)
+    seen = finder.find_all(
+        _asked(image, query), query.all_phrases, query.threshold, query.examples_on
+    )
     draw: Draw = draw_own
     if not is_redrawn(detector, family, refine):
         seen = counted(seen, total)
     elif isinstance(detector, RefiningDetector):
         draw, seen = partial(draw_refined, detector), counted(seen, total)
     else:
-        known = [_to_redraw(*each) for each in counted(seen, total, 0, 2)]
+        known = {
+            frame.index: _to_redraw(frame, found) for frame, found in counted(seen, total, 0, 2)
+        }
         # The engine after the detector: a small GPU may have room for one of the two.
         segmenter = load_segmenter()
         segmenter.cache.begin_run()
         draw = partial(draw_from_boxes, segmenter)
-        frames = segmenter.embed_all(rgb_frames(image), [key for key, _ in known])
-        seen = counted(zip(frames, (found for _, found in known), strict=True), total, 1, 2)
+        keys = {index: key for index, (key, _) in known.items()}
+        frames = segmenter.embed_all(_asked(image, query), keys)
+        seen = counted(((frame, known[frame.index][1]) for frame in frames), total, 1, 2)
     for frame, found in seen:
         yield draw_frame(found, query, frame, draw)
+
+
+def _asked(image: Tensor, query: TextQuery) -> Iterator[tuple[int, Tensor]]:
+    """The images of a batch, with their places, on which anything is asked for."""
+    return (each for each in rgb_frames(image) if query.asks(each[0]))
 
 
 def _to_redraw(frame: EmbeddedFrame, found: Iterable[Detections]) -> tuple[str, list[Detections]]:

@@ -11,7 +11,7 @@ from ..prompts.prompts import Box, ObjectPrompt, Point
 from ..results.segments import Instance
 from .everything import no_progress
 from .segmenter import MaskChoice, SegmentedFrame, Segmenter
-from .tiling import box_around, crop_around, in_crop
+from .tiling import Crop, box_around, crop_around, in_crop
 
 # A SAM's decoder proposes so many masks of an object.
 _MOST_CANDIDATES = 3
@@ -41,19 +41,21 @@ def zoom_frames(
         yield replace(frame, found=found)
 
 
-def zoom_instances(
-    segmenter: Segmenter, pixels: Tensor, instances: Sequence[Instance]
-) -> list[Instance]:
-    """Objects of one image, [H, W, 3] float32, 0..1, each drawn anew by its box on a crop around
-    it; what they are called and how sure of that a detector was stays."""
-    drawn = (
-        _zoomed(segmenter, pixels, ObjectPrompt(each.label), each, no_progress)
-        for each in instances
-    )
-    return [
-        replace(each, mask=anew.mask, is_estimate=anew.is_estimate)
-        for each, anew in zip(instances, drawn, strict=True)
-    ]
+def object_crops(instances: Iterable[Instance]) -> set[tuple[int, Crop]]:
+    """The crops that `zoom_instance` encodes for objects, each with the place of its image."""
+    crops = ((each.frame, _crop_of(each)) for each in instances)
+    return {(frame, crop) for frame, crop in crops if crop.layer}
+
+
+def zoom_instance(segmenter: Segmenter, pixels: Tensor, instance: Instance) -> Instance:
+    """An object of an image, [H, W, 3] float32, 0..1, with the mask that its box gives on a crop
+    around it; what it is called and how sure of that a detector was stays."""
+    drawn = _zoomed(segmenter, pixels, ObjectPrompt(instance.label), instance, no_progress)
+    return replace(instance, mask=drawn.mask)
+
+
+def _crop_of(instance: Instance) -> Crop:
+    return crop_around(box_around(instance.mask), instance.mask.size)
 
 
 def _zoomed(
@@ -65,15 +67,14 @@ def _zoomed(
 ) -> Instance:
     """An object as its prompt draws it on the crop around it, outside of which it is empty.
 
-    A prompt without a box is given that of the mask, which says what of the candidates was chosen.
-    The crop holds the clicks on the object too, which may lie on parts that the mask left out. An
-    object whose crop is the whole image stays as it is, and so does one of which the crop shows
-    nothing.
+    A prompt without a box is given that of the mask, which says what of the candidates was chosen,
+    and of the clicks on the object, which may lie on parts that the mask left out. An object whose
+    crop is the whole image stays as it is, and so does one of which the crop shows nothing.
     """
     step()
     size = instance.mask.size
-    box = prompt.box or box_around(instance.mask)
     clicks = [point for point in prompt.points if point.positive]
+    box = prompt.box or _with_clicks(box_around(instance.mask), clicks)
     crop = crop_around(_with_clicks(box, clicks), size)
     if not crop.layer:
         return instance

@@ -113,7 +113,8 @@ class SegformerDetector(ClassDetector):
         areas[0] = 0
         inputs = logits.shape[-1] * logits.shape[-2] * _STRIDE**2
         smallest = min(int(areas.max()), _SMALLEST * height * width / inputs)
-        rows = ((areas >= max(smallest, 1)) & (scores >= threshold)).nonzero()[:, 0]
+        is_part = areas >= max(smallest, 1)
+        rows = (is_part & (scores >= threshold)).nonzero()[:, 0]
         rows = rows[scores[rows].argsort(descending=True, stable=True)]
         own = _resize(logits, numbers, (height, width)).cpu()
         margin = own - torch.where(is_own, winners.second, winners.best)
@@ -121,7 +122,7 @@ class SegformerDetector(ClassDetector):
         boxes = torch.from_numpy(stats[rows.numpy(), :4]).float().reshape(-1, 4)
         boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
         scale = torch.tensor([size[1] / width, size[0] / height]).repeat(2)
-        best = float(scores[areas > 0].max()) if is_own.any() else 0.0
+        best = float(scores[is_part].max()) if is_own.any() else 0.0
         logits = torch.where(parts, margin, -margin.abs())
         return Detections(scores[rows], boxes * scale, logits, best)
 

@@ -1,7 +1,8 @@
 """Which SAM of those on a machine is the usual one: the best that its device is quick enough for.
 
-A file's name tells which it is, in whatever form people have it: lists are made often, and opening
-each file for them would take seconds. What a name does not tell of is for its owner to choose.
+A file's name tells which it is, in whatever form people have it, or else its folder: lists are made
+often, and opening each file for them would take seconds. What neither tells of is for its owner to
+choose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 # Models that the patterns below would take for one of theirs, by a word or by their folder, and
 # that nothing here can run: those of `strangers`, HQ-SAM on SAM 2, SAM 3D, and SAM 3 LiteText.
 _OTHERS = re.compile(
-    r"efficient_?(vit_?)?[st]am|hq.*vit_?t|evf_?sam|sam_?2.*hq_hiera|sam_?3d|lite_?text"
+    r"efficient_?(vit_?)?[st]am|hq.*vit_?t|evf_?sam|hq.*sam_?2|sam_?2.*hq_hiera|sam_?3d|lite_?text"
 )
 # The best outlines first, each with its family, and how long one image takes on a CPU: 0 some
 # seconds, 1 ten and more, 2 about a minute.
@@ -61,8 +62,16 @@ def families_that_run() -> frozenset[str]:
     """The names of the families that the installed libraries have models for; none is imported."""
     release = _transformers_release()
     since_4 = {"sam", "sam_hq", "sam2", "edgetam"} if release >= (4, 57) else set()
-    mobile = {"mobile_sam"} if since_4 and find_spec("timm") is not None else set()
+    mobile = {"mobile_sam"} if since_4 and _is_installed("timm") else set()
     return frozenset(since_4 | mobile | ({"sam3"} if release >= (5, 0) else set()))
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ValueError:
+        # Another pack has put a module of that name in its place.
+        return False
 
 
 def _transformers_release() -> tuple[int, ...]:
@@ -78,7 +87,8 @@ def _place(name: str, on_cpu: bool, families: Container[str]) -> tuple[int, int]
     plain = re.sub(r"[-\s]", "_", name.lower())
     if _OTHERS.search(plain):
         return None
-    for order, (pattern, family, slowness) in enumerate(_BEST_FIRST):
-        if pattern.search(plain):
-            return (slowness if on_cpu else 0, order) if family in families else None
+    for text in (plain.rsplit("/", 1)[-1], plain):
+        for order, (pattern, family, slowness) in enumerate(_BEST_FIRST):
+            if pattern.search(text):
+                return (slowness if on_cpu else 0, order) if family in families else None
     return None

@@ -26,7 +26,8 @@ from segment_anywhere.core.tasks.closely import (
     untold,
 )
 from segment_anywhere.core.tasks.segmenter import Finder, Segmenter, WordEmbedder
-from segment_anywhere.core.tasks.words import FoundWords, Refine, segment_words, uncounted
+from segment_anywhere.core.tasks.shown import uncounted
+from segment_anywhere.core.tasks.words import FoundWords, Refine, segment_words
 
 from tests.support.engines import engine_of
 from tests.support.large_scenes import draw_large_scene

@@ -21,9 +21,9 @@ from segment_anywhere.core.prompts.prompts import Box
 from segment_anywhere.core.results.boxes import box_iou
 from segment_anywhere.core.results.segments import union_masks
 from segment_anywhere.core.tasks.across import read_reference, segment_across
-from segment_anywhere.core.tasks.closely import drawing
 from segment_anywhere.core.tasks.examples import detect
 from segment_anywhere.core.tasks.segmenter import Finder, Segmenter
+from segment_anywhere.core.tasks.shown import drawing
 from segment_anywhere.core.tasks.tiling import box_around, crop_around
 from segment_anywhere.core.tasks.words import segment_words
 
@@ -164,6 +164,7 @@ def test_what_the_reference_alone_holds_is_not_removed_from_the_image(finder):
     )
     assert before.removed == [] and len(after.removed) > 0
     assert len(after.removed) + len(after.segments) == len(before.segments)
+    assert after.missed == []
     assert {each.mask.size for each in after.removed} == {before.segments.size}
 
 
@@ -178,16 +179,41 @@ def test_what_is_found_across_images_may_be_drawn_on_crops():
         as_image(marked.image.copy()), marked.boxes(color)[:1], searched.image.shape[:2]
     )
     assert reference is not None
-    query = read_query("", "", 0.5, 0, [reference.examples(())])
-    asked = (reference, as_image(searched.image.copy()), query, finder, SAM3, lambda: segmenter)
+    # The same scene once more, upside down, so that its objects lie elsewhere.
+    image = as_image(searched.image.copy(), searched.image[::-1].copy())
+    query = read_query("", "", 0.5, 0, [reference.examples(())] * 2)
+    asked = (reference, image, query, finder, SAM3, lambda: segmenter)
     plain = segment_across(*asked)
-    assert segmenter.counters.encodes == 1
+    assert segmenter.counters.encodes == 2 and set(plain.segments.frames.tolist()) == {0, 1}
     told: list[str] = []
-    closer = segment_across(*asked, True, tell=told.append)
+    steps: list[tuple[int, int]] = []
+
+    def counted(items, total, step=0, steps_in_all=1):
+        for item in items:
+            steps.append((step, total))
+            yield item
+
+    embedded = []
+    embed = segmenter.embed
+
+    def note(pixels, *key):
+        # What is searched has a key; a crop has none.
+        embedded.extend([] if key else [pixels])
+        return embed(pixels, *key)
+
+    segmenter.embed = note
+    closer = segment_across(*asked, counted=counted, zoom=True, tell=told.append)
     count = len(closer.segments)
     assert count == len(plain.segments) > 0
-    assert segmenter.counters.encodes == 1 + count
+    assert segmenter.counters.encodes == 2 + count
     assert told == [drawing(count, count)]
+    assert steps == [(0, 2)] * 2 + [(1, count)] * count
+    assert torch.equal(closer.segments.frames, plain.segments.frames)
+    for pixels, mask, frame in zip(
+        embedded, plain.segments.masks, plain.segments.frames.tolist(), strict=True
+    ):
+        crop = crop_around(box_around(mask), mask.size)
+        assert torch.equal(pixels, image[frame, crop.rows, crop.columns])
     assert torch.equal(closer.segments.scores, plain.segments.scores)
     assert closer.segments.labels == plain.segments.labels
     # The small model's head for clicks is not trained: where the masks lie is all there is to say.

@@ -271,3 +271,24 @@ def test_in_an_elongated_image_an_object_comes_once_wherever_it_is(size, tiles):
 
 def test_nothing_is_nothing():
     assert merge_sightings([], WHOLE) == []
+
+
+@pytest.mark.parametrize("tiles", [2, 3, 4])
+def test_a_thing_that_a_part_shows_twice_comes_once(tiles):
+    """As from a model that does not drop its own repetitions: boxes of an IoU of 0.8."""
+    crops = make_tiles(SIZE, tiles)
+    box = (300, 300, 340, 340)
+    again = (300, 304, 340, 344)
+    seen = [
+        _at(each, crop, score) for crop in crops[:1] for each, score in ((box, 0.9), (again, 0.8))
+    ]
+    seen += _seen(box, crops[1:])
+    assert len(merge_sightings(seen, crops[0])) == 1
+    twice = [*_seen(box, crops), *_seen(again, crops)]
+    assert len(merge_sightings(twice, crops[0])) == 1
+
+
+def test_where_the_whole_image_alone_is_searched_all_stays():
+    (whole,) = make_tiles(SIZE, 0)
+    seen = [_at((10, 10, 50, 50), whole, 0.4), _at((10, 11, 50, 51), whole, 0.9)]
+    assert merge_sightings(seen, whole) == seen[::-1]

@@ -14,7 +14,8 @@ from segment_anywhere.core.engines.grabcut.engine import GrabCutEngine
 from segment_anywhere.core.errors import InputError
 from segment_anywhere.core.prompts.phrases import read_query
 from segment_anywhere.core.tasks.segmenter import Embedder, Finder, Segmenter
-from segment_anywhere.core.tasks.words import Refine, segment_words, uncounted, usual_detector
+from segment_anywhere.core.tasks.shown import uncounted
+from segment_anywhere.core.tasks.words import Refine, segment_words, usual_detector
 
 from tests.support.paths import FIXTURES
 from tests.support.scenes import Scene, draw_scene

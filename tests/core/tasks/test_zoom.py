@@ -93,19 +93,23 @@ def test_what_was_outside_of_the_crop_is_gone(segmenter):
 
 @torch.inference_mode()
 def test_a_click_beyond_the_mask_is_in_the_crop(segmenter):
-    """Two clicks on two shapes, of which the first mask covers one."""
+    """Two clicks on two shapes, of which the first mask covers one: the box holds both."""
     x, y = interior_point(SCENE.masks[1])
     prompts = _prompts(SCENE, False, True)[:1]
     (plain,) = _run(segmenter, IMAGE, prompts, zoom=False)
     both = [replace(prompts[0], points=(*prompts[0].points, Point(x + 0.5, y + 0.5)))]
     frame = SegmentedFrame(0, IMAGE[0], "", [[plain]])
-    encoded: list[tuple[int, ...]] = []
-    embed = segmenter.embed
-    segmenter.embed = lambda pixels: encoded.append(tuple(pixels.shape[:2])) or embed(pixels)
+    asked: list[ObjectPrompt] = []
+    find = segmenter.find
+    segmenter.find = lambda embedding, prompts, *others: (
+        asked.extend(prompts) or find(embedding, prompts, *others)
+    )
     list(zoom_frames(segmenter, [frame], [both]))
-    distance = [abs(x - prompts[0].points[0].x), abs(y - prompts[0].points[0].y)]
-    (height, width) = encoded[0]
-    assert width > distance[0] and height > distance[1]
+    (prompt,) = asked
+    assert len(prompt.points) == 2
+    for point in prompt.points:
+        assert prompt.box.x1 <= point.x <= prompt.box.x2
+        assert prompt.box.y1 <= point.y <= prompt.box.y2
 
 
 @torch.inference_mode()

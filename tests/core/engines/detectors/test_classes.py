@@ -186,6 +186,9 @@ def test_specks_beside_larger_parts_are_noise(load, frame, monkeypatch):
         assert bool(len(few)) == bool(len(all_of))
         areas = (few.logits > 0).sum(dim=(1, 2))
         assert (areas >= 300).all() or len(few) == 1
+    for threshold in torch.cat([few.scores for few in every]).unique().tolist():
+        for few in detector.detect(embedding, LABELS, threshold):
+            assert bool(len(few)) == (few.best >= threshold), "noise is not the best that there is"
 
 
 def test_a_single_class_is_there_or_not(tmp_path, frame):

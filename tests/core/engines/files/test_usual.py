@@ -56,6 +56,7 @@ STRANGE = {
 OTHERS = [
     "sams/SeC-4B-fp16.safetensors",
     "sam2/sam2.1_hq_hiera_large.pt",
+    "sams/hq_sam2.1_hiera_large.pt",
     "sams/sam-3d-body",
     "sam3/sam3-litetext-s0",
     "sams/mine.safetensors",
@@ -70,6 +71,18 @@ def test_where_nothing_is_slow_the_best_comes_first(better, worse):
 @pytest.mark.parametrize(("better", "worse"), list(pairwise(BEST_ON_CPU)))
 def test_on_a_cpu_what_takes_seconds_comes_first(better, worse):
     assert usual_sam([worse, better], on_cpu=True, families=ALL) == better
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["sam3/sam2.1_hiera_tiny.pt", "sam2/sam2.1_hiera_small.pt"], 1),
+        (["sam3/sam2.1_hiera_large.pt", "sam2/sam2_hiera_large.pt"], 0),
+        (["sam3/anything.pt", "sam2/sam2.1_hiera_large.pt"], 0),
+    ],
+)
+def test_the_folder_counts_where_the_files_own_name_tells_nothing(names, first):
+    assert usual_sam(names, on_cpu=False, families=ALL) == names[first]
 
 
 @pytest.mark.parametrize("on_cpu", [False, True])
