@@ -26,12 +26,7 @@ from ..results.select import best_per_label
 from ..tensors import image_size, rgb_frame, rgb_frames
 from .segmenter import Finder, Segmenter
 from .shown import Counted, Tell, drawing, uncounted, untold
-from .words import (
-    FoundWords,
-    Refine,
-    find_words,
-    with_threshold,
-)
+from .words import FoundWords, Refine, find_words, with_threshold
 from .zoom import object_crops, zoom_instance
 
 

@@ -91,10 +91,12 @@ def merge_sightings(found: Sequence[Sighting], whole: Crop) -> list[Sighting]:
     it, they have them one by one. Pieces that edges have cut give way to what any part shows whole;
     those left over become one. whole: the crop that is the whole image.
     """
-    parts = {each.crop for each in found}
+    parts: dict[Crop, list[Sighting]] = {}
+    for each in found:
+        parts.setdefault(each.crop, []).append(each)
     if len(parts) < 2:
         return sorted(found, key=lambda each: each.score, reverse=True)
-    found = [each for part in parts for each in _once_in([s for s in found if s.crop == part])]
+    found = [each for part in parts.values() for each in _once_in(part)]
     evidence = _gather(found)
     is_entire = torch.tensor([not each.is_cut for each in found], dtype=torch.bool)
     is_tile = torch.tensor([each.crop.layer > 0 for each in found], dtype=torch.bool)
