@@ -285,3 +285,30 @@ def test_boxes_of_known_classes_are_drawn_by_the_model(api, scene, model):
     (boxes,) = json.loads(run.text("boxes"))
     assert 1 <= len(boxes) <= 10 and {box["label"] for box in boxes} <= names
     assert api.masks(run)[0].any()
+
+
+@pytest.mark.parametrize("zoom", [False, True])
+def test_an_example_box_on_one_image_of_a_batch(zoom, api, comfy):
+    """The other image gives no object."""
+    scene = draw_grid(GRID_SEED, SIZE)
+    name = api.upload("grid.png", _picture(scene))
+    graph, named = _shipped("example_boxes", name, "")
+    graph[named["Load SAM"]]["inputs"] |= {"model": "sam3/tiny", "precision": "fp32"}
+    text = graph[named["Text Segment"]]["inputs"]
+    single = text["image"]
+    graph["batch"] = {
+        "class_type": "ImageBatch",
+        "inputs": {"image1": single, "image2": single},
+    }
+    x1, y1, x2, y2 = scene.boxes()[0]
+    box = {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1, "frame": 1}
+    points = json.dumps({"boxes": [box]})
+    text |= {"image": ["batch", 0], "points": points, "zoom": zoom}
+    log_start = comfy.log_size()
+    run = api.succeed(graph)
+    count = scene.colors.count(scene.colors[0])
+    assert run.text(named["Text Segment"]).startswith(f"{count} objects")
+    assert (f"to draw {count} objects" in comfy.log(log_start)) is zoom
+    if not zoom:
+        first, second = api.masks(run, named["Mask"])
+        assert not first.any() and iou(second, scene.union(scene.colors[0])) > 0.7
